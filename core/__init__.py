@@ -1,0 +1,25 @@
+"""Toolhost: the names that plugin authors import. Nothing else of the host is theirs to use.
+
+from toolhost import ReadPath, ToolContext, hookimpl, tool
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from toolhost.authoring import ReadPath, ToolContext, ToolError, ToolOutput, WritePath, tool
+
+if TYPE_CHECKING:
+    from toolhost.hookspecs import hookimpl
+
+__all__ = ["ReadPath", "ToolContext", "ToolError", "ToolOutput", "WritePath", "hookimpl", "tool"]
+
+
+def __getattr__(name: str) -> Any:
+    # pluggy is imported when a hook is first implemented: `import toolhost` must cost next to nothing.
+    if name == "hookimpl":
+        from toolhost.hookspecs import hookimpl
+
+        globals()["hookimpl"] = hookimpl
+        return hookimpl
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

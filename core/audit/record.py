@@ -1,0 +1,111 @@
+"""One audit record: the envelope, its place in the chain, and its one line of JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from toolhost.identifiers import new_id, now_ms
+from toolhost.model import Actor
+
+__all__ = ["GENESIS", "AuditRecord", "Category", "Level", "seal", "verify_line"]
+
+Category = Literal["auth", "tools", "security", "system"]
+Level = Literal["INFO", "WARNING", "ERROR"]
+
+GENESIS = "sha256:" + "0" * 64
+"""What the first record names as its predecessor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One sealed record.
+
+    Attributes:
+        seq: Position in the log, from 1.
+        id: `a_...`.
+        timestamp: Milliseconds since the epoch.
+        category: `auth`, `tools`, `security` or `system`.
+        event: Such as `tool.intent`.
+        call_id: The call it belongs to, or None.
+        user_id: Who acted, or None.
+        hash: Digest that the next record names.
+        line: The JSON line without its newline.
+    """
+
+    seq: int
+    id: str
+    timestamp: int
+    category: str
+    event: str
+    call_id: str | None
+    user_id: str | None
+    hash: str
+    line: str
+
+
+def seal(
+    category: Category,
+    event: str,
+    details: Mapping[str, Any],
+    *,
+    seq: int,
+    prev_hash: str,
+    actor: Actor | None = None,
+    call_id: str | None = None,
+    level: Level = "INFO",
+) -> AuditRecord:
+    """Make the record that follows `prev_hash`. Control and non-ASCII characters are escaped: a record is one line."""
+    moment = now_ms()
+    who = {"user": actor.username, "ip": actor.ip, "channel": actor.channel} if actor else {}
+    body = {
+        "timestamp": datetime.fromtimestamp(moment / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
+        "level": level,
+        "category": category,
+        "event": event,
+        "details": {**details, **who},
+        "id": new_id("a"),
+        "seq": seq,
+        "call_id": call_id,
+        "user_id": actor.user_id if actor else None,
+        "session": actor.session_id if actor else None,
+        "request_id": actor.request_id if actor else None,
+        "prev_hash": prev_hash,
+    }
+    digest = _digest(body)
+    line = json.dumps({**body, "hash": digest}, ensure_ascii=True, separators=(",", ":"))
+    return AuditRecord(
+        seq=seq,
+        id=str(body["id"]),
+        timestamp=moment,
+        category=category,
+        event=event,
+        call_id=call_id,
+        user_id=actor.user_id if actor else None,
+        hash=digest,
+        line=line,
+    )
+
+
+def verify_line(line: str) -> tuple[int, str, str] | None:
+    """The sequence number, predecessor and own hash of a line, or None where it is not a record as it was sealed."""
+    try:
+        body = json.loads(line)
+        digest = body.pop("hash")
+        seq, prev_hash = body["seq"], body["prev_hash"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if not isinstance(seq, int) or not isinstance(prev_hash, str) or digest != _digest(body):
+        return None
+    return seq, prev_hash, digest
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""One call, from a request to a result: the one way through."""

@@ -1,0 +1,86 @@
+"""A call's arguments: defaults filled in, then checked against the tool's schema."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+
+from toolhost.errors import UsageError
+from toolhost.model import Tool
+
+__all__ = ["MAX_ARGUMENTS", "canonical", "prepare"]
+
+MAX_ARGUMENTS = 1 << 20
+"""Bytes of canonical JSON that one call's arguments may take."""
+
+_SHOWN = 300  # characters of a validation message, which quotes the value
+
+
+def canonical(arguments: Mapping[str, Any]) -> str:
+    """The arguments as canonical JSON: sorted keys, no spaces, ASCII only."""
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
+    """Fill in the schema's defaults and check the arguments.
+
+    Raises:
+        UsageError: `invalid_arguments`, `arguments_too_large`.
+    """
+    if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
+        raise UsageError("invalid_arguments", f"The arguments of {tool.name} must be a JSON object.")
+    properties = tool.input_schema.get("properties", {})
+    filled = {
+        **{name: schema["default"] for name, schema in properties.items() if "default" in schema},
+        **arguments,
+    }
+    try:
+        text = canonical(filled)
+        json.dumps(filled, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UsageError("invalid_arguments", f"The arguments of {tool.name} hold half a surrogate pair.") from None
+    except (TypeError, ValueError, RecursionError):
+        raise UsageError("invalid_arguments", f"The arguments of {tool.name} are not JSON values.") from None
+    if len(text) > MAX_ARGUMENTS:
+        raise UsageError(
+            "arguments_too_large",
+            f"The arguments of {tool.name} take {len(text)} bytes; at most {MAX_ARGUMENTS} are accepted.",
+            "Put large content into a file of the workspace and pass its path.",
+        )
+    for key in filled:
+        if key not in properties:
+            near = difflib.get_close_matches(key, list(properties), n=1)
+            known = ", ".join(properties) or "none"
+            raise UsageError(
+                "invalid_arguments",
+                f"{tool.name} has no argument {key!r}.",
+                f"Did you mean {near[0]!r}?" if near else f"Its arguments: {known}.",
+            )
+    _check(tool, filled)
+    return filled
+
+
+def _check(tool: Tool, arguments: Mapping[str, Any]) -> None:
+    validator = _validator(canonical(tool.input_schema))
+    errors = sorted(
+        ([str(part) for part in error.instance_path], error.message) for error in validator.iter_errors(arguments)
+    )
+    if errors:
+        path, message = errors[0]
+        where = ".".join(path) + ": " if path else ""
+        shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
+        raise UsageError("invalid_arguments", f"{tool.name}: {where}{shown}.")
+
+
+def _refuse(uri: str) -> None:
+    raise ValueError(f"the schema refers to {uri}, and schemas are not fetched")
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(json.loads(schema), retriever=_refuse)

@@ -1,0 +1,344 @@
+"""The one way through: plan, decide, approve, audit the intent, run, audit the outcome.
+
+The chat, a slash command, REST and the command line all come through `Pipeline.call`; an approval's answer re-enters it
+at `Pipeline.answer`. There is no second path to execution.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from toolhost.approvals import Approvals, approval_digest
+from toolhost.calls.records import CallRecords
+from toolhost.calls.results import ended, failed, from_outcome, from_reply
+from toolhost.calls.view import plan_view
+from toolhost.errors import ApprovalError, MachineError, ToolHostError
+from toolhost.model import Actor, Call, CallResult, Decision
+from toolhost.policy import Considered, Request, consider
+from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from toolhost.audit import AuditLog
+    from toolhost.model import Tool
+    from toolhost.pluginhost import PluginRegistry
+    from toolhost.policy import PolicyStore
+    from toolhost.sandbox import Sandbox
+    from toolhost.sandbox.plan import SandboxPlan
+
+__all__ = ["OnEvent", "Pipeline"]
+
+_logger = logging.getLogger(__name__)
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    """The listener of a call nobody watches."""
+
+
+class Pipeline:
+    """Carries calls through. One per host."""
+
+    def __init__(
+        self,
+        *,
+        policies: PolicyStore,
+        plugins: PluginRegistry,
+        sandbox: Sandbox | None,
+        sandbox_problem: SandboxError | None,
+        audit: AuditLog,
+        approvals: Approvals,
+        records: CallRecords,
+    ) -> None:
+        self._policies = policies
+        self._plugins = plugins
+        self._sandbox = sandbox
+        self._sandbox_problem = sandbox_problem
+        self._audit = audit
+        self._approvals = approvals
+        self._records = records
+        self._running: dict[str, tuple[Actor, asyncio.Task[CallResult]]] = {}
+        self._slots: dict[str, tuple[int, asyncio.Semaphore]] = {}
+
+    def request(self, call: Call) -> Request:
+        """What a call asks of the policy."""
+        tool = call.tool
+        command = tool.command
+        return Request(
+            tool=tool,
+            actor=call.actor,
+            arguments=call.arguments,
+            argv=self._plugins.argv(tool, call.arguments) if command else None,
+            cwd=command.cwd if command else "{workspace}",
+            workspace=call.workspace,
+            workspace_writable=call.workspace_writable,
+            runtime=None if command else self._plugins.runtime(tool),
+        )
+
+    def consider(self, request: Request) -> Considered:
+        """Resolve, decide and plan, without doing anything: what `explain` shows is what a call gets."""
+        return consider(request, self._policies)
+
+    async def call(self, call: Call, *, approve: bool = False, on_event: OnEvent = _ignore) -> CallResult:
+        """Carry one call as far as it goes: to its result, its denial, or the question it waits for.
+
+        Args:
+            call: The call, its arguments checked.
+            approve: Answer an `ask` with yes at once, on behalf of the actor (the local administrator's `--approve`).
+            on_event: Told of `tool.started`, `tool.output` (`data` is bytes) and `tool.progress` as they happen.
+
+        Raises:
+            ToolHostError: `audit_unavailable` where a denial could not be recorded.
+        """
+        considered = self.consider(self.request(call))
+        decision, plan = considered.decision, considered.plan
+        if decision.outcome == "deny" or plan is None:
+            return self._deny(call, decision)
+        self._records.begin(call, plan, "running" if decision.outcome == "allow" or approve else "approval_required")
+        if decision.outcome == "allow":
+            return await self._run(call, considered, None, on_event)
+        digest = approval_digest(plan, call.actor.user_id, call.conversation_id)
+        approval = await self._approvals.ask(call.id, call.actor, digest)
+        self._audit_approval("approval.requested", call, plan, decision)
+        if approve:
+            await self._approvals.settle(approval, "approved")
+            self._audit_approval("approval.approved", call, plan, decision)
+            return await self._run(call, considered, approval.id, on_event)
+        result = ended(call, "approval_required", decision, approval_id=approval.id)
+        self._records.finish(result)
+        return result
+
+    async def answer(
+        self,
+        approval_id: str,
+        actor: Actor,
+        *,
+        approve: bool,
+        reason: str,
+        restore: Callable[[Mapping[str, Any], Actor], Call],
+        on_event: OnEvent = _ignore,
+    ) -> CallResult:
+        """Answer a question, and on a yes carry its call out if its plan is still the one that was asked about.
+
+        Args:
+            approval_id: The question.
+            actor: Who answers; only the one who made the call can.
+            approve: Yes or no.
+            reason: Why not; reaches whoever made the call.
+            restore: Makes the call again from its stored row.
+            on_event: As for `call`.
+
+        Raises:
+            ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`, `plan_changed`.
+        """
+        approval = await self._approvals.get(approval_id, actor)
+        row = await self._records.row(approval.call_id, actor)
+        if row is None:
+            raise ApprovalError("approval_not_found", "The call of this approval is gone.")
+        call = restore(row, actor)
+        considered = self.consider(self.request(call))
+        decision, plan = considered.decision, considered.plan
+        if not approve:
+            await self._approvals.settle(approval, "refused", reason)
+            self._audit_approval("approval.refused", call, plan, decision, reason=reason)
+            result = ended(call, "refused", decision, approval_id=approval_id, reason=reason)
+            self._records.finish(result)
+            return result
+        if plan is None or approval_digest(plan, actor.user_id, call.conversation_id) != approval.digest:
+            await self._approvals.settle(approval, "expired")
+            raise ApprovalError(
+                "plan_changed",
+                "What would run now is not what was asked about: a policy, a plugin or a path has changed since.",
+                "Make the call again and look at the new question.",
+            )
+        await self._approvals.settle(approval, "approved")
+        self._audit_approval("approval.approved", call, plan, decision)
+        return await self._run(call, considered, approval_id, on_event)
+
+    def cancel(self, call_id: str, actor: Actor) -> bool:
+        """End a running call of the actor's (any call, for an administrator). False where there is none."""
+        owner, task = self._running.get(call_id, (None, None))
+        if task is None or owner is None or (owner.user_id != actor.user_id and actor.role != "admin"):
+            return False
+        return task.cancel()
+
+    async def close(self) -> None:
+        """End every running call and wait until each has been recorded."""
+        tasks = [task for _, task in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _deny(self, call: Call, decision: Decision) -> CallResult:
+        self._audit.write(
+            "security",
+            "command_blocked",
+            {
+                "tool": call.tool.name,
+                "command": self._attempted(call),
+                "reason": decision.code,
+                "rule": decision.source,
+            },
+            actor=call.actor,
+            call_id=call.id,
+            level="WARNING",
+        )
+        result = ended(call, "denied", decision)
+        self._records.begin(call, None, "denied")
+        self._records.finish(result)
+        return result
+
+    def _attempted(self, call: Call) -> object:
+        return list(self._plugins.argv(call.tool, call.arguments)) if call.tool.command else dict(call.arguments)
+
+    def _audit_approval(
+        self, event: str, call: Call, plan: SandboxPlan | None, decision: Decision, **more: object
+    ) -> None:
+        self._audit.write(
+            "security",
+            event,
+            {
+                "tool": call.tool.name,
+                "plan_digest": None if plan is None else plan.digest,
+                "rule": decision.source,
+                **more,
+            },
+            actor=call.actor,
+            call_id=call.id,
+        )
+
+    async def _run(self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent) -> CallResult:
+        """Run a decided call in a task of its own, so that it can be cancelled and is always recorded."""
+        task = asyncio.create_task(self._execute(call, considered, approval_id, on_event), name=call.id)
+        self._running[call.id] = (call.actor, task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Whoever waits for the call was cancelled: the call ends too, and is recorded before this returns.
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            del self._running[call.id]
+
+    async def _execute(
+        self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent
+    ) -> CallResult:
+        plan, decision = considered.plan, considered.decision
+        assert plan is not None
+        try:
+            self._intent(call, plan, decision, approval_id)
+        except MachineError as error:
+            result = failed(call, "unavailable", decision, error, approval_id)
+        else:
+            result = await self._between(call, considered, approval_id, on_event)
+            self._outcome(call, plan, result)
+        self._records.finish(result)
+        return result
+
+    async def _between(
+        self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent
+    ) -> CallResult:
+        """What happens between a call's intent and its outcome; never raises."""
+        plan, decision = considered.plan, considered.decision
+        assert plan is not None
+        started = time.perf_counter()
+        try:
+            if self._sandbox is None:
+                raise self._sandbox_problem or SandboxUnavailable("sandbox_unavailable", "There is no sandbox.")
+            async with self._slot(call.tool, plan):
+                on_event(
+                    {
+                        "type": "tool.started",
+                        "call_id": call.id,
+                        "tool": call.tool.name,
+                        "plan": plan_view(plan),
+                        "decision": decision.as_json(),
+                    }
+                )
+                result = await self._inside(self._sandbox, call, considered, approval_id, on_event)
+        except asyncio.CancelledError:
+            result = ended(call, "cancelled", decision, approval_id=approval_id)
+        except SandboxUnavailable as error:
+            result = failed(call, "unavailable", decision, error, approval_id)
+        except (SandboxError, ToolHostError) as error:
+            result = failed(call, "error", decision, error, approval_id)
+        except Exception:
+            _logger.exception("the call %s failed inside the host", call.id)
+            broken = ToolHostError("internal_error", "The host failed to carry out this call.", "Its log says why.")
+            result = failed(call, "error", decision, broken, approval_id)
+        return replace(result, duration_ms=(time.perf_counter() - started) * 1000)
+
+    async def _inside(
+        self, sandbox: Sandbox, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent
+    ) -> CallResult:
+        plan, decision = considered.plan, considered.decision
+        assert plan is not None
+        if plan.kind == "worker":
+            reply = await self._plugins.invoke(
+                call,
+                plan,
+                considered.arguments,
+                on_progress=lambda progress: on_event({"type": "tool.progress", "call_id": call.id, **progress}),
+            )
+            return from_reply(call, plan, decision, approval_id, reply)
+
+        def output(stream: str, data: bytes) -> None:
+            on_event({"type": "tool.output", "call_id": call.id, "stream": stream, "data": data})
+
+        outcome = await sandbox.run(plan, on_output=output)
+        return from_outcome(call, plan, decision, approval_id, outcome)
+
+    @asynccontextmanager
+    async def _slot(self, tool: Tool, plan: SandboxPlan) -> AsyncIterator[None]:
+        """Wait for one of the plugin's `calls` at once."""
+        size, semaphore = self._slots.get(tool.plugin, (0, None))
+        if semaphore is None or size != plan.limits.calls:
+            semaphore = asyncio.Semaphore(plan.limits.calls)
+            self._slots[tool.plugin] = (plan.limits.calls, semaphore)
+        async with semaphore:
+            yield
+
+    def _intent(self, call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None) -> None:
+        self._audit.write(
+            "tools",
+            "tool.intent",
+            {
+                "tool": call.tool.name,
+                "plan": plan_view(plan),
+                "decision": decision.as_json(),
+                "approval_id": approval_id,
+                "conversation_id": call.conversation_id,
+            },
+            actor=call.actor,
+            call_id=call.id,
+        )
+
+    def _outcome(self, call: Call, plan: SandboxPlan, result: CallResult) -> None:
+        self._audit.write(
+            "tools",
+            "tool.outcome",
+            {
+                "tool": call.tool.name,
+                "status": result.status,
+                "exit_code": result.exit_code,
+                "signal": result.signal,
+                "stdout_bytes": len(result.stdout),
+                "stderr_bytes": len(result.stderr),
+                "truncated": result.truncated,
+                "error": None if result.error is None else result.error["code"],
+                "plan_digest": plan.digest,
+                "duration_ms": round(result.duration_ms, 3),
+            },
+            actor=call.actor,
+            call_id=call.id,
+            level="INFO" if result.status == "ok" else "WARNING",
+        )

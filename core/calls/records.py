@@ -1,0 +1,91 @@
+"""The record of every call in the database: what was asked, what was planned, what came out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from toolhost.calls.arguments import canonical
+from toolhost.calls.view import plan_view
+from toolhost.identifiers import now_ms
+from toolhost.model import Actor, Call, CallResult
+from toolhost.sandbox.plan import SandboxPlan
+from toolhost.storage.behind import WriteBehind
+from toolhost.storage.database import Database
+from toolhost.storage.tables import calls
+
+__all__ = ["CallRecords"]
+
+_INSERT = insert(calls)
+_UPDATE = (
+    update(calls)
+    .where(calls.c.id == bindparam("call"))
+    .values(status=bindparam("new_status"), result=bindparam("new_result"), finished=bindparam("new_finished"))
+)
+
+
+class CallRecords:
+    """Writes calls behind the call itself; reads them for their owner only."""
+
+    def __init__(self, database: Database, behind: WriteBehind) -> None:
+        self._database = database
+        self._behind = behind
+
+    def begin(self, call: Call, plan: SandboxPlan | None, status: str) -> None:
+        """Record a call that was decided."""
+        self._behind.put(
+            _INSERT,
+            {
+                "id": call.id,
+                "user_id": call.actor.user_id,
+                "conversation_id": call.conversation_id,
+                "tool": call.tool.name,
+                "arguments": canonical(call.arguments),
+                "workspace": json.dumps({"path": call.workspace, "writable": call.workspace_writable}),
+                "status": status,
+                "plan": None if plan is None else json.dumps(plan_view(plan)),
+                "result": None,
+                "created": now_ms(),
+                "finished": None,
+            },
+        )
+
+    def finish(self, result: CallResult) -> None:
+        """Record a call's result, or its present state where it waits for an answer."""
+        waits = result.status == "approval_required"
+        self._behind.put(
+            _UPDATE,
+            {
+                "call": result.call_id,
+                "new_status": result.status,
+                "new_result": json.dumps(result.as_json()),
+                "new_finished": None if waits else now_ms(),
+            },
+        )
+
+    async def get(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
+        """The actor's own call: its result object with `tool`, `arguments`, `plan`, `created` and `finished`."""
+        row = await self.row(call_id, actor)
+        if row is None:
+            return None
+        return {
+            "call_id": row["id"],
+            "tool": row["tool"],
+            "status": row["status"],
+            "conversation_id": row["conversation_id"],
+            "arguments": json.loads(row["arguments"]),
+            "plan": None if row["plan"] is None else json.loads(row["plan"]),
+            "result": None if row["result"] is None else json.loads(row["result"]),
+            "created": row["created"],
+            "finished": row["finished"],
+        }
+
+    async def row(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
+        """The stored row of the actor's own call."""
+        await self._behind.flush()
+        query = select(calls).where(calls.c.id == call_id, calls.c.user_id == actor.user_id)
+        async with self._database.begin() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        return None if row is None else dict(row)

@@ -1,0 +1,142 @@
+"""From what happened to the result object."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from toolhost.calls.view import sandbox_facts
+from toolhost.errors import ToolHostError
+from toolhost.model import Call, CallResult, Decision, Status
+from toolhost.sandbox.errors import SandboxError
+from toolhost.sandbox.outcome import Outcome
+from toolhost.sandbox.plan import SandboxPlan
+
+if TYPE_CHECKING:
+    from toolhost.pluginhost import WorkerReply
+
+__all__ = ["ended", "failed", "from_outcome", "from_reply"]
+
+_STATUS: dict[str, Status] = {"signaled": "error", "timeout": "timeout", "limit": "limit", "cancelled": "cancelled"}
+
+
+def ended(
+    call: Call, status: Status, decision: Decision, *, approval_id: str | None = None, reason: str = ""
+) -> CallResult:
+    """The result of a call that did not run, or not to its end, for a reason that is no failure."""
+    errors: dict[str, dict[str, Any] | None] = {
+        "denied": _error(decision.code, decision.reason, True, decision.hint),
+        "approval_required": _error(
+            "approval_required", "A person must approve this call first.", True, "Approve or refuse it."
+        ),
+        "refused": _error(
+            "approval_refused",
+            "A person refused this call" + (f": {reason}" if reason else "."),
+            False,
+            "Do not ask for the same again; ask what they would rather have.",
+        ),
+        "cancelled": _error("cancelled", "The call was stopped.", True, ""),
+    }
+    return CallResult(
+        call_id=call.id,
+        tool=call.tool.name,
+        status=status,
+        error=errors.get(status),
+        decision=decision,
+        approval_id=approval_id,
+    )
+
+
+def failed(
+    call: Call, status: Status, decision: Decision, error: ToolHostError | SandboxError, approval_id: str | None
+) -> CallResult:
+    """The result of a call that the host could not carry out."""
+    recoverable = isinstance(error, ToolHostError) and error.recoverable
+    return CallResult(
+        call_id=call.id,
+        tool=call.tool.name,
+        status=status,
+        error=_error(error.code, error.message, recoverable, error.hint),
+        decision=decision,
+        approval_id=approval_id,
+    )
+
+
+def from_outcome(
+    call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None, outcome: Outcome
+) -> CallResult:
+    """The result of a command that ran."""
+    status: Status = "ok" if outcome.exit_code == 0 else _STATUS.get(outcome.status, "error")
+    stdout = outcome.stdout.decode("utf-8", "replace")
+    return CallResult(
+        call_id=call.id,
+        tool=call.tool.name,
+        status=status,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        stdout=stdout,
+        stderr=outcome.stderr.decode("utf-8", "replace"),
+        truncated=outcome.truncated,
+        content=({"type": "text", "text": stdout},) if stdout else (),
+        error=_command_error(plan, status, outcome),
+        decision=decision,
+        approval_id=approval_id,
+        sandbox=sandbox_facts(plan, dict(outcome.limits), outcome.armed),
+        duration_ms=outcome.duration_ms,
+    )
+
+
+def from_reply(
+    call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None, reply: WorkerReply
+) -> CallResult:
+    """The result of a worker tool."""
+    texts = [str(part["text"]) for part in reply.content if part.get("type") == "text"]
+    return CallResult(
+        call_id=call.id,
+        tool=call.tool.name,
+        status=reply.status,
+        stdout="\n".join(texts),
+        stderr=reply.stderr,
+        truncated=reply.truncated,
+        content=reply.content,
+        error=None if reply.error is None else reply.error.as_json(),
+        decision=decision,
+        approval_id=approval_id,
+        sandbox=sandbox_facts(plan, dict(reply.limits), reply.armed),
+    )
+
+
+def _command_error(plan: SandboxPlan, status: Status, outcome: Outcome) -> dict[str, Any] | None:
+    program = plan.argv[0].rpartition("/")[2]
+    if status == "ok":
+        return None
+    if status == "timeout":
+        return _error(
+            "timeout",
+            f"{program} ran longer than {plan.limits.wall:g} s and was ended.",
+            True,
+            "Ask for less at once, or ask an administrator to raise `wall` in the policy.",
+        )
+    if status == "limit":
+        return _error(
+            "limit_exceeded",
+            f"{program} went over its limit of {outcome.limit} and was ended.",
+            True,
+            f"Ask for less at once, or ask an administrator to raise `{outcome.limit}` in the policy.",
+        )
+    if status == "cancelled":
+        return _error("cancelled", "The call was stopped.", True, "")
+    if outcome.signal is not None:
+        return _error("tool_killed", f"{program} was ended by {_signal_name(outcome.signal)}.", True, "")
+    return _error("tool_failed", f"{program} ended with exit code {outcome.exit_code}.", True, "Its stderr says why.")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _error(code: str, message: str, recoverable: bool, hint: str) -> dict[str, Any]:
+    return {"code": code, "message": message, "recoverable": recoverable, "hint": hint}

@@ -1,0 +1,37 @@
+"""Where a server listens, and who can reach it there."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+
+__all__ = ["is_loopback", "listeners"]
+
+_LISTEN = "0A"  # state column of /proc/net/tcp
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address (or `localhost`) stays on this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listeners(port: int) -> list[str]:
+    """Addresses with a listening TCP socket on a port, of every process."""
+    found = set()
+    for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
+        try:
+            rows = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            local, _, state = row.split()[1:4]
+            address, _, number = local.partition(":")
+            if state == _LISTEN and int(number, 16) == port:
+                # The kernel prints each 32-bit word in host order, which is little-endian where we run.
+                words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+                found.add(socket.inet_ntop(family, b"".join(words)))
+    return sorted(found)

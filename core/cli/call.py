@@ -1,0 +1,151 @@
+"""`toolhost call`: one call, from the words on the command line to an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from toolhost.cli.exits import exit_for_status, report, reported
+from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
+from toolhost.cli.terminal import StreamPrinter, confirm, interactive, safe
+from toolhost.cli.words import arguments_from, workspace_from
+from toolhost.host import Host
+from toolhost.identifiers import new_id
+from toolhost.model import CallResult
+
+__all__ = ["command"]
+
+
+@click.command("call")
+@click.argument("tool", metavar="PLUGIN.TOOL")
+@click.argument("words", metavar="[KEY=VALUE | KEY:=JSON]...", nargs=-1)
+@click.option("--json", "json_arguments", metavar="OBJECT", help="All arguments as one JSON object.")
+@click.option("--workspace", metavar="DIR", help="Folder the tool works in. Default: the current one.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="What is printed.")
+@click.option("--approve", is_flag=True, help="Answer the policy's question with yes, as the local administrator.")
+@reported
+def command(
+    tool: str, words: tuple[str, ...], json_arguments: str | None, workspace: str | None, output: str, approve: bool
+) -> None:
+    """Call a tool.
+
+    A value is read by the type the tool's schema gives it; a key given several times makes a list. Where the policy
+    asks, a terminal is asked; without one the call ends with exit code 4, unless --approve was given.
+    """
+    folder = workspace_from(workspace)
+    call = _Call(tool, words, json_arguments, folder, output == "json", approve)
+    result = run_with_host(call.run)
+    if output == "json":
+        click.echo(json.dumps(result.as_json()))
+    else:
+        call.print_end(result)
+    sys.exit(exit_for_status(result.status))
+
+
+class _Call:
+    """One call and what of it has been printed."""
+
+    def __init__(
+        self,
+        tool: str,
+        words: tuple[str, ...],
+        json_arguments: str | None,
+        workspace: Path,
+        quiet: bool,
+        approve: bool,
+    ) -> None:
+        self._tool = tool
+        self._words = words
+        self._json_arguments = json_arguments
+        self._workspace = workspace
+        self._quiet = quiet
+        self._approve = approve
+        self._id = new_id("c")
+        self._printers = {"stdout": StreamPrinter(sys.stdout), "stderr": StreamPrinter(sys.stderr)}
+
+    async def run(self, host: Host) -> CallResult:
+        """Make the call; ask for its approval where there is somebody to ask. Ctrl-C ends it."""
+        arguments = arguments_from(host, self._tool, self._words, self._json_arguments)
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            # A running call is ended and recorded, and gives its result; before and after there is only this task.
+            if not host.cancel(self._id, LOCAL_ADMINISTRATOR):
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        result = await host.call(
+            self._tool,
+            arguments,
+            LOCAL_ADMINISTRATOR,
+            workspace=self._workspace,
+            approve=self._approve,
+            call_id=self._id,
+            on_event=self._show,
+        )
+        if result.status != "approval_required" or not interactive():
+            return result
+        return await self._ask(host, result)
+
+    async def _ask(self, host: Host, result: CallResult) -> CallResult:
+        pending = await host.pending_approvals(LOCAL_ADMINISTRATOR)
+        approval = next(each for each in pending if each["id"] == result.approval_id)
+        click.echo(_question(result, approval["plan"]), err=True)
+        decision: Literal["approve", "refuse"] = "approve" if await confirm("Run it? [y/N] ") else "refuse"
+        return await host.answer(approval["id"], LOCAL_ADMINISTRATOR, decision, on_event=self._show)
+
+    def _show(self, event: Mapping[str, Any]) -> None:
+        if not self._quiet and event["type"] == "tool.output":
+            self._printers[event["stream"]].write(event["data"])
+
+    def print_end(self, result: CallResult) -> None:
+        """Print what has not been streamed: a worker's answer, and why a call did not succeed."""
+        if result.sandbox is not None and result.sandbox["kind"] == "worker":
+            for part in result.content:
+                click.echo(_content(part))
+            self._printers["stderr"].write(result.stderr.encode("utf-8", "surrogatepass"))
+        if result.status == "ok":
+            return
+        error = result.error
+        assert error is not None
+        asked = result.status == "approval_required"
+        report(error["message"], error["code"], "Call it on a terminal, or with --approve." if asked else error["hint"])
+        if result.decision.source is not None and result.status in ("denied", "approval_required", "refused"):
+            click.echo(f"rule: {safe(result.decision.source)}", err=True)
+
+
+def _content(part: Mapping[str, Any]) -> str:
+    """One piece of a result's content as a terminal or a pipe takes it."""
+    if part["type"] == "text":
+        text = str(part["text"])
+    elif part["type"] == "json":
+        text = json.dumps(part["value"], indent=2, ensure_ascii=False)
+    else:
+        text = str(part["path"])
+    return safe(text) if sys.stdout.isatty() else text.encode("utf-8", "replace").decode()
+
+
+def _question(result: CallResult, plan: Mapping[str, Any]) -> str:
+    """What is asked: exactly what would run, where, with what in reach, and which rule asks."""
+    ran = shlex.join(plan["argv"]) if plan["kind"] == "command" else f"{result.tool} {plan['arguments']}"
+    lines = [
+        f"{result.tool} needs your approval: {result.decision.reason}",
+        f"  runs     {ran}",
+        f"  in       {plan['cwd']}",
+        *(f"  {'writes' if mount['mode'] == 'write' else 'reads ':<8} {mount['source']}" for mount in plan["mounts"]),
+        f"  network  {', '.join(plan['network']) or 'none'}",
+        f"  rule     {result.decision.source or 'none'}",
+    ]
+    # An argument with a newline must not look like a line of ours.
+    return "\n".join(safe(line, keep="") for line in lines)

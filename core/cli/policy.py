@@ -1,0 +1,63 @@
+"""`toolhost policy`: whether the files are right, and what they decide."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from toolhost.cli.exits import Exit, reported
+from toolhost.cli.session import LOCAL_ADMINISTRATOR, enter, run_with_host
+from toolhost.cli.terminal import safe
+from toolhost.cli.words import arguments_from, workspace_from
+from toolhost.host import Host
+from toolhost.policy import check, explain, explain_json
+
+__all__ = ["command"]
+
+
+@click.group("policy")
+def command() -> None:
+    """Check policies and explain their decisions."""
+
+
+@command.command("check")
+@click.argument("path", metavar="[FILE|FOLDER]", required=False)
+@reported
+def check_files(path: str | None) -> None:
+    """Check a policy file or a folder of them. Default: the policies in force.
+
+    Prints one line for each problem, file:line:column: code: message, and exits with 1 if there is any.
+    """
+    settings = enter()
+    problems = check(Path(path).absolute() if path else settings.policies, data=settings.data, plugins=settings.plugins)
+    for problem in problems:
+        click.echo(safe(str(problem)))
+    if problems:
+        sys.exit(Exit.FAILED)
+
+
+@command.command("explain")
+@click.argument("tool", metavar="PLUGIN.TOOL")
+@click.argument("words", metavar="[KEY=VALUE | KEY:=JSON]...", nargs=-1)
+@click.option("--json", "json_arguments", metavar="OBJECT", help="All arguments as one JSON object.")
+@click.option("--workspace", metavar="DIR", help="Folder the tool would work in. Default: the current one.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="What is printed.")
+@reported
+def explain_call(
+    tool: str, words: tuple[str, ...], json_arguments: str | None, workspace: str | None, output: str
+) -> None:
+    """Explain what would be decided for a call, by which rule, and what would run. Nothing runs."""
+    folder = workspace_from(workspace)
+
+    async def explained(host: Host) -> str:
+        arguments = arguments_from(host, tool, words, json_arguments)
+        call = await host.prepare(tool, arguments, LOCAL_ADMINISTRATOR, workspace=folder)
+        considered, request = host.consider(call)
+        if output == "json":
+            return json.dumps(explain_json(considered, request))
+        return safe(explain(considered, request))
+
+    click.echo(run_with_host(explained))

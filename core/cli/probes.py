@@ -1,0 +1,277 @@
+"""What `toolhost doctor` looks at: for each layer, what is, not what was meant to be."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from toolhost.audit import GENESIS, verify_line
+from toolhost.cli.addresses import is_loopback, listeners
+from toolhost.policy import check as check_policies
+from toolhost.sandbox import Check, probe
+from toolhost.settings import Settings
+
+__all__ = ["LAYERS", "worst"]
+
+Status = Literal["pass", "warn", "fail"]
+
+_LOW_DISK = 256 << 20
+_HEADERS = {
+    "content-security-policy": "default-src 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+def worst(checks: list[Check]) -> Status:
+    """The layer's verdict: its worst check. A layer about which nothing is known has not passed."""
+    statuses = {check.status for check in checks}
+    return "fail" if "fail" in statuses or not statuses else "warn" if "warn" in statuses else "pass"
+
+
+def _network(settings: Settings) -> list[Check]:
+    """Who can reach the server: the address it would listen on, and the sockets that listen on its port now."""
+    checks = []
+    if is_loopback(settings.host):
+        checks.append(_pass("network", f"The server listens on {settings.host}, which only this machine can reach."))
+    else:
+        checks.append(
+            _fail(
+                "network",
+                f"The server would listen on {settings.host}, which other machines can reach without encryption.",
+                "Set TOOLHOST_HOST to 127.0.0.1 and put a TLS proxy in front.",
+            )
+        )
+    open_to_others = [address for address in listeners(settings.port) if not is_loopback(address)]
+    if open_to_others:
+        checks.append(
+            _fail(
+                "network",
+                f"Something listens on port {settings.port} of {', '.join(open_to_others)}.",
+                "Stop it, or choose another TOOLHOST_PORT.",
+            )
+        )
+    else:
+        checks.append(_pass("network", f"Nothing listens on port {settings.port} beyond loopback."))
+    return checks
+
+
+def _transport(settings: Settings) -> list[Check]:
+    """What a browser is told by the server that runs now."""
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        body = response.read(4096)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+    except ConnectionRefusedError:
+        return [
+            Check(
+                layer="transport",
+                status="warn",
+                message=f"No server runs on {settings.host}:{settings.port}, so what it sends could not be looked at.",
+                fix="Start `toolhost serve` and run this again.",
+            )
+        ]
+    except (OSError, http.client.HTTPException) as error:
+        return [
+            _fail(
+                "transport",
+                f"The server on {settings.host}:{settings.port} does not answer: {error}.",
+                "Restart `toolhost serve`, or see what else has the port.",
+            )
+        ]
+    finally:
+        connection.close()
+    if response.status != 200 or b'"status"' not in body:
+        return [
+            _fail(
+                "transport",
+                f"What answers on {settings.host}:{settings.port} is not toolhost.",
+                "Stop it, or choose another TOOLHOST_PORT.",
+            )
+        ]
+    missing = [name for name, value in _HEADERS.items() if value not in headers.get(name, "")]
+    if missing:
+        return [
+            _fail(
+                "transport",
+                f"The answers lack the headers {', '.join(missing)}.",
+                "Remove from the proxy what strips them.",
+            )
+        ]
+    return [_pass("transport", "The server answers on this machine with its security headers.")]
+
+
+def _application(settings: Settings) -> list[Check]:
+    """The policies, the database, the accounts, and the password library."""
+    return [*_policies(settings), *_state(settings), *_passwords()]
+
+
+def _policies(settings: Settings) -> list[Check]:
+    if not settings.policies.is_dir():
+        return [
+            Check(
+                layer="application",
+                status="warn",
+                message=f"There is no policies folder {settings.policies} yet, so nothing is granted.",
+                fix="Start `toolhost serve` once to have it made.",
+            )
+        ]
+    problems = check_policies(settings.policies, data=settings.data, plugins=settings.plugins)
+    checks = [_fail("application", str(problem), "Correct that line.") for problem in problems]
+    for path in (settings.policies, *sorted(settings.policies.glob("*.toml"))):
+        if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            checks.append(
+                _fail(
+                    "application", f"{path} can be written by others, who could grant anything.", f"chmod go-w {path}"
+                )
+            )
+    return checks or [_pass("application", "Every policy file is valid, and only its owner can write it.")]
+
+
+def _state(settings: Settings) -> list[Check]:
+    state = settings.data / "state"
+    database = state / "toolhost.db"
+    if not database.exists():
+        return [
+            Check(
+                layer="application",
+                status="warn",
+                message=f"There is no database in {state} yet.",
+                fix="Start `toolhost serve` once to have it made.",
+            )
+        ]
+    checks = []
+    if stat.S_IMODE(state.stat().st_mode) & 0o077:
+        checks.append(_fail("application", f"Others can enter {state}.", f"chmod 0700 {state}"))
+    try:
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+        try:
+            (verdict,) = connection.execute("PRAGMA quick_check").fetchone()
+            (administrators,) = connection.execute(
+                "SELECT count(*) FROM users WHERE role = 'admin' AND NOT disabled"
+            ).fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return [*checks, _fail("application", f"The database {database} cannot be read: {error}.", "Restore a backup.")]
+    if verdict != "ok":
+        checks.append(_fail("application", f"The database {database} is damaged: {verdict}.", "Restore a backup."))
+    else:
+        checks.append(_pass("application", "The database is sound."))
+    if not administrators:
+        checks.append(
+            Check(
+                layer="application",
+                status="warn",
+                message="Nobody is an administrator yet.",
+                fix="Open the setup page that `toolhost serve` prints, or run `toolhost user add NAME --role admin`.",
+            )
+        )
+    return checks
+
+
+def _passwords() -> list[Check]:
+    """`passlib` and `libpass` install the same package over each other, and removing either breaks both."""
+    try:
+        version = metadata.version("passlib")
+    except metadata.PackageNotFoundError:
+        return [_pass("application", f"Passwords are hashed by libpass {metadata.version('libpass')}.")]
+    return [
+        _fail(
+            "application",
+            f"The distribution passlib {version} is installed over libpass.",
+            "Make the environment anew from requirements.lock.",
+        )
+    ]
+
+
+def _execution(settings: Settings) -> list[Check]:
+    """The sandbox, tried out."""
+    return probe()
+
+
+def _audit(settings: Settings) -> list[Check]:
+    """The audit log: private, writable, unbroken, with room to grow."""
+    log = settings.data / "state" / "audit.log"
+    if not log.exists():
+        return [
+            Check(
+                layer="audit",
+                status="warn",
+                message=f"There is no audit log {log} yet.",
+                fix="Start `toolhost serve` once to have it made.",
+            )
+        ]
+    checks = []
+    if stat.S_IMODE(log.stat().st_mode) & 0o077:
+        checks.append(_fail("audit", f"Others can read or write {log}.", f"chmod 0600 {log}"))
+    if not os.access(log, os.R_OK | os.W_OK):
+        return [
+            *checks,
+            _fail("audit", f"{log} cannot be written, so nothing can run.", "Give it to the service user."),
+        ]
+    broken, torn = _verify(log)
+    if broken:
+        checks.append(
+            _fail(
+                "audit",
+                f"{log}:{broken}: this record does not follow the one before it: something was changed or removed.",
+                "Keep the file as evidence and find out who wrote to it.",
+            )
+        )
+    else:
+        checks.append(_pass("audit", "Every record of the audit log follows the one before it."))
+    if torn:
+        checks.append(
+            Check(
+                layer="audit",
+                status="warn",
+                message=f"{log}:{torn}: this line is no record; a crash may have cut it short.",
+                fix="Compare its time with the system log.",
+            )
+        )
+    if shutil.disk_usage(log.parent).free < _LOW_DISK:
+        checks.append(_fail("audit", f"The disk of {log.parent} is nearly full.", "Make room."))
+    return checks
+
+
+def _verify(log: Path) -> tuple[int, int]:
+    """Number of the first line that breaks the chain, and of the last one that is no record; 0 for none."""
+    expected, torn = GENESIS, 0
+    with log.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            record = verify_line(line.decode("ascii", "replace"))
+            if record is None:
+                torn = number
+            elif record[1] != expected:
+                return number, torn
+            else:
+                expected = record[2]
+    return 0, torn
+
+
+def _pass(layer: str, message: str) -> Check:
+    return Check(layer=layer, status="pass", message=message, fix="")
+
+
+def _fail(layer: str, message: str, fix: str) -> Check:
+    return Check(layer=layer, status="fail", message=message, fix=fix)
+
+
+LAYERS: dict[str, Callable[[Settings], list[Check]]] = {
+    "network": _network,
+    "transport": _transport,
+    "application": _application,
+    "execution": _execution,
+    "audit": _audit,
+}
+"""The five layers, from the outside in, each with its probe."""

@@ -1,0 +1,106 @@
+"""`toolhost serve`: the web chat and the API, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from toolhost.cli.addresses import is_loopback
+from toolhost.cli.exits import reported
+from toolhost.cli.session import enter, start_sandbox
+from toolhost.data import DataDirectory
+from toolhost.errors import MachineError, UsageError
+from toolhost.settings import SETTINGS, Settings
+
+if TYPE_CHECKING:
+    from toolhost.sandbox import Sandbox
+    from toolhost.sandbox.errors import SandboxUnavailable
+
+__all__ = ["command"]
+
+
+@click.command("serve")
+@reported
+def command(**flags: str | None) -> None:
+    """Serve the web chat and the API.
+
+    Until somebody has an account, the address of the setup page is printed with its one-time token.
+    """
+    settings = enter(flags)
+    data = DataDirectory(settings)
+    data.prepare()
+    with data.lock(), _listen(settings) as listener:
+        # Before the event loop: the sandbox forks, and a fork copies whatever threads and loops there are.
+        sandbox, problem = start_sandbox(data)
+        asyncio.run(_serve(settings, listener, sandbox, problem))
+
+
+for _setting in reversed(SETTINGS):
+    command = click.option(
+        f"--{_setting.name}", help=f"{_setting.help} [env: {_setting.variable}; default: {_setting.default}]"
+    )(command)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The listening socket, bound here so that a port in use is one sentence before anything was started."""
+    if not is_loopback(settings.host):
+        raise UsageError(
+            "bind_not_loopback",
+            f"Listening on {settings.host} would offer plain HTTP to other machines.",
+            "Listen on 127.0.0.1 and put a TLS proxy in front.",
+        )
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise MachineError(
+                "port_in_use",
+                f"Port {settings.port} of {settings.host} is in use by another program.",
+                "Stop that program, or choose another port with --port.",
+            ) from None
+        raise MachineError(
+            "address_not_usable",
+            f"The server cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
+            "Choose another address with --host or another port with --port.",
+        ) from None
+    return listener
+
+
+async def _serve(
+    settings: Settings, listener: socket.socket, sandbox: Sandbox | None, problem: SandboxUnavailable | None
+) -> None:
+    # Imported here: the web room and its framework are for the server alone.
+    from toolhost.host import Host
+    from toolhost.web import create_app, new_setup_token
+    from toolhost.web import serve as serve_app
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+
+    async with Host.open(settings, sandbox, problem) as host:
+        app = create_app(host)
+        url = f"http://{_in_url(settings.host)}:{settings.port}"
+        click.echo(f"Toolhost serves on {url}")
+        token = await new_setup_token(app)
+        if token is not None:
+            click.echo(f"Create the first administrator: {url}/setup#token={token}")
+        if problem is not None:
+            click.echo(f"warning: tools cannot run: {problem.message} [{problem.code}]", err=True)
+            click.echo(f"hint: {problem.hint}", err=True)
+        click.echo("Ready. Ctrl-C stops it.")
+        await serve_app(app, listener, stopped)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

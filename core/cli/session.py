@@ -1,0 +1,51 @@
+"""Putting a host together for one command: settings, service user, data directory, sandbox, host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from toolhost.data import DataDirectory
+from toolhost.host import Host
+from toolhost.model import Actor
+from toolhost.sandbox import Sandbox
+from toolhost.sandbox.errors import SandboxUnavailable
+from toolhost.service_user import become_service_user
+from toolhost.settings import Settings
+
+__all__ = ["LOCAL_ADMINISTRATOR", "enter", "run_with_host", "start_sandbox"]
+
+_T = TypeVar("_T")
+
+LOCAL_ADMINISTRATOR = Actor(user_id="local", username="local", role="admin", channel="cli")
+"""Whoever may run commands as the service user may also edit its policies: there is nobody above them."""
+
+
+def enter(flags: Mapping[str, str | None] | None = None) -> Settings:
+    """Read the settings and give up root. The first thing every command does."""
+    settings = Settings.load(flags or {})
+    become_service_user(settings.data)
+    return settings
+
+
+def start_sandbox(data: DataDirectory) -> tuple[Sandbox | None, SandboxUnavailable | None]:
+    """Start the sandbox, or say why there is none. Must come before any event loop or thread."""
+    try:
+        return Sandbox.start(data.state), None
+    except SandboxUnavailable as problem:
+        return None, problem
+
+
+def run_with_host(main: Callable[[Host], Awaitable[_T]]) -> _T:
+    """Open a host for one command, run it and close the host."""
+    settings = enter()
+    data = DataDirectory(settings)
+    data.prepare()
+    sandbox, problem = start_sandbox(data)
+
+    async def opened() -> _T:
+        async with Host.open(settings, sandbox, problem) as host:
+            return await main(host)
+
+    return asyncio.run(opened())

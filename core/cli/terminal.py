@@ -1,0 +1,81 @@
+"""Text that others wrote, on its way to a terminal.
+
+A terminal obeys what is printed to it: an argument or an output with escape sequences could redraw an approval prompt
+(CVE-2023-28446, CVE-2023-28101). So what goes to a terminal shows such characters instead of sending them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+import sys
+import termios
+import unicodedata
+from typing import TextIO
+
+__all__ = ["StreamPrinter", "confirm", "interactive", "safe"]
+
+# Format characters (bidirectional overrides, zero-width), private use, surrogates and separators that break lines.
+_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+
+
+def safe(text: str, keep: str = "\t\n") -> str:
+    """The text with every character that a terminal would obey or hide written as an escape.
+
+    Args:
+        text: Anything.
+        keep: Control characters that are wanted.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in keep or unicodedata.category(char) not in _HIDDEN
+        else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+class StreamPrinter:
+    """Prints a tool's output as it comes: untouched into a pipe or a file, made safe on a terminal."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+        # A character may be cut in two by the chunks it comes in.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace") if target.isatty() else None
+
+    def write(self, data: bytes) -> None:
+        """Print one chunk, at once."""
+        if self._decoder is None:
+            self._target.buffer.write(data)
+        else:
+            self._target.write(safe(self._decoder.decode(data)))
+        self._target.flush()
+
+
+def interactive() -> bool:
+    """Whether a person is there to be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+async def confirm(question: str) -> bool:
+    """Ask the person at the terminal. Only a yes is a yes; it must be typed after the question was shown."""
+    stdin = sys.stdin.fileno()
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[bytes] = loop.create_future()
+
+    def read() -> None:
+        loop.remove_reader(stdin)
+        if not answered.done():
+            answered.set_result(os.read(stdin, 4096))
+
+    termios.tcflush(stdin, termios.TCIFLUSH)
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    # Not a thread with input(): that could not be cancelled, and Ctrl-C would wait for the Enter key.
+    loop.add_reader(stdin, read)
+    try:
+        return (await answered).strip().lower() in (b"y", b"yes")
+    finally:
+        loop.remove_reader(stdin)

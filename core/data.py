@@ -1,0 +1,106 @@
+"""The data directory: where everything that outlives a run is kept, and nothing else is.
+
+state/       database, keys, audit log, prepared tool roots   (0700)
+policies/    the policy files in force
+plugins/     drop-in plugins
+workspaces/  one folder for each conversation that has no named workspace, and one for each user's other calls
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from toolhost.errors import MachineError
+from toolhost.settings import Settings
+
+__all__ = ["DataDirectory"]
+
+
+class DataDirectory:
+    """The folders of one host.
+
+    Attributes:
+        root: The data directory.
+        state: Database, keys, audit log; the host's alone.
+        policies: Policy files in force.
+        plugins: Drop-in plugins.
+        workspaces: One folder a conversation.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.root = settings.data
+        self.state = settings.data / "state"
+        self.workspaces = settings.data / "workspaces"
+        self.policies = settings.policies
+        self.plugins = settings.plugins
+
+    def prepare(self) -> None:
+        """Create what is missing and seed the packaged policies where there is no policies folder yet.
+
+        Raises:
+            MachineError: `data_not_writable` where a folder cannot be made or written.
+        """
+        seed = not self.policies.exists()
+        for folder, mode in (
+            (self.root, 0o755),
+            (self.state, 0o700),
+            (self.workspaces, 0o700),
+            (self.plugins, 0o755),
+            (self.policies, 0o755),
+        ):
+            try:
+                folder.mkdir(mode=mode, parents=True, exist_ok=True)
+            except OSError as error:
+                raise self._not_writable(folder, error) from error
+        for folder in (self.state, self.workspaces):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise self._not_writable(folder, PermissionError(errno.EACCES, "Permission denied"))
+        if seed:
+            self._seed_policies()
+
+    def _seed_policies(self) -> None:
+        for source in resources.files("toolhost.policies").iterdir():
+            if source.name.endswith(".toml"):
+                target = self.policies / source.name
+                target.write_bytes(source.read_bytes())
+                target.chmod(0o644)
+
+    def _not_writable(self, folder: Path, error: OSError) -> MachineError:
+        return MachineError(
+            "data_not_writable",
+            f"The data folder {folder} cannot be written: {error.strerror}.",
+            f"Give it to the user who runs toolhost (uid {os.geteuid()}), or set TOOLHOST_DATA to another folder.",
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the data directory for one server; `toolhost call` beside it does not need the lock.
+
+        Raises:
+            MachineError: `data_in_use` where another server holds it.
+        """
+        fd = os.open(self.state / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MachineError(
+                    "data_in_use",
+                    f"Another toolhost server is using {self.root}.",
+                    "Stop it, or give this one another folder with --data.",
+                ) from None
+            yield
+        finally:
+            os.close(fd)
+
+    def own_workspace(self, owner: str) -> Path:
+        """The workspace of a conversation or, for calls outside one, of a user; made when it is first asked for."""
+        path = self.workspaces / owner
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path

@@ -1,0 +1,347 @@
+"""The host: everything one running toolhost is made of, put together once.
+
+The command line opens it for one call, the web serves it; both only ever see this.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import insert, select
+
+from toolhost.approvals import Approvals
+from toolhost.audit import AuditLog, AuditRecord
+from toolhost.calls.arguments import prepare as prepare_arguments
+from toolhost.calls.pipeline import OnEvent, Pipeline
+from toolhost.calls.records import CallRecords
+from toolhost.calls.words import parse_words
+from toolhost.data import DataDirectory
+from toolhost.errors import ApprovalError, UsageError
+from toolhost.identifiers import new_id
+from toolhost.model import Actor, Call, CallResult, Tool
+from toolhost.pluginhost import PluginRegistry
+from toolhost.policy import Considered, PolicyStore, Request, Request
+from toolhost.sandbox import Sandbox, SandboxError
+from toolhost.settings import Settings
+from toolhost.storage import Database
+from toolhost.storage.behind import WriteBehind
+from toolhost.storage.tables import audit_index, conversations
+
+__all__ = ["Host"]
+
+_INDEX = insert(audit_index).prefix_with("OR IGNORE", dialect="sqlite")
+
+
+class Host:
+    """One host. Made by `Host.open`.
+
+    Attributes:
+        settings: The settings in force.
+        data: The data directory.
+        policies: The policies in force.
+        plugins: The plugins and their tools.
+        sandbox: Runs plans; None where this machine cannot make a sandbox.
+        sandbox_problem: Why there is no sandbox.
+        database: State.
+        audit: The audit log.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        data: DataDirectory,
+        policies: PolicyStore,
+        plugins: PluginRegistry,
+        sandbox: Sandbox | None,
+        sandbox_problem: SandboxError | None,
+        database: Database,
+        audit: AuditLog,
+        pipeline: Pipeline,
+        approvals: Approvals,
+        records: CallRecords,
+    ) -> None:
+        self.settings = settings
+        self.data = data
+        self.policies = policies
+        self.plugins = plugins
+        self.sandbox = sandbox
+        self.sandbox_problem = sandbox_problem
+        self.database = database
+        self.audit = audit
+        self._pipeline = pipeline
+        self._approvals = approvals
+        self._records = records
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        settings: Settings,
+        sandbox: Sandbox | None,
+        sandbox_problem: SandboxError | None = None,
+    ) -> AsyncIterator[Host]:
+        """Open the host over a prepared data directory.
+
+        Args:
+            settings: The settings.
+            sandbox: Started before the event loop; closed here.
+            sandbox_problem: Why there is none.
+
+        Raises:
+            MachineError: `data_not_writable`, `audit_unavailable`.
+        """
+        async with AsyncExitStack() as stack:
+            if sandbox is not None:
+                stack.push_async_callback(sandbox.close)
+            data = DataDirectory(settings)
+            data.prepare()
+            database = await Database.open(data.state / "toolhost.db")
+            stack.push_async_callback(database.close)
+            behind = WriteBehind(database)
+            stack.push_async_callback(behind.close)
+            audit = AuditLog(data.state / "audit.log", lambda record: _index(behind, record))
+            stack.callback(audit.close)
+            policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
+            policies.load()
+            plugins = PluginRegistry(settings.plugins, sandbox, policies, data.state)
+            stack.push_async_callback(plugins.close)
+            await plugins.load()
+            approvals = Approvals(database)
+            records = CallRecords(database, behind)
+            pipeline = Pipeline(
+                policies=policies,
+                plugins=plugins,
+                sandbox=sandbox,
+                sandbox_problem=sandbox_problem,
+                audit=audit,
+                approvals=approvals,
+                records=records,
+            )
+            stack.push_async_callback(pipeline.close)
+            yield cls(
+                settings=settings,
+                data=data,
+                policies=policies,
+                plugins=plugins,
+                sandbox=sandbox,
+                sandbox_problem=sandbox_problem,
+                database=database,
+                audit=audit,
+                pipeline=pipeline,
+                approvals=approvals,
+                records=records,
+            )
+
+    # -- tools ---------------------------------------------------------------------------------------------------
+
+    def tools_for(self, actor: Actor) -> list[Tool]:
+        """The tools the actor may ask for: those of active plugins that a policy grants anything to this actor."""
+        return [tool for tool in self.plugins.tools() if self._granted(tool, actor)]
+
+    def tool(self, name: str) -> Tool:
+        """A tool by name.
+
+        Raises:
+            UsageError: `unknown_tool`.
+        """
+        tool = self.plugins.tool(name)
+        if tool is None:
+            near = difflib.get_close_matches(name, [tool.name for tool in self.plugins.tools()], n=1)
+            raise UsageError(
+                "unknown_tool",
+                f"There is no tool {name!r}.",
+                f"Did you mean {near[0]}?" if near else "`toolhost tools` lists them.",
+            )
+        return tool
+
+    def parse_words(self, tool: Tool, words: Sequence[str]) -> dict[str, Any]:
+        """Arguments from `key=value` words; see `toolhost.calls.words`."""
+        return parse_words(tool, words)
+
+    def _granted(self, tool: Tool, actor: Actor) -> bool:
+        policy = self.policies.policy(tool.plugin)
+        return policy is not None and policy.who.includes(actor)
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        actor: Actor,
+        *,
+        workspace: Path | None = None,
+        workspace_writable: bool = True,
+        conversation_id: str | None = None,
+        approve: bool = False,
+        call_id: str | None = None,
+        on_event: OnEvent | None = None,
+    ) -> CallResult:
+        """Make a call.
+
+        Args:
+            name: `plugin.tool`.
+            arguments: JSON values.
+            actor: Who asks.
+            workspace: An existing host folder; None takes the conversation's, or the actor's own.
+            workspace_writable: Whether that folder may be written.
+            conversation_id: One of the actor's own conversations.
+            approve: Answer an `ask` with yes (the local administrator's flag).
+            call_id: From `new_call_id`, where the caller must know it beforehand.
+            on_event: Told what happens as it happens.
+
+        Raises:
+            UsageError: `unknown_tool`, `invalid_arguments`, `conversation_not_found`, `workspace_not_allowed`,
+                `workspace_not_accessible`, ... : nothing was decided yet.
+            MachineError: `audit_unavailable`.
+        """
+        call = await self.prepare(
+            name,
+            arguments,
+            actor,
+            workspace=workspace,
+            workspace_writable=workspace_writable,
+            conversation_id=conversation_id,
+            call_id=call_id,
+        )
+        if on_event is None:
+            return await self._pipeline.call(call, approve=approve)
+        return await self._pipeline.call(call, approve=approve, on_event=on_event)
+
+    async def prepare(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        actor: Actor,
+        *,
+        workspace: Path | None = None,
+        workspace_writable: bool = True,
+        conversation_id: str | None = None,
+        call_id: str | None = None,
+    ) -> Call:
+        """Check a request and make a call of it, without deciding or running anything. See `call`."""
+        tool = self.tool(name)
+        checked = prepare_arguments(tool, arguments)
+        identifier = call_id or self.new_call_id()
+        if workspace is not None:
+            self.policies.check_workspace(workspace)
+        elif conversation_id is not None:
+            workspace, workspace_writable = await self._conversation_folder(conversation_id, actor)
+        else:
+            workspace = self.data.own_workspace(actor.user_id)
+        return Call(
+            id=identifier,
+            tool=tool,
+            arguments=checked,
+            actor=actor,
+            workspace=str(workspace),
+            workspace_writable=workspace_writable,
+            conversation_id=conversation_id,
+        )
+
+    def consider(self, call: Call) -> tuple[Considered, Request]:
+        """What would be decided and run, and what was asked; nothing happens. The call itself goes the same way."""
+        request = self._pipeline.request(call)
+        return self._pipeline.consider(request), request
+
+    @staticmethod
+    def new_call_id() -> str:
+        """An id for a call that its caller wants to know before it is made."""
+        return new_id("c")
+
+    async def answer(
+        self,
+        approval_id: str,
+        actor: Actor,
+        decision: Literal["approve", "refuse"],
+        reason: str = "",
+        *,
+        on_event: OnEvent | None = None,
+    ) -> CallResult:
+        """Answer one of the actor's open questions; on a yes, its call runs and this is its result.
+
+        Raises:
+            ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`, `plan_changed`.
+        """
+        return await self._pipeline.answer(
+            approval_id,
+            actor,
+            approve=decision == "approve",
+            reason=reason,
+            restore=self._restore,
+            **({} if on_event is None else {"on_event": on_event}),
+        )
+
+    async def pending_approvals(self, actor: Actor) -> list[dict[str, Any]]:
+        """The actor's open questions, oldest first."""
+        return await self._approvals.pending(actor)
+
+    def cancel(self, call_id: str, actor: Actor) -> bool:
+        """End one of the actor's running calls; False where there is none."""
+        return self._pipeline.cancel(call_id, actor)
+
+    async def call_record(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
+        """One of the actor's calls as it is stored, or None."""
+        return await self._records.get(call_id, actor)
+
+    def health(self) -> Literal["ok", "degraded"]:
+        """`degraded` where tools cannot run."""
+        return "ok" if self.sandbox is not None else "degraded"
+
+    def _restore(self, row: Mapping[str, Any], actor: Actor) -> Call:
+        tool = self.plugins.tool(row["tool"])
+        if tool is None:
+            raise ApprovalError(
+                "plan_changed", f"The tool {row['tool']} is not there any more.", "Make the call again."
+            )
+        workspace = json.loads(row["workspace"])
+        return Call(
+            id=row["id"],
+            tool=tool,
+            arguments=json.loads(row["arguments"]),
+            actor=actor,
+            workspace=workspace["path"],
+            workspace_writable=workspace["writable"],
+            conversation_id=row["conversation_id"],
+        )
+
+    async def _conversation_folder(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:
+        query = select(conversations.c.workspace).where(
+            conversations.c.id == conversation_id, conversations.c.user_id == actor.user_id
+        )
+        async with self.database.begin() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            raise UsageError("conversation_not_found", "There is no such conversation among yours.")
+        if row[0] is None:
+            return self.data.own_workspace(conversation_id), True
+        named = self.policies.host.workspaces.get(row[0])
+        if named is None:
+            raise UsageError(
+                "workspace_not_allowed",
+                f"The workspace {row[0]!r} of this conversation is not in host.toml any more.",
+                "Ask an administrator, or start a new conversation.",
+            )
+        return Path(named.path), named.write
+
+
+def _index(behind: WriteBehind, record: AuditRecord) -> None:
+    behind.put(
+        _INDEX,
+        {
+            "seq": record.seq,
+            "id": record.id,
+            "timestamp": record.timestamp,
+            "category": record.category,
+            "event": record.event,
+            "call_id": record.call_id,
+            "user_id": record.user_id,
+            "line": record.line,
+        },
+    )

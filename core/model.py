@@ -1,0 +1,158 @@
+"""The values that travel from room to room: who asks, what for, what was decided, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Actor", "Call", "CallResult", "CommandTemplate", "Decision", "DecisionOutcome", "Status", "Tool"]
+
+DecisionOutcome = Literal["allow", "ask", "deny"]
+Status = Literal[
+    "ok", "error", "denied", "approval_required", "refused", "limit", "timeout", "cancelled", "unavailable"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who asks.
+
+    Attributes:
+        user_id: `u_...`, or `local` for the administrator at the command line.
+        username: The name people see.
+        role: `admin`, `operator`, `user` or `viewer`.
+        channel: How the request came: `cli`, `web`, `rest`.
+        session_id: The login session, or None.
+        ip: The client's address, or None.
+        request_id: Ties log lines of one request together, or None.
+    """
+
+    user_id: str
+    username: str
+    role: str
+    channel: str
+    session_id: str | None = None
+    ip: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTemplate:
+    """The argv template of a command tool as its manifest writes it.
+
+    Attributes:
+        text: The template, such as `git log [--oneline] [-n {limit}]`.
+        cwd: `{workspace}` or an absolute path.
+    """
+
+    text: str
+    cwd: str = "{workspace}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One callable thing.
+
+    Attributes:
+        name: `plugin.tool`.
+        plugin: The plugin's name.
+        about: One sentence for people and models.
+        input_schema: JSON Schema of the arguments; no additional properties.
+        output_schema: JSON Schema of the structured result, or None.
+        command: The argv template of a command tool; None for a tool in a worker.
+        plugin_digest: Digest of the plugin's manifest and code.
+    """
+
+    name: str
+    plugin: str
+    about: str
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any] | None = None
+    command: CommandTemplate | None = None
+    plugin_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One tool invocation by one actor.
+
+    Attributes:
+        id: `c_...`, sortable by time.
+        tool: The tool.
+        arguments: After preparation and validation.
+        actor: Who asks.
+        workspace: Absolute host path of the call's workspace.
+        workspace_writable: Whether the workspace may be written at all (a named workspace may be read-only).
+        conversation_id: Where the call was made, or None.
+    """
+
+    id: str
+    tool: Tool
+    arguments: Mapping[str, Any]
+    actor: Actor
+    workspace: str
+    workspace_writable: bool = True
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the policy says of one call.
+
+    Attributes:
+        outcome: `allow`, `ask` or `deny`.
+        code: Stable code, such as `rule_allow`, `no_rule`, `path_outside_roots`.
+        reason: One sentence.
+        source: `file:line` of the rule, or None for the default deny.
+        hint: What would be allowed instead and who can change it; may be empty.
+    """
+
+    outcome: DecisionOutcome
+    code: str
+    reason: str
+    source: str | None = None
+    hint: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The decision object of the API."""
+        return {"outcome": self.outcome, "code": self.code, "reason": self.reason, "source": self.source}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """The result object: the same for the CLI, REST and the WebSocket. See `docs/reference/result.md`."""
+
+    call_id: str
+    tool: str
+    status: Status
+    exit_code: int | None = None
+    signal: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    content: tuple[Mapping[str, Any], ...] = ()
+    error: Mapping[str, Any] | None = None
+    decision: Decision
+    approval_id: str | None = None
+    sandbox: Mapping[str, Any] | None = field(default=None)
+    duration_ms: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as the plain JSON object of the contract."""
+        return {
+            "call_id": self.call_id,
+            "tool": self.tool,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "signal": self.signal,
+            "stdout": self.stdout,
+            "stderr": self.stderr,
+            "truncated": self.truncated,
+            "content": [dict(part) for part in self.content],
+            "error": None if self.error is None else dict(self.error),
+            "decision": self.decision.as_json(),
+            "approval_id": self.approval_id,
+            "sandbox": None if self.sandbox is None else dict(self.sandbox),
+            "duration_ms": round(self.duration_ms, 3),
+        }

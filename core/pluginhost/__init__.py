@@ -1,0 +1,8 @@
+"""Plugins, seen from the host: found without being run, described and called inside their sandbox, never imported."""
+
+from __future__ import annotations
+
+from toolhost.pluginhost.record import PluginRecord, WorkerReply
+from toolhost.pluginhost.registry import PluginRegistry
+
+__all__ = ["PluginRecord", "PluginRegistry", "WorkerReply"]

@@ -1,0 +1,231 @@
+"""`plugin.toml`: what a plugin says of itself, read without running any of it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolhost.argv_syntax import TemplateSyntaxError
+from toolhost.errors import PluginError
+from toolhost.model import CommandTemplate
+from toolhost.pluginhost.command import check_template, optional_inputs
+from toolhost.pluginhost.schemas import check_schema, clean_text
+from toolhost.policy.document import Document, DocumentError, KeyPath, parse_document
+
+__all__ = ["MANIFEST", "CommandTool", "Manifest", "is_tool_name", "read_manifest"]
+
+MANIFEST = "plugin.toml"
+"""Name of the file."""
+
+_MAX_BYTES = 256 << 10
+_MAX_TOOLS = 200
+_PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
+_TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_RESERVED = ("host", "lock")  # policies/host.toml and policies/lock.toml are not a plugin's
+_KEYS = ("name", "version", "about", "requires_host", "module", "mcp", "tools")
+_TOOL_KEYS = ("name", "about", "command", "cwd", "input")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTool:
+    """One `[[tools]]` entry.
+
+    Attributes:
+        name: Without the plugin's name.
+        about: One sentence.
+        command: The argv template and where it runs.
+        input_schema: JSON Schema of all inputs together; no additional properties.
+    """
+
+    name: str
+    about: str
+    command: CommandTemplate
+    input_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A plugin's manifest.
+
+    Attributes:
+        name: The plugin's name: lower-case letters, digits, `_` and `-`.
+        version: The plugin's own version.
+        about: One sentence, or an empty string.
+        requires_host: Version specifier for the host, such as `>=0.1,<1`, or an empty string.
+        module: The Python module with the plugin's hooks, or None.
+        tools: Its command tools; empty for a Python plugin.
+    """
+
+    name: str
+    version: str
+    about: str
+    requires_host: str
+    module: str | None
+    tools: tuple[CommandTool, ...]
+
+
+def is_tool_name(name: str) -> bool:
+    """Whether a tool may be called this (without its plugin's name)."""
+    return _TOOL_NAME.fullmatch(name) is not None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        PluginError: `manifest_missing`, `invalid_manifest` or `not_supported_yet`; where a place in the file is known,
+            the message starts with `plugin.toml:LINE`.
+    """
+    try:
+        raw = _read(path)
+        return _Reader(parse_document(raw, MANIFEST)).manifest()
+    except FileNotFoundError:
+        raise PluginError("manifest_missing", f"The folder {path.parent} has no {MANIFEST}.") from None
+    except OSError as error:
+        raise PluginError("manifest_missing", f"{path} cannot be read: {error.strerror}.") from error
+    except DocumentError as error:
+        problem = error.problem
+        raise PluginError("invalid_manifest", f"{problem.file}:{problem.line}: {problem.message}") from None
+
+
+def _read(path: Path) -> bytes:
+    # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123  # a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise PluginError("invalid_manifest", f"{path} is not a regular file.")
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise PluginError("invalid_manifest", f"{MANIFEST}: the file is larger than {_MAX_BYTES} bytes.")
+    return raw
+
+
+class _Reader:
+    """Reads one document; every complaint is a PluginError with the line it is about."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+
+    def _wrong(self, where: KeyPath, message: str, hint: str = "", *, code: str = "invalid_manifest") -> PluginError:
+        return PluginError(code, f"{self._document.key(where)}: {message}.", hint)
+
+    def manifest(self) -> Manifest:
+        document = self._document.data
+        self._known_keys(document, _KEYS, ())
+        name = self._text(document, "name", ())
+        if not _PLUGIN_NAME.fullmatch(name) or name in _RESERVED:
+            raise self._wrong(
+                ("name",),
+                f"{name!r} cannot be a plugin's name",
+                f"Use lower-case letters, digits, `_` and `-`, and none of {', '.join(_RESERVED)}.",
+            )
+        version = self._text(document, "version", ())
+        if "mcp" in document:
+            raise self._wrong(
+                ("mcp",),
+                "plugins that are MCP servers are not supported yet",
+                "Declare [[tools]] with commands, or a Python module.",
+                code="not_supported_yet",
+            )
+        if ("module" in document) == ("tools" in document):
+            raise self._wrong(
+                ("module",) if "module" in document else (),
+                "a plugin has either a `module` or [[tools]]",
+                "Tools of a Python plugin are declared in its code.",
+            )
+        module = self._text(document, "module", ()) if "module" in document else None
+        if module is not None and not _MODULE.fullmatch(module):
+            raise self._wrong(("module",), f"{module!r} is not the dotted name of a Python module")
+        return Manifest(
+            name=name,
+            version=version,
+            about=clean_text(self._text(document, "about", (), default="")),
+            requires_host=self._text(document, "requires_host", (), default=""),
+            module=module,
+            tools=self._tools(document.get("tools", [])),
+        )
+
+    def _tools(self, tables: object) -> tuple[CommandTool, ...]:
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise self._wrong(("tools",), "`tools` is a list of tables, each written [[tools]]")
+        if len(tables) > _MAX_TOOLS:
+            raise self._wrong(("tools",), f"a plugin has at most {_MAX_TOOLS} tools")
+        tools: dict[str, CommandTool] = {}
+        for index, table in enumerate(tables):
+            tool = self._tool(table, ("tools", index))
+            if tool.name in tools:
+                raise self._wrong(("tools", index, "name"), f"there are two tools named {tool.name!r}")
+            tools[tool.name] = tool
+        return tuple(tools[name] for name in sorted(tools))
+
+    def _tool(self, table: Mapping[str, Any], where: KeyPath) -> CommandTool:
+        self._known_keys(table, _TOOL_KEYS, where)
+        name = self._text(table, "name", where)
+        if not is_tool_name(name):
+            raise self._wrong(
+                (*where, "name"),
+                f"{name!r} cannot be a tool's name",
+                "Use a letter, then letters, digits, `_` and `-`.",
+            )
+        command = self._text(table, "command", where)
+        inputs = self._inputs(table.get("input", {}), (*where, "input"))
+        try:
+            check_template(command, inputs)
+        except TemplateSyntaxError as error:
+            raise self._wrong((*where, "command"), f"in {command!r}, character {error.offset + 1}: {error}") from None
+        cwd = self._text(table, "cwd", where, default="{workspace}")
+        if cwd != "{workspace}" and (not cwd.startswith("/") or ".." in cwd.split("/")):
+            raise self._wrong((*where, "cwd"), f"`cwd` is {{workspace}} or an absolute folder, not {cwd!r}")
+        free = optional_inputs(command)
+        required = [name for name, schema in inputs.items() if "default" not in schema and name not in free]
+        return CommandTool(
+            name=name,
+            about=clean_text(self._text(table, "about", where)),
+            command=CommandTemplate(text=command, cwd=cwd),
+            input_schema={
+                "type": "object",
+                "properties": dict(inputs),
+                "required": required,
+                "additionalProperties": False,
+            },
+        )
+
+    def _inputs(self, tables: object, where: KeyPath) -> Mapping[str, Mapping[str, Any]]:
+        if not isinstance(tables, dict):
+            raise self._wrong(where, '`input` is a table: input.name = { type = "string" }')
+        for name, schema in tables.items():
+            here = (*where, name)
+            if not _INPUT_NAME.fullmatch(name):
+                raise self._wrong(here, f"{name!r} cannot be an input's name", "Use letters, digits and `_`.")
+            if not isinstance(schema, dict):
+                raise self._wrong(here, f'the input {name!r} is a JSON Schema: {name} = {{ type = "string" }}')
+            problem = check_schema(schema)
+            if problem is not None:
+                raise self._wrong(here, f"the schema of {name!r} {problem}")
+            if not isinstance(schema.get("type"), str):
+                raise self._wrong(here, f"the schema of {name!r} says no `type`, such as `string` or `integer`")
+        return tables
+
+    def _known_keys(self, table: Mapping[str, Any], known: tuple[str, ...], where: KeyPath) -> None:
+        for key in table:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"The keys here are: {', '.join(known)}."
+                raise self._wrong((*where, key), f"unknown key {key!r}", hint)
+
+    def _text(self, table: Mapping[str, Any], key: str, where: KeyPath, *, default: str | None = None) -> str:
+        value = table.get(key, default)
+        if value is None:
+            raise self._wrong(where, f"`{key}` is missing")
+        if not isinstance(value, str):
+            raise self._wrong((*where, key), f"`{key}` is a text in quotes, not {type(value).__name__}")
+        if default is None and not value.strip():
+            raise self._wrong((*where, key), f"`{key}` is empty")
+        return value

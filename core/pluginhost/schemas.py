@@ -1,0 +1,63 @@
+"""Which JSON Schemas and texts a plugin may declare: small, self-contained, and matched in linear time."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+import jsonschema_rs
+
+__all__ = ["check_schema", "clean_text"]
+
+_MAX_BYTES = 64 << 10
+_MAX_DEPTH = 32
+
+
+def check_schema(schema: object) -> str | None:
+    """What is wrong with a schema, as the end of a sentence, or None.
+
+    A schema that refers to another document is refused (validators fetch it), and so is a pattern that needs a
+    backtracking engine: one argument could stop the host.
+    """
+    if not isinstance(schema, dict):
+        return "is not an object"
+    try:
+        size = len(json.dumps(schema, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return "holds a value that JSON cannot express"
+    if size > _MAX_BYTES:
+        return f"takes {size} bytes; at most {_MAX_BYTES} are accepted"
+    problem = _walk(schema, 0)
+    if problem is not None:
+        return problem
+    try:
+        jsonschema_rs.validator_for(schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions())
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        return f"is not a JSON Schema: {getattr(error, 'message', error)}"
+    return None
+
+
+def _walk(node: object, depth: int) -> str | None:
+    if depth > _MAX_DEPTH:
+        return f"is nested more than {_MAX_DEPTH} levels deep"
+    children: list[Any] = []
+    if isinstance(node, dict):
+        for key in ("$ref", "$dynamicRef"):
+            target = node.get(key)
+            if isinstance(target, str) and not target.startswith("#"):
+                return f"refers to {target!r}, and other documents are not fetched"
+        children = list(node.values())
+    elif isinstance(node, list):
+        children = node
+    return next((problem for child in children if (problem := _walk(child, depth + 1))), None)
+
+
+def _refuse(uri: str) -> None:
+    raise ValueError(f"the schema refers to {uri}, and other documents are not fetched")
+
+
+def clean_text(text: str, limit: int = 2000) -> str:
+    """A plugin's text without what could rewrite the line it is shown in: control, format and surrogate characters."""
+    kept = (char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return "".join(kept)[:limit].strip()

@@ -1,0 +1,318 @@
+"""One worker: a sandboxed process that holds a plugin's code, seen from the host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolhost.errors import PluginError, ToolHostError
+from toolhost.pluginhost.record import WorkerReply
+from toolhost.pluginhost.schemas import clean_text
+from toolhost.pluginhost.wire import LineSplitter, content_parts, error_code, error_message, read_message, whole_text
+from toolhost.sandbox import Execution, LimitReport, Outcome, Sandbox, SandboxError, SandboxPlan
+from toolhost.sandbox.execution import reports
+
+__all__ = ["OnProgress", "Worker"]
+
+OnProgress = Callable[[Mapping[str, Any]], None]
+"""Gets `{"done", "total", "message"}`."""
+
+_CHUNK = 64 << 10
+_GRACE = 0.5
+"""Seconds a tool has to stop after its cancellation, before its whole worker is killed."""
+_MESSAGES = 10_000
+"""Progress and log messages of one call."""
+_STDERR_FLOOD = 64 << 20
+"""Bytes of standard error between two calls' ends that no plugin needs."""
+_TAIL = 2_000
+"""Characters of standard error that explain a death."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A call the worker has not answered."""
+
+    answer: asyncio.Future[dict[str, Any]]
+    on_progress: OnProgress | None
+    max_bytes: int
+    messages: int = 0
+    log: list[str] = field(default_factory=list)
+    log_size: int = 0
+    truncated: bool = False
+
+    def add_log(self, text: str) -> None:
+        room = self.max_bytes - self.log_size
+        if len(text) > room:
+            text, self.truncated = text[: max(room, 0)], True
+        self.log.append(text)
+        self.log_size += len(text)
+
+
+class Worker:
+    """A running worker. Made by `start`, ended by `close`; usable until `dead`.
+
+    Attributes:
+        plan: What its sandbox was made from.
+        calls: How many calls are in flight.
+        served: Whether it has answered a call.
+    """
+
+    def __init__(self, plan: SandboxPlan, execution: Execution) -> None:
+        self.plan = plan
+        self.served = False
+        self._execution = execution
+        self._pending: dict[str, _Pending] = {}
+        self._ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._failure: PluginError | None = None
+        self._stderr = ""
+        self._stderr_flow = 0
+        self._ended: asyncio.Task[None] = asyncio.create_task(self._supervise(), name=f"worker {plan.tool}")
+
+    @classmethod
+    async def start(cls, sandbox: Sandbox, plan: SandboxPlan, within: float) -> Worker:
+        """Launch a worker and wait until it has loaded its plugin.
+
+        Args:
+            sandbox: Where.
+            plan: Of kind `worker`.
+            within: Seconds.
+
+        Raises:
+            PluginError: `plugin_import_failed` or another code of the worker, `worker_not_ready`, `worker_died`,
+                `worker_protocol`.
+            SandboxError: Where the plan cannot be carried out.
+        """
+        worker = cls(plan, await sandbox.launch(plan))
+        try:
+            async with asyncio.timeout(within):
+                await asyncio.shield(worker._ready)
+        except TimeoutError:
+            await worker.close()
+            raise PluginError(
+                "worker_not_ready", f"The plugin's module did not finish loading within {within:g} s."
+            ) from None
+        except BaseException:
+            await worker.close()
+            raise
+        return worker
+
+    @property
+    def calls(self) -> int:
+        """How many calls are in flight."""
+        return len(self._pending)
+
+    @property
+    def dead(self) -> bool:
+        """Whether it can take no more calls."""
+        return self._failure is not None or self._ended.done()
+
+    async def describe(self, within: float, max_bytes: int) -> dict[str, Any]:
+        """What the plugin declares: `info` and `tools`, unchecked.
+
+        Raises:
+            PluginError: As `start`, or what the worker says is wrong with a tool.
+        """
+        reply, _ = await self._ask({"op": "describe"}, within, max_bytes, None)
+        if reply["op"] != "described":
+            raise _reported(reply)
+        return reply
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any], within: float, on_progress: OnProgress | None
+    ) -> WorkerReply:
+        """Call one tool.
+
+        Args:
+            tool: Its name without the plugin's.
+            arguments: Validated, paths as they stand inside.
+            within: Seconds.
+            on_progress: Told how far the tool says it is.
+
+        Returns:
+            The reply; a tool that raised is a reply too.
+
+        Raises:
+            TimeoutError: If the tool did not answer; it has stopped, or its worker is dead.
+            asyncio.CancelledError: As for `TimeoutError`.
+            PluginError: `worker_died`, `worker_protocol`.
+        """
+        limit = self.plan.limits.output
+        request = {"op": "call", "tool": tool, "arguments": arguments, "max_bytes": limit}
+        reply, pending = await self._ask(request, within, limit, on_progress)
+        stderr = whole_text("".join(pending.log))
+        if reply["op"] == "error":
+            error = _reported(reply)
+            too_large = error.code == "result_too_large"
+            return WorkerReply(
+                status="limit" if too_large else "error",
+                error=error,
+                stderr=stderr,
+                truncated=pending.truncated,
+                limits=self._limits(),
+            )
+        if reply["op"] != "result":
+            raise self._violation(f"answered a call with {reply['op']!r}")
+        content, value = reply["content"]
+        return WorkerReply(
+            content=content, value=value, stderr=stderr, truncated=pending.truncated, limits=self._limits()
+        )
+
+    async def close(self) -> None:
+        """Kill the worker; returns when it is gone."""
+        self._fail(PluginError("worker_closed", "The plugin's worker was ended by the host."))
+        await asyncio.shield(self._ended)
+
+    async def wait(self) -> None:
+        """Return when the worker is gone."""
+        await asyncio.shield(self._ended)
+
+    def _limits(self) -> Mapping[str, LimitReport]:
+        # What the sandbox leaves to the worker's owner, the owner enforces: time and output of each call.
+        own = {
+            "wall": LimitReport(value=self.plan.limits.wall, enforced_by="wallclock"),
+            "output": LimitReport(value=self.plan.limits.output, enforced_by="host"),
+        }
+        return reports(self.plan.limits, worker=True) | own
+
+    async def _ask(
+        self, request: Mapping[str, Any], within: float, max_bytes: int, on_progress: OnProgress | None
+    ) -> tuple[dict[str, Any], _Pending]:
+        if self._failure is not None:
+            raise self._failure
+        # Random, so that a plugin can answer only calls it was given.
+        call_id = secrets.token_hex(8)
+        pending = _Pending(asyncio.get_running_loop().create_future(), on_progress, max_bytes)
+        self._pending[call_id] = pending
+        try:
+            async with asyncio.timeout(within):
+                await self._send({**request, "id": call_id})
+                reply = await asyncio.shield(pending.answer)
+        except (TimeoutError, asyncio.CancelledError):
+            await self._stop(call_id, pending)
+            raise
+        finally:
+            del self._pending[call_id]
+        self.served = True
+        return reply, pending
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._execution.stdin.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            await self._execution.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            await self.wait()
+            raise self._failure or PluginError("worker_died", "The plugin's worker ended.") from None
+
+    async def _stop(self, call_id: str, pending: _Pending) -> None:
+        """See that the call has stopped: by asking, then by killing everything."""
+        hung = PluginError("worker_hung", "The plugin's worker was ended because a call in it did not stop.")
+        try:
+            async with asyncio.timeout(_GRACE):
+                await self._send({"op": "cancel", "id": call_id})
+                await asyncio.shield(pending.answer)
+        except (TimeoutError, ToolHostError):
+            self._fail(hung)
+            await self.wait()
+        except asyncio.CancelledError:
+            self._fail(hung)
+            raise
+
+    async def _supervise(self) -> None:
+        """Read everything the worker writes, until it is gone; then fail what it has not answered."""
+        stdout = asyncio.create_task(self._read_stdout())
+        stderr = asyncio.create_task(self._read_stderr())
+        try:
+            end = self._death(await self._execution.wait())
+        except SandboxError as error:  # the working folder is gone, or the system refused a limit
+            end = PluginError(error.code, error.message, error.hint)
+        for reader in (stdout, stderr):
+            # Its pipes close with the sandbox; a reader that has not seen that by now will not.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await reader
+        self._fail(end)
+        assert self._failure is not None
+        waiting: list[asyncio.Future[Any]] = [self._ready, *(pending.answer for pending in self._pending.values())]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(self._failure)
+                future.exception()  # whoever waits gets it; nobody waiting is no mistake
+
+    def _death(self, outcome: Outcome) -> PluginError:
+        if outcome.status == "limit":
+            return PluginError("worker_limit", f"The plugin's worker was over its limit of {outcome.limit}.")
+        how = f"with signal {outcome.signal}" if outcome.signal is not None else f"with status {outcome.exit_code}"
+        said = clean_text(self._stderr).rsplit("\n", 1)[-1]
+        return PluginError("worker_died", f"The plugin's worker ended {how}." + (f" It said: {said}" if said else ""))
+
+    def _fail(self, error: PluginError) -> None:
+        """The first failure is the reason; it ends the worker."""
+        if self._failure is None:
+            self._failure = error
+            self._execution.kill()
+
+    def _violation(self, what: str) -> PluginError:
+        error = PluginError("worker_protocol", f"The plugin's worker {what}.")
+        self._fail(error)
+        return error
+
+    async def _read_stdout(self) -> None:
+        splitter = LineSplitter(4 * self.plan.limits.output + (1 << 20))
+        try:
+            while chunk := await self._execution.stdout.read(_CHUNK):
+                for line in splitter.feed(chunk):
+                    self._receive(read_message(line))
+        except PluginError as error:
+            self._fail(error)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "ready" if not self._ready.done():
+                self._ready.set_result(message["tools"])
+                return
+            case "failed" if not self._ready.done():
+                self._ready.set_exception(_reported(message))
+                return
+            case "ready" | "failed":
+                raise self._violation("said twice that it is ready")
+        pending = self._pending.get(message["id"])
+        if pending is None or pending.answer.done():
+            raise self._violation("answered a call that it was not given")
+        if message["op"] not in ("progress", "log"):
+            self._stderr_flow = 0
+            if message["op"] == "result":
+                message["content"] = content_parts(message["content"])
+            pending.answer.set_result(message)
+            return
+        pending.messages += 1
+        if pending.messages > _MESSAGES:
+            raise self._violation(f"sent more than {_MESSAGES} messages in one call")
+        if message["op"] == "log":
+            pending.add_log(whole_text(message["text"]) + "\n")
+        elif pending.on_progress is not None:
+            text = clean_text(message["message"], 500)
+            told = {"done": message["done"], "total": message["total"], "message": text}
+            asyncio.get_running_loop().call_soon(pending.on_progress, told)
+
+    async def _read_stderr(self) -> None:
+        while chunk := await self._execution.stderr.read(_CHUNK):
+            self._stderr_flow += len(chunk)
+            if self._stderr_flow > _STDERR_FLOOD:
+                self._violation("flooded its standard error")
+                return
+            text = chunk.decode(errors="replace")
+            self._stderr = (self._stderr + text)[-_TAIL:]
+            # With several calls in flight nobody knows whose it is, and one person's output is not another's.
+            if len(self._pending) == 1:
+                next(iter(self._pending.values())).add_log(text)
+
+
+def _reported(message: Mapping[str, Any]) -> PluginError:
+    return PluginError(
+        error_code(message["code"]), error_message(message["message"]), recoverable=message["recoverable"]
+    )

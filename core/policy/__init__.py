@@ -1,0 +1,36 @@
+"""Policies: what a TOML file grants, and what that means for one call.
+
+store      reads the files               resolve    looks up what a decision depends on
+load       one file to one policy        decide     facts and policies to a decision, purely
+template   argv templates                planning   to the plan that is shown, approved, enforced, recorded
+"""
+
+from toolhost.policy.consider import consider
+from toolhost.policy.decide import decide
+from toolhost.policy.explain import explain, explain_json
+from toolhost.policy.planning import plan
+from toolhost.policy.problems import Problem
+from toolhost.policy.request import Considered, Facts, Request, WorkerRuntime
+from toolhost.policy.resolve import resolve
+from toolhost.policy.store import PolicyStore, check, check_workspace
+from toolhost.policy.values import HostPolicy, NamedWorkspace, Policy
+
+__all__ = [
+    "Considered",
+    "Facts",
+    "HostPolicy",
+    "NamedWorkspace",
+    "Policy",
+    "PolicyStore",
+    "Problem",
+    "Request",
+    "WorkerRuntime",
+    "check",
+    "check_workspace",
+    "consider",
+    "decide",
+    "explain",
+    "explain_json",
+    "plan",
+    "resolve",
+]

@@ -1,0 +1,56 @@
+"""The one function behind a call, `explain`, an approval and an example: resolve, decide, plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from toolhost.model import Decision
+from toolhost.policy.decide import alternatives, decide
+from toolhost.policy.planning import plan
+from toolhost.policy.request import Considered, Request
+from toolhost.policy.resolve import resolve
+from toolhost.policy.store import PolicyStore
+
+__all__ = ["consider"]
+
+
+def consider(request: Request, store: PolicyStore) -> Considered:
+    """What the policies in force say of a request, and what would run.
+
+    Args:
+        request: The request.
+        store: The policies.
+    """
+    host, policy = store.host, store.policy(request.tool.plugin)
+    facts = resolve(request, policy, host)
+    decision = decide(facts, policy, host)
+    if policy is None:
+        return Considered(decision=_why_none(decision, request, store), arguments=request.arguments)
+    if decision.outcome == "deny":
+        return Considered(
+            decision=decision,
+            arguments=request.arguments,
+            rules=alternatives(facts, policy),
+            warnings=policy.warnings,
+        )
+    return Considered(
+        decision=decision,
+        plan=plan(facts, decision, policy, host),
+        arguments=facts.arguments,
+        warnings=policy.warnings,
+    )
+
+
+def _why_none(decision: Decision, request: Request, store: PolicyStore) -> Decision:
+    """Tell a policy that is missing from one that cannot be used."""
+    files = (f"{request.tool.plugin}.toml", "host.toml")
+    problem = next((problem for problem in store.problems if problem.file in files), None)
+    if problem is None:
+        return decision
+    return replace(
+        decision,
+        code="policy_invalid",
+        reason=f"The policy cannot be used: {problem.file}:{problem.line}: {problem.message}",
+        source=f"{problem.file}:{problem.line}",
+        hint="An administrator can see everything wrong with it by `toolhost policy check`.",
+    )

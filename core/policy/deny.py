@@ -1,0 +1,120 @@
+"""Matching a deny: as wide as its words can be read.
+
+An allow must match exactly; a deny must not be avoided by another spelling. So flags count wherever they stand, glued
+or not, bundled (`-rf` holds `-f`) or abbreviated (`--forc`), `--` is looked through, and a program is meant by every
+name it has. Where a deny errs, it denies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from toolhost.policy.slots import PathSlot, SlotKind, TextSlot
+from toolhost.policy.template import GLOB, Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
+
+__all__ = ["denies_arguments", "denies_program"]
+
+
+def denies_program(template: Template, names: frozenset[str]) -> bool:
+    """Whether a deny means a program, given every name that program has."""
+    if template.program in names:
+        return True
+    return not GLOB.isdisjoint(template.program) and any(fnmatchcase(name, template.program) for name in names)
+
+
+def denies_arguments(template: Template, arguments: Sequence[str]) -> bool:
+    """Whether a deny of the same program means these arguments."""
+    if template.whole:
+        return True
+    tokens = [token for token in arguments if token != "--"]  # noqa: S105 - an argument, no password
+    for place in template.places:
+        for flag in place.flags if isinstance(place, Flags) else ():
+            tokens, seen = _without(flag, tokens)
+            if flag.required and not seen:
+                return False
+    return any(_matches(places, tokens) for places in _variants(template.places))
+
+
+def _variants(places: Sequence[Place]) -> Iterator[tuple[Place, ...]]:
+    """The positional places with each pair of brackets once filled and once left out."""
+    for number, place in enumerate(places):
+        if isinstance(place, Optional):
+            for after in _variants(places[number + 1 :]):
+                yield from ((*before, *after) for before in _variants((*places[:number], *place.places)))
+                yield from ((*before, *after) for before in _variants(places[:number]))
+            return
+    yield tuple(place for place in places if not isinstance(place, Flags | Dashes))
+
+
+def _without(flag: Flag, tokens: list[str]) -> tuple[list[str], bool]:
+    """The tokens without every occurrence of a flag, and whether there was one."""
+    kept: list[str] = []
+    at, seen = 0, False
+    while at < len(tokens):
+        width = max(_width(flag.value, name, tokens, at) for name in flag.names)
+        if width:
+            seen = True
+            at += width
+        else:
+            kept.append(tokens[at])
+            at += 1
+    return kept, seen
+
+
+def _width(value: SlotKind | str | None, name: str, tokens: Sequence[str], at: int) -> int:
+    """How many tokens a flag takes at a place: 0 where it does not stand there."""
+    glued = _glued(name, tokens[at])
+    if glued is None:
+        return 0
+    if value is None:
+        return 1
+    if glued:
+        return 1 if _fits(value, glued) else 0
+    return 2 if at + 1 < len(tokens) and _fits(value, tokens[at + 1]) else 0
+
+
+def _glued(name: str, token: str) -> str | None:
+    """What a token has after the flag; None where the token is not that flag."""
+    if token == name:
+        return ""
+    if name.startswith("--"):
+        spelled, _, value = token.partition("=")
+        # GNU and git take any unambiguous beginning of a long flag.
+        return value if len(spelled) > 2 and "=" not in name and name.startswith(spelled) else None
+    if len(name) != 2 or not token.startswith("-") or token.startswith("--"):
+        return None
+    place = token.find(name[1], 1)
+    return token[place + 1 :] if place > 0 and token[1 : place + 1].isalnum() else None
+
+
+def _fits(value: SlotKind | str, token: str) -> bool:
+    if isinstance(value, str):
+        return value == token
+    return isinstance(value, TextSlot | PathSlot) or value.accepts(token)
+
+
+def _matches(places: Sequence[Place], tokens: Sequence[str]) -> bool:
+    """Match positional places with `...` anywhere, by the set of places that each beginning of the tokens can reach."""
+    reached = _closed(places, {0})
+    for token in tokens:
+        following: set[int] = set()
+        for at in reached - {len(places)}:
+            place = places[at]
+            if isinstance(place, Rest):
+                following.add(at)
+            elif isinstance(place, Value) and _fits(place.kind, token):
+                following |= {at, at + 1} if place.many else {at + 1}
+            elif isinstance(place, Literal) and place.text == token:
+                following.add(at + 1)
+        reached = _closed(places, following)
+    return len(places) in reached
+
+
+def _closed(places: Sequence[Place], reached: set[int]) -> set[int]:
+    """With every place that is reached without a token: behind a `...`."""
+    found = set(reached)
+    for at, place in enumerate(places):
+        if at in found and isinstance(place, Rest):
+            found.add(at + 1)
+    return found

@@ -1,0 +1,82 @@
+"""Reading `[limits]`: values with units in a policy, maxima in host.toml, limits of a single rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from toolhost.policy.problems import Place
+from toolhost.policy.table import Table
+from toolhost.policy.units import duration, show_duration, show_size, size
+
+__all__ = ["LIMITS", "read_limits", "show_limit"]
+
+LIMITS: Mapping[str, str] = {
+    "wall": "duration",
+    "cpu": "duration",
+    "memory": "size",
+    "processes": "count",
+    "open_files": "count",
+    "file_size": "size",
+    "output": "size",
+    "scratch": "size",
+    "workspace": "size",
+    "calls": "count",
+}
+"""Every limit and the unit it is written in."""
+
+_UNSUPPORTED = ("workspace",)
+
+
+def read_limits(table: Table, maxima: Mapping[str, tuple[Any, Place]] | None = None) -> dict[str, tuple[Any, Place]]:
+    """The limits a table sets, each with its place.
+
+    Args:
+        table: The table.
+        maxima: The largest values allowed; None while the maxima themselves are read.
+    """
+    found: dict[str, tuple[Any, Place]] = {}
+    for name in table.names():
+        if name not in LIMITS:
+            continue
+        if name in _UNSUPPORTED:
+            table.problem(table.key_place(name), "not_supported_yet", f"The limit `{name}` is not supported yet.")
+            continue
+        value = _read(table, name)
+        if value is None:
+            continue
+        most, place = (maxima or {}).get(name, (None, None))
+        if most is not None and value > most:
+            table.problem(
+                table.place(name),
+                "above_host_maximum",
+                f"`{name}` is {show_limit(name, value)}, and {place} allows at most {show_limit(name, most)}.",
+            )
+        found[name] = (value, table.place(name))
+    return found
+
+
+def show_limit(name: str, value: float) -> str:
+    """A limit as people write it."""
+    shown: dict[str, Callable[[Any], str]] = {"duration": show_duration, "size": show_size, "count": str}
+    return shown[LIMITS[name]](value)
+
+
+def _read(table: Table, name: str) -> float | None:
+    if LIMITS[name] == "count":
+        return table.count(name)
+    raw = table.raw(name)
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        unit = "s" if LIMITS[name] == "duration" else "M"
+        table.problem(
+            table.place(name), "wrong_type", f'`{name}` needs its unit, in a string: write "{raw}{unit}", for instance.'
+        )
+        return None
+    text = table.text(name)
+    if text is None:
+        return None
+    try:
+        return duration(text.text) if LIMITS[name] == "duration" else size(text.text)
+    except ValueError as error:
+        table.problem(text.place, "bad_value", f"`{name}` must be {error}.")
+        return None

@@ -1,0 +1,232 @@
+"""Finding out where a path value leads: beneath which root, and what it is called inside.
+
+The kernel follows the path from the root's descriptor and refuses to leave it (`open_beneath`). The names are only
+compared to find the root, to keep `[paths] deny` and `protect`, and for examples, which have no files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from toolhost.policy.request import Refusal
+from toolhost.sandbox.beneath import open_beneath, open_without_links
+from toolhost.sandbox.plan import Root
+
+__all__ = ["Found", "Lookup"]
+
+_MAX_PATH = 4095
+_MAX_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a path is.
+
+    Attributes:
+        spelled: How the sandboxed program is told: inside paths; a relative path stays relative.
+        inside: The absolute path inside, without `.`; links are not resolved.
+    """
+
+    spelled: str
+    inside: str
+
+
+class Lookup:
+    """Looks paths up in a call's roots. Use it as a context: it holds the roots' descriptors.
+
+    Args:
+        roots: The roots of the call.
+        cwd: The working folder inside, for relative paths.
+        lexical: Compare names only; for examples in policy files.
+    """
+
+    def __init__(self, roots: Sequence[Root], cwd: str, *, lexical: bool = False) -> None:
+        self._roots = roots
+        self._cwd = cwd
+        self._lexical = lexical
+        self._open: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+    def folder(self, path: str) -> Found | Refusal:
+        """Look up a working folder."""
+        found = self.path(path)
+        if isinstance(found, Refusal):
+            return Refusal(code="cwd_outside_roots", reason=f"The working folder cannot be used: {found.reason}")
+        if not self._lexical:
+            root, parts = self._place(path) or (None, [])
+            if root is None or not self._is_folder(root, parts):
+                return Refusal(code="cwd_missing", reason=f"The working folder {_shown(path)} does not exist.")
+        return found
+
+    def path(self, value: str, *, write: bool = False) -> Found | Refusal:
+        """Look up a value of a path slot or path argument.
+
+        Args:
+            value: As the caller wrote it: a host path, an inside path, or relative to the working folder.
+            write: Whether it is meant to be written.
+
+        Returns:
+            Where it is. A file that does not exist is found where it would be: its program says so better.
+        """
+        wrong = _malformed(value)
+        if wrong:
+            return Refusal(code="bad_path", reason=f"{_shown(value)} is no usable path: {wrong}.")
+        placed = self._place(value)
+        if placed is None:
+            return Refusal(code="path_outside_roots", reason=f"{_shown(value)} lies outside every folder of this tool.")
+        root, parts = placed
+        if _leaves(parts):
+            return _escape(value)
+        real: Sequence[str] | Refusal = parts if self._lexical else self._follow(root, parts, value, write=write)
+        if isinstance(real, Refusal):
+            return real
+        refusal = self._kept(root, _normal(real), value, write=write)
+        if refusal is not None:
+            return refusal
+        inside = "/".join([root.target, *parts]) if root.target != "/" else "/" + "/".join(parts)
+        if value.startswith("/"):
+            return Found(inside + "/" * (value.endswith("/") and bool(parts)), inside)
+        return Found(f"./{value}" if value.startswith("-") else value, inside)
+
+    def _place(self, value: str) -> tuple[Root, list[str]] | None:
+        """The root a path lies in by its name, and the components below it; `..` is left for the kernel to judge."""
+        parts = [part for part in value.split("/") if part not in ("", ".")]
+        if not value.startswith("/"):
+            parts = [*_parts(self._cwd), *parts]
+        best: tuple[int, Root] | None = None
+        for root in self._roots:
+            for base in {root.target, root.source} if value.startswith("/") else {root.target}:
+                length = len(_parts(base))
+                if parts[:length] == _parts(base) and (best is None or length > best[0]):
+                    best = length, root
+        return None if best is None else (best[1], parts[best[0] :])
+
+    def _follow(self, root: Root, parts: Sequence[str], value: str, *, write: bool) -> Sequence[str] | Refusal:
+        """The real components below the root, every link followed; as written where something is missing."""
+        try:
+            try:
+                fd = self._beneath(root, parts)
+                last: Sequence[str] = ()
+            except FileNotFoundError:
+                if not write or not parts or parts[-1] == "..":
+                    return parts
+                fd = self._beneath(root, parts[:-1])
+                last = parts[-1:]
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.ELOOP):
+                return _escape(value)
+            if error.errno == errno.ENAMETOOLONG:
+                return Refusal(code="bad_path", reason=f"{_shown(value)} is no usable path: it is too long.")
+            return parts  # missing, no folder, no permission: the program finds the same and can say so
+        try:
+            real = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - on every call
+        finally:
+            os.close(fd)
+        if stat.S_ISREG(os.fstat(self._fd(root)).st_mode):
+            return last
+        below = _parts(real)[len(_parts(root.source)) :]
+        return [*below, *last]
+
+    def _beneath(self, root: Root, parts: Sequence[str]) -> int:
+        if not parts:
+            return os.dup(self._fd(root))
+        return open_beneath(self._fd(root), "/".join(parts))
+
+    def _is_folder(self, root: Root, parts: Sequence[str]) -> bool:
+        with suppress(OSError):
+            fd = self._beneath(root, parts)
+            try:
+                return stat.S_ISDIR(os.fstat(fd).st_mode)
+            finally:
+                os.close(fd)
+        return False
+
+    def _fd(self, root: Root) -> int:
+        fd = self._open.get(root.target)
+        if fd is None:
+            fd = self._open[root.target] = open_without_links(root.source)
+            info = os.fstat(fd)
+            if (info.st_dev, info.st_ino) != (root.device, root.inode):
+                raise OSError(errno.EXDEV, "the root was replaced", root.source)
+        return fd
+
+    def _kept(self, root: Root, real: list[str], value: str, *, write: bool) -> Refusal | None:
+        """What the policy keeps from a tool inside its roots."""
+        whole = [*_parts(root.source), *real]
+        inner = [other for other in self._roots if whole[: len(_parts(other.source))] == _parts(other.source)]
+        governing = max(inner, key=lambda other: len(_parts(other.source)), default=root)
+        for hidden in root.hidden:
+            if real[: len(_parts(hidden))] == _parts(hidden):
+                return Refusal(code="path_denied", reason=f"{_shown(value)} is kept from this tool (`{hidden}`).")
+        if not write:
+            return None
+        if not governing.writable:
+            return Refusal(code="path_read_only", reason=f"{_shown(value)} may be read by this tool, not written.")
+        for protected in root.protected:
+            if real[: len(_parts(protected))] == _parts(protected):
+                return Refusal(code="path_protected", reason=f"{_shown(value)} is protected (`{protected}`).")
+        return None
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _normal(parts: Sequence[str]) -> list[str]:
+    """Without `..`; for paths that stay beneath their root."""
+    kept: list[str] = []
+    for part in parts:
+        if part != "..":
+            kept.append(part)
+        elif kept:
+            kept.pop()
+    return kept
+
+
+def _leaves(parts: Sequence[str]) -> bool:
+    depth = 0
+    for part in parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False
+
+
+def _malformed(value: str) -> str:
+    """What makes a string no path at all, or an empty string."""
+    if not value:
+        return "it is empty"
+    if not (value.isascii() and value.isprintable()):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "it is not UTF-8"
+        if any(unicodedata.category(char) == "Cc" for char in value):
+            return "it holds a control character"
+    if len(value.encode()) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in value.split("/")):
+        return "it is too long"
+    return ""
+
+
+def _escape(value: str) -> Refusal:
+    return Refusal(code="path_escapes_root", reason=f"{_shown(value)} leads out of the folder it is in.")
+
+
+def _shown(value: str) -> str:
+    """A path in a sentence: escaped where it could rewrite the line, and never the whole of a huge one."""
+    short = value if len(value) <= 120 else value[:117] + "..."
+    return f"`{short}`" if short.isprintable() else f"`{ascii(short)[1:-1]}`"

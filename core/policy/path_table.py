@@ -1,0 +1,92 @@
+"""Reading `[paths]`: which host folders are roots, and what of them is hidden or protected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toolhost.policy.places import Places, UnfitError
+from toolhost.policy.table import Located, Table
+from toolhost.policy.values import PROTECTED, WORKSPACE, RootGrant
+from toolhost.sandbox import PlanRefused, root
+
+__all__ = ["read_inner", "read_protected", "read_roots", "root_problem"]
+
+_GLOB = frozenset("*?[")
+
+
+def read_roots(table: Table, places: Places, allowed: Sequence[str] | None) -> tuple[RootGrant, ...]:
+    """`read` and `write`; a path that stands in both is writable."""
+    grants: dict[str, RootGrant] = {}
+    for key in ("read", "write"):
+        for item in table.strings(key):
+            writable = key == "write"
+            found = None if item.text == WORKSPACE else root_problem(item.text, places, allowed, writable=writable)
+            if found:
+                table.problem(item.place, *found)
+            else:
+                grants[item.text] = RootGrant(path=item.text, writable=writable, place=item.place)
+    return tuple(grants.values())
+
+
+def root_problem(path: str, places: Places, allowed: Sequence[str] | None, *, writable: bool) -> tuple[str, str] | None:
+    """Why a path may not be a root, as code and sentence; None where it may."""
+    if not path:
+        return "bad_root", "An empty path is no root."
+    if WORKSPACE in path:
+        return "bad_root", f"`{path}`: {WORKSPACE} stands alone; a rule names what is in it."
+    if path.startswith("~") or "$" in path:
+        return "bad_root", f"`{path}` must be written out: `~` and variables are not expanded."
+    if not path.startswith("/"):
+        return "bad_root", f"`{path}` must be absolute, or {WORKSPACE}."
+    if _GLOB & set(path):
+        return "bad_root", f"`{path}`: a root is one folder or file; globs are not expanded."
+    if not _is_plain(path):
+        return "bad_root", f"`{_visible(path)}` must be a plain absolute path, without `.`, `..`, `//` or a final `/`."
+    try:
+        places.check(path, writable=writable, allowed=allowed)
+        root(path, path, writable=writable)
+    except UnfitError as unfit:
+        return unfit.code, unfit.message
+    except PlanRefused as refused:
+        return refused.code, f"{refused.message} {refused.hint}".strip()
+    return None
+
+
+def read_inner(table: Table, key: str) -> tuple[str, ...]:
+    """`deny`: paths relative to every root."""
+    found = []
+    for item in table.strings(key):
+        if _GLOB & set(item.text):
+            table.problem(item.place, "not_supported_yet", f"`{item.text}`: globs in `{key}` are not supported yet.")
+        elif _inner_is_plain(table, key, item):
+            found.append(item.text)
+    return tuple(found)
+
+
+def read_protected(table: Table) -> tuple[str, ...]:
+    """`protect`: what cannot be written inside writable roots; a fixed list where the key is missing."""
+    if "protect" not in table:
+        return PROTECTED
+    return tuple(item.text for item in table.strings("protect") if _inner_is_plain(table, "protect", item))
+
+
+def _inner_is_plain(table: Table, key: str, item: Located) -> bool:
+    plain = not item.text.startswith("/") and _is_plain("/" + item.text) and not _GLOB & set(item.text)
+    if not plain:
+        table.problem(
+            item.place,
+            "bad_value",
+            f"`{_visible(item.text)}`: `{key}` holds plain paths relative to the roots, such as `.git/hooks`.",
+        )
+    return plain
+
+
+def _is_plain(path: str) -> bool:
+    if path == "/":
+        return True  # refused as control plane, by name
+    parts = path.split("/")[1:]
+    return path.isprintable() and all(part not in ("", ".", "..") for part in parts)
+
+
+def _visible(path: str) -> str:
+    return path if path.isprintable() else ascii(path)[1:-1]

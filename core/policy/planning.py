@@ -1,0 +1,84 @@
+"""From a decision to the plan: the one value that is shown, approved, enforced and recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+
+from toolhost.model import Decision
+from toolhost.policy.decide import chosen
+from toolhost.policy.environment import BASE, GIT_FILE, git_environment
+from toolhost.policy.request import Facts
+from toolhost.policy.values import HostPolicy, Policy
+from toolhost.sandbox.plan import HostFile, Program, SandboxPlan
+
+__all__ = ["plan"]
+
+
+def plan(facts: Facts, decision: Decision, policy: Policy, host: HostPolicy) -> SandboxPlan:
+    """What runs if a request goes ahead.
+
+    Args:
+        facts: What `resolve` found.
+        decision: An allow or an ask.
+        policy: The plugin's policy.
+        host: The host policy.
+    """
+    if decision.outcome == "deny":
+        raise ValueError("a denied request has no plan")
+    if facts.request.argv is None:
+        return _worker(facts, policy, host)
+    return _command(facts, policy, host)
+
+
+def _command(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
+    match = chosen(facts)
+    if match is None or facts.program is None:
+        raise ValueError("a command is planned only under a rule, with its program")
+    inside = (policy.programs[name] for name in policy.inside if name in policy.programs)
+    programs = (facts.program, *(program for program in inside if program.path != facts.program.path))
+    variables = dict(BASE)
+    files: tuple[HostFile, ...] = ()
+    if any(_is_git(program) for program in programs):
+        variables |= git_environment(facts.request.actor)
+        files = (GIT_FILE,)
+    variables |= dict(policy.env)
+    return SandboxPlan(
+        kind="command",
+        tool=facts.request.tool.name,
+        argv=(facts.program.path, *match.arguments),
+        cwd=facts.cwd,
+        env=tuple(sorted(variables.items())),
+        programs=programs,
+        support=policy.support,
+        files=files,
+        roots=facts.roots,
+        limits=host.limits(policy.limits, match.rule.limits),
+        policy_digest=policy.digest,
+        plugin_digest=facts.request.tool.plugin_digest,
+    )
+
+
+def _worker(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
+    runtime = facts.request.runtime
+    if runtime is None:
+        raise ValueError("a worker tool is planned only with its worker")
+    variables = BASE | dict(policy.env) | dict(runtime.env)
+    return SandboxPlan(
+        kind="worker",
+        tool=facts.request.tool.name,
+        argv=runtime.argv,
+        cwd=facts.cwd,
+        env=tuple(sorted(variables.items())),
+        programs=runtime.programs,
+        support=(*runtime.support, *policy.support),
+        roots=facts.roots,
+        limits=host.limits(policy.limits),
+        arguments=json.dumps(dict(facts.arguments), sort_keys=True, separators=(",", ":"), allow_nan=False),
+        policy_digest=policy.digest,
+        plugin_digest=facts.request.tool.plugin_digest,
+    )
+
+
+def _is_git(program: Program) -> bool:
+    return "git" in (PurePosixPath(program.path).name, PurePosixPath(program.target).name)

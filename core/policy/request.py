@@ -1,0 +1,124 @@
+"""What is asked of a policy, what was found out about it, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolhost.model import Actor, Decision, Tool
+from toolhost.policy.values import DenyRule, Rule
+from toolhost.sandbox.plan import Program, Root, SandboxPlan
+
+__all__ = ["Considered", "Facts", "Match", "Refusal", "Request", "WorkerRuntime"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRuntime:
+    """How a plugin's worker is started: given by the host, never by a policy.
+
+    Attributes:
+        argv: The worker's argument vector; `argv[0]` is the path of the first program.
+        programs: What exists in its sandbox.
+        support: Further host files and folders, read-only.
+        env: Variables the worker needs.
+    """
+
+    argv: tuple[str, ...]
+    programs: tuple[Program, ...]
+    support: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call, as far as a policy is concerned.
+
+    Attributes:
+        tool: The tool.
+        actor: Who asks.
+        arguments: Checked against the tool's schema.
+        argv: For a command tool its argument vector, `argv[0]` the program as the tool names it; else None.
+        cwd: `{workspace}`, or an absolute path.
+        workspace: Absolute host path of the call's workspace.
+        workspace_writable: Whether the workspace may be written at all.
+        runtime: For a worker tool how its worker is started; else None.
+    """
+
+    tool: Tool
+    actor: Actor
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    argv: tuple[str, ...] | None = None
+    cwd: str = "{workspace}"
+    workspace: str
+    workspace_writable: bool = True
+    runtime: WorkerRuntime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why something cannot be: a code and a sentence."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """An allow or ask whose template fits the command.
+
+    Attributes:
+        rule: The rule.
+        arguments: What follows the program, in the template's spelling and with paths as they are inside.
+        refusal: Why one of its paths cannot be used, or None.
+    """
+
+    rule: Rule
+    arguments: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that a decision depends on besides the policies: looked up once, before it.
+
+    Attributes:
+        request: What is asked.
+        roots: The folders the sandbox would have, outer before inner.
+        cwd: The working folder inside.
+        program: The program a command starts, pinned; None where no rule names it or this machine lacks it.
+        host_denies: Denies of the host policy that mean the command.
+        denies: Denies of the plugin's policy that mean it.
+        matches: Allows and asks that mean it.
+        arguments: A worker tool's arguments with their paths as they are inside.
+        refusal: Why nothing can run whatever the rules say, or None.
+    """
+
+    request: Request
+    roots: tuple[Root, ...] = ()
+    cwd: str = "/tmp"  # noqa: S108 - the sandbox's own
+    program: Program | None = None
+    host_denies: tuple[DenyRule, ...] = ()
+    denies: tuple[DenyRule, ...] = ()
+    matches: tuple[Match, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """What came of a request.
+
+    Attributes:
+        decision: The decision.
+        plan: What would run; None for a denial.
+        arguments: A worker tool's arguments with their paths as they are inside.
+        rules: For a denied command, what would be allowed or asked instead.
+        warnings: What an administrator should know of the policy.
+    """
+
+    decision: Decision
+    plan: SandboxPlan | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,224 @@
+"""The first stage of a decision: everything that has to be looked up, as facts. All the I/O is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from toolhost.policy.deny import denies_arguments
+from toolhost.policy.lookup import Lookup
+from toolhost.policy.programs import denying
+from toolhost.policy.request import Facts, Match, Refusal, Request
+from toolhost.policy.template import PathValue
+from toolhost.policy.values import WORKSPACE, DenyRule, HostPolicy, Policy, Rule
+from toolhost.sandbox import PlanRefused, root
+from toolhost.sandbox.plan import Program, Root
+
+__all__ = ["INSIDE_WORKSPACE", "SCRATCH", "resolve", "resolve_example"]
+
+INSIDE_WORKSPACE = "/workspace"
+"""Where the workspace stands inside."""
+
+SCRATCH = "/tmp"  # noqa: S108 - the sandbox's own
+"""The private folder every sandbox has."""
+
+_FORMATS = {"read-path": False, "write-path": True}
+
+
+def resolve(request: Request, policy: Policy | None, host: HostPolicy) -> Facts:
+    """Look up what a decision on a request depends on.
+
+    Args:
+        request: The request.
+        policy: The plugin's policy, or None.
+        host: The host policy.
+    """
+    return _resolve(request, policy, host, _make_roots, lexical=False)
+
+
+def resolve_example(request: Request, policy: Policy, host: HostPolicy) -> Facts:
+    """The same for an example in a policy file: paths are compared by name, and no file is touched."""
+    return _resolve(request, policy, host, _imagine_roots, lexical=True)
+
+
+def _resolve(
+    request: Request,
+    policy: Policy | None,
+    host: HostPolicy,
+    make_roots: Callable[[Request, Policy], tuple[Root, ...]],
+    *,
+    lexical: bool,
+) -> Facts:
+    if policy is None:
+        return Facts(request=request, host_denies=_denies(host.denies, request.argv, None))
+    program = None if request.argv is None or not request.argv else _program(request.argv[0], policy)
+    host_denies = _denies(host.denies, request.argv, program)
+    denies = _denies(policy.denies, request.argv, program)
+    try:
+        roots = make_roots(request, policy)
+    except PlanRefused as refused:
+        return Facts(
+            request=request,
+            program=program,
+            host_denies=host_denies,
+            denies=denies,
+            refusal=Refusal(code=refused.code, reason=f"{refused.message} {refused.hint}".strip()),
+        )
+    cwd, refusal = _working_folder(request, roots, lexical=lexical)
+    matches: tuple[Match, ...] = ()
+    arguments = request.arguments
+    if refusal is None:
+        with Lookup(roots, cwd, lexical=lexical) as lookup:
+            if request.argv is None:
+                arguments, refusal = _path_arguments(request, lookup)
+            elif request.argv:
+                matches = tuple(_matches(request.argv, program, policy, lookup))
+    return Facts(
+        request=request,
+        roots=roots,
+        cwd=cwd,
+        program=program,
+        host_denies=host_denies,
+        denies=denies,
+        matches=matches,
+        arguments=arguments,
+        refusal=refusal,
+    )
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def _program(requested: str, policy: Policy) -> Program | None:
+    """The pinned program a command means: by the name a rule writes, or by the very path that name was pinned to."""
+    known = policy.programs.get(requested)
+    if known is None and requested.startswith("/"):
+        return next((program for program in policy.programs.values() if program.path == requested), None)
+    return known
+
+
+def _denies(rules: Sequence[DenyRule], argv: tuple[str, ...] | None, program: Program | None) -> tuple[DenyRule, ...]:
+    if not argv:
+        return ()
+    meant = denying(rules, argv[0], program)
+    return tuple(rule for rule in meant if denies_arguments(rule.template, argv[1:]))
+
+
+def _matches(argv: tuple[str, ...], program: Program | None, policy: Policy, lookup: Lookup) -> Iterable[Match]:
+    names = {argv[0]} | ({program.name} if program else set())
+    for name in sorted(names):
+        for rule in policy.rules_by_program.get(name, ()):
+            spelled = rule.template.match(argv[1:])
+            if spelled is not None:
+                yield _with_paths(rule, spelled, lookup)
+
+
+def _with_paths(rule: Rule, spelled: Sequence[str | PathValue], lookup: Lookup) -> Match:
+    arguments: list[str] = []
+    for word in spelled:
+        if isinstance(word, str):
+            arguments.append(word)
+            continue
+        found = lookup.path(word.value, write=word.write)
+        if isinstance(found, Refusal):
+            return Match(rule=rule, refusal=found)
+        arguments.append(found.spelled)
+    if any("\0" in word for word in arguments):
+        return Match(rule=rule, refusal=Refusal(code="bad_argument", reason="An argument holds a NUL character."))
+    return Match(rule=rule, arguments=tuple(arguments))
+
+
+# -- roots and the working folder --------------------------------------------------------------------------------------
+
+
+def _make_roots(request: Request, policy: Policy) -> tuple[Root, ...]:
+    roots = [
+        root(
+            source,
+            target,
+            writable=writable,
+            executable=policy.executable and writable,
+            hidden=policy.hidden,
+            protected=policy.protected if writable else (),
+        )
+        for source, target, writable in _granted(request, policy)
+    ]
+    return tuple(roots)
+
+
+def _imagine_roots(request: Request, policy: Policy) -> tuple[Root, ...]:
+    return tuple(
+        Root(
+            source=source,
+            target=target,
+            device=0,
+            inode=0,
+            writable=writable,
+            hidden=policy.hidden,
+            protected=policy.protected if writable else (),
+        )
+        for source, target, writable in _granted(request, policy)
+    )
+
+
+def _granted(request: Request, policy: Policy) -> list[tuple[str, str, bool]]:
+    """Source, target and writability of each root, outer before inner."""
+    found = [
+        (request.workspace, INSIDE_WORKSPACE, grant.writable and request.workspace_writable)
+        if grant.path == WORKSPACE
+        else (grant.path, grant.path, grant.writable)
+        for grant in policy.roots
+    ]
+    return sorted(found, key=lambda item: (item[1].count("/"), item[1]))
+
+
+def _working_folder(request: Request, roots: Sequence[Root], *, lexical: bool) -> tuple[str, Refusal | None]:
+    wanted = request.cwd
+    workspace = any(item.target == INSIDE_WORKSPACE for item in roots)
+    if request.argv is None:
+        return INSIDE_WORKSPACE if workspace else SCRATCH, None
+    if wanted == SCRATCH:
+        return SCRATCH, None
+    if wanted == WORKSPACE:
+        if workspace:
+            return INSIDE_WORKSPACE, None
+        return SCRATCH, Refusal(
+            code="cwd_outside_roots",
+            reason="The tool works in the workspace, and its policy does not grant the workspace.",
+        )
+    if not wanted.startswith("/"):
+        return SCRATCH, Refusal(code="cwd_outside_roots", reason=f"The working folder `{wanted}` is not absolute.")
+    with Lookup(roots, SCRATCH, lexical=lexical) as lookup:
+        found = lookup.folder(wanted)
+    return (SCRATCH, found) if isinstance(found, Refusal) else (found.inside, None)
+
+
+# -- path arguments of worker tools ------------------------------------------------------------------------------------
+
+
+def _path_arguments(request: Request, lookup: Lookup) -> tuple[Mapping[str, Any], Refusal | None]:
+    """The arguments with every path as it is inside, or why one of them cannot be used."""
+    properties = request.tool.input_schema.get("properties", {})
+    changed: dict[str, Any] = dict(request.arguments)
+    for name, value in request.arguments.items():
+        write = _path_format(properties.get(name, {}))
+        if write is None or value is None:
+            continue
+        values = value if isinstance(value, list) else [value]
+        spelled = []
+        for item in values:
+            found = lookup.path(item, write=write) if isinstance(item, str) else None
+            if found is None or isinstance(found, Refusal):
+                return request.arguments, found or Refusal(code="bad_path", reason=f"`{name}` must be a path.")
+            spelled.append(found.spelled)
+        changed[name] = spelled if isinstance(value, list) else spelled[0]
+    return changed, None
+
+
+def _path_format(schema: Mapping[str, Any]) -> bool | None:
+    """Whether a schema describes paths to write (True) or to read (False), itself or as items; else None."""
+    if schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
+    inner = [schema.get("items"), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    found = [_path_format(part) for part in inner if isinstance(part, Mapping)]
+    return max((write for write in found if write is not None), default=None)

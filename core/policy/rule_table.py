@@ -1,0 +1,91 @@
+"""Reading `[commands]`: every rule compiled, every problem at its character."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolhost.model import DecisionOutcome
+from toolhost.policy.limit_table import LIMITS, read_limits
+from toolhost.policy.problems import Place
+from toolhost.policy.programs import file_id
+from toolhost.policy.table import Located, Table
+from toolhost.policy.template import Template, TemplateError, compile_template
+from toolhost.policy.values import DenyRule, Rule
+
+__all__ = ["read_denies", "read_rules"]
+
+_RULE_KEYS = ("run", "network", "limits", "because")
+
+
+def read_rules(table: Table, key: str, outcome: DecisionOutcome, maxima: Mapping[str, tuple[Any, Place]]) -> list[Rule]:
+    """The allows or asks of a policy."""
+    rules: list[Rule] = []
+    for item in table.items(key, tables=True):
+        limits: Mapping[str, Any] = {}
+        because = ""
+        if isinstance(item, Located):
+            run: Located | None = item
+        else:
+            entry = table.item_table(key, item, _RULE_KEYS)
+            run = entry.text("run", required=True)
+            reason = entry.text("because")
+            because = reason.text if reason else ""
+            found = read_limits(entry.table("limits", LIMITS), maxima)
+            limits = {name: value for name, (value, _) in found.items()}
+            if entry.strings("network"):
+                entry.problem(entry.key_place("network"), "not_supported_yet", "`network` is not supported yet.")
+        template = _compile(table, run, deny=False)
+        if run is None or template is None:
+            continue
+        if any(str(rule.template) == str(template) for rule in rules):
+            table.problem(run.place, "duplicate_rule", f"`{run.text}` stands twice in this list.")
+        rules.append(
+            Rule(
+                outcome=outcome,
+                text=run.text,
+                template=template,
+                place=run.place,
+                limits=limits,
+                because=because,
+            )
+        )
+    return rules
+
+
+def read_denies(table: Table) -> list[DenyRule]:
+    """The denies of a policy or of host.toml."""
+    rules: list[DenyRule] = []
+    for item in table.items("deny", tables=True):
+        because = ""
+        if isinstance(item, Located):
+            run: Located | None = item
+        else:
+            entry = table.item_table("deny", item, ("run", "because"))
+            run = entry.text("run", required=True)
+            reason = entry.text("because")
+            because = reason.text if reason else ""
+        template = _compile(table, run, deny=True)
+        if run is not None and template is not None:
+            rules.append(
+                DenyRule(
+                    text=run.text,
+                    template=template,
+                    place=run.place,
+                    file_id=file_id(template.program),
+                    because=because,
+                )
+            )
+    return rules
+
+
+def _compile(table: Table, run: Located | None, *, deny: bool) -> Template | None:
+    if run is None:
+        return None
+    try:
+        return compile_template(run.text, deny=deny)
+    except TemplateError as error:
+        # Right for a string on one line without escapes; otherwise a few characters off.
+        place = Place(file=run.place.file, line=run.place.line, column=run.place.column + 1 + error.offset)
+        table.problem(place, error.code, str(error))
+        return None

@@ -1,0 +1,216 @@
+"""Reading a table key by key: exact types, every problem collected, unknown keys named with the nearest valid one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolhost.policy.document import Document, KeyPath
+from toolhost.policy.problems import Place, Problem, near
+
+__all__ = ["Located", "Table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A string and where it is written."""
+
+    text: str
+    place: Place
+
+
+class Table:
+    """One table of a document.
+
+    Attributes:
+        path: Where it stands in the document.
+        problems: The list that every problem found here is added to; shared by all tables of a file.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        problems: list[Problem],
+        keys: Iterable[str],
+        *,
+        path: KeyPath = (),
+        data: Mapping[str, Any] | None = None,
+        elsewhere: Mapping[str, str] | None = None,
+    ) -> None:
+        """Begin a table and report its unknown keys.
+
+        Args:
+            document: The file.
+            problems: Where problems go.
+            keys: Every key that may stand here.
+            path: Where the table stands.
+            data: The table; the whole document by default.
+            elsewhere: For keys that belong to another table: where they belong.
+        """
+        self.path = path
+        self.problems = problems
+        self._document = document
+        self._data: Mapping[str, Any] = document.data if data is None else data
+        known = tuple(keys)
+        for key in self._data:
+            if key not in known:
+                self._unknown(key, known, (elsewhere or {}).get(key))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._data
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def raw(self, key: str) -> Any:
+        """A value as it was parsed, or None."""
+        return self._data.get(key)
+
+    def names(self) -> tuple[str, ...]:
+        """Every key, in the order of the file."""
+        return tuple(self._data)
+
+    def key_place(self, key: str) -> Place:
+        """Where a key is written."""
+        return self._document.key((*self.path, key))
+
+    def place(self, *path: str | int) -> Place:
+        """Where a value is written; without a path, where the table is."""
+        return self._document.value((*self.path, *path))
+
+    def problem(self, place: Place, code: str, message: str) -> None:
+        """Report a problem."""
+        self.problems.append(Problem.at(place, code, message))
+
+    def text(self, key: str, *, required: bool = False) -> Located | None:
+        """A string."""
+        if key not in self._data:
+            if required:
+                self.problem(self.place(), "missing_key", f"{self._name(key)} is required.")
+            return None
+        value = self._data[key]
+        if not isinstance(value, str):
+            self._wrong(key, "a string", value)
+            return None
+        return Located(value, self.place(key))
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """A boolean."""
+        value = self._data.get(key, default)
+        if not isinstance(value, bool):
+            self._wrong(key, "true or false", value)
+            return default
+        return value
+
+    def count(self, key: str) -> int | None:
+        """An integer of at least 1."""
+        value = self._data.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            self._wrong(key, "a number", value)
+            return None
+        if not 1 <= value < 1 << 31:
+            self.problem(self.place(key), "bad_value", f"{self._name(key)} must be at least 1.")
+            return None
+        return value
+
+    def strings(self, key: str) -> tuple[Located, ...]:
+        """A list of strings."""
+        return tuple(item for item in self.items(key) if isinstance(item, Located))
+
+    def items(self, key: str, *, tables: bool = False) -> list[Located | int]:
+        """A list of strings, and where `tables` is set also of tables, given by their number."""
+        value = self._data.get(key, [])
+        wanted = "a list of strings and tables" if tables else "a list of strings"
+        if isinstance(value, str):
+            self.problem(
+                self.place(key), "wrong_type", f'{self._name(key)} must be {wanted}: write ["{_short(value)}"].'
+            )
+            return []
+        if not isinstance(value, list):
+            self._wrong(key, wanted, value)
+            return []
+        found: list[Located | int] = []
+        for number, item in enumerate(value):
+            if isinstance(item, str):
+                found.append(Located(item, self.place(key, number)))
+            elif tables and isinstance(item, dict):
+                found.append(number)
+            else:
+                self.problem(
+                    self.place(key, number),
+                    "wrong_type",
+                    f"{self._name(key)} must be {wanted}, and this is {_kind(item)}.",
+                )
+        return found
+
+    def table(self, key: str, keys: Iterable[str] | None, *, elsewhere: Mapping[str, str] | None = None) -> Table:
+        """A table; an empty one where there is none.
+
+        Args:
+            key: Its name.
+            keys: Every key it may have; None where its keys are names of the writer's own.
+            elsewhere: As for `Table`.
+        """
+        value = self._data.get(key, {})
+        if not isinstance(value, dict):
+            self._wrong(key, f"a table: [{key}]", value)
+            value = {}
+        return self._child((key,), value, keys, elsewhere)
+
+    def tables(self, key: str, keys: Iterable[str]) -> list[Table]:
+        """An array of tables."""
+        value = self._data.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self._wrong(key, f"an array of tables: [[{key}]]", value)
+            return []
+        return [self._child((key, number), item, keys, None) for number, item in enumerate(value)]
+
+    def item_table(self, key: str, number: int, keys: Iterable[str]) -> Table:
+        """The table that stands at a place of a list."""
+        return self._child((key, number), self._data[key][number], keys, None)
+
+    def _child(
+        self, path: KeyPath, data: Mapping[str, Any], keys: Iterable[str] | None, elsewhere: Mapping[str, str] | None
+    ) -> Table:
+        return Table(
+            self._document,
+            self.problems,
+            data if keys is None else keys,
+            path=(*self.path, *path),
+            data=data,
+            elsewhere=elsewhere,
+        )
+
+    def _unknown(self, key: str, known: tuple[str, ...], home: str | None) -> None:
+        where = f"[{'.'.join(str(part) for part in self.path)}]" if self.path else "a policy file"
+        hint = f" It belongs in {home}." if home else near(key, known) or f" Known keys: {', '.join(sorted(known))}."
+        self.problem(self.key_place(key), "unknown_key", f"{where} has no key `{_short(key)}`.{hint}")
+
+    def _wrong(self, key: str, wanted: str, value: object) -> None:
+        self.problem(self.place(key), "wrong_type", f"{self._name(key)} must be {wanted}, and this is {_kind(value)}.")
+
+    def _name(self, key: str) -> str:
+        parts = [str(part) for part in self.path if isinstance(part, str)]
+        return f"`{'.'.join([*parts, key])}`"
+
+
+def _short(text: str) -> str:
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return shown.encode("unicode_escape").decode() if any(ord(char) < 32 for char in shown) else shown
+
+
+def _kind(value: object) -> str:
+    for kind, name in (
+        (bool, "true or false"),
+        (str, "a string"),
+        (int, "a number"),
+        (float, "a number with a fraction"),
+        (list, "a list"),
+        (dict, "a table"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return "a date or time"

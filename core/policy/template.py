@@ -1,0 +1,443 @@
+"""Argv templates: what a rule of `[commands]` says, compiled.
+
+    git log [--oneline] [-n|--count {int:1..500}] [--] [{read...}]
+
+A template is a program and a sequence of places. Neighbouring flags form one place at which they may stand in any
+order, each at most once; everything else stands in the order it is written. Matching gives back the arguments in the
+template's own spelling, so that what was judged is what is spawned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from toolhost.argv_syntax import Anything, Group, Node, Slot, TemplateSyntaxError, Word, parse
+from toolhost.policy.slots import PathSlot, SlotError, SlotKind, UnsupportedSlotError, parse_slot
+
+__all__ = [
+    "GLOB",
+    "Dashes",
+    "Flag",
+    "Flags",
+    "Literal",
+    "Optional",
+    "PathValue",
+    "Place",
+    "Rest",
+    "Template",
+    "TemplateError",
+    "Value",
+    "compile_template",
+]
+
+GLOB = frozenset("*?")
+"""Characters that make the program of a deny a pattern."""
+
+
+class TemplateError(ValueError):
+    """Raised for a template that is not one.
+
+    Attributes:
+        code: Stable code.
+        offset: Zero-based character at which it goes wrong.
+    """
+
+    def __init__(self, offset: int, message: str, code: str = "bad_template") -> None:
+        super().__init__(message)
+        self.code = code
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class PathValue:
+    """An argument that a path slot took, not yet looked up."""
+
+    value: str
+    write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag, its other names, and its value: a slot, a fixed word, or none."""
+
+    names: tuple[str, ...]
+    value: SlotKind | str | None
+    required: bool
+
+    def __str__(self) -> str:
+        text = "|".join(_escape(name) for name in self.names)
+        if self.value is not None:
+            text += f" {_escape(self.value) if isinstance(self.value, str) else f'{{{self.value}}}'}"
+        return text if self.required else f"[{text}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Neighbouring flags, in any order."""
+
+    flags: tuple[Flag, ...]
+    by_name: dict[str, Flag] = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.flags))
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A word that stands as it is."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return _escape(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A positional slot: one value, or one or more."""
+
+    kind: SlotKind
+    many: bool
+
+    def __str__(self) -> str:
+        return f"{{{self.kind}{'...' if self.many else ''}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dashes:
+    """`--`: after it nothing is a flag."""
+
+    def __str__(self) -> str:
+        return "--"
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """Places that may be left out together."""
+
+    places: tuple[Literal | Value | Dashes, ...]
+
+    def __str__(self) -> str:
+        return f"[{' '.join(map(str, self.places))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """`...`: any arguments."""
+
+    def __str__(self) -> str:
+        return "..."
+
+
+Place = Flags | Literal | Value | Dashes | Optional | Rest
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template.
+
+    Attributes:
+        program: A name or an absolute path; in a deny possibly a glob.
+        places: What follows it.
+        bare: Whether it has neither flags nor `--`, so that a path beginning with `-` can be nothing else.
+    """
+
+    program: str
+    places: tuple[Place, ...]
+    bare: bool
+
+    def __str__(self) -> str:
+        return " ".join((_escape(self.program), *map(str, self.places)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether a deny means the program whatever its arguments are."""
+        return not self.places or self.places == (Rest(),)
+
+    @property
+    def open(self) -> bool:
+        """Whether it ends in any arguments."""
+        return Rest() in self.places
+
+    @property
+    def weight(self) -> int:
+        """How many words it fixes."""
+        return sum(isinstance(place, Literal) for place in self.places)
+
+    def match(self, arguments: Sequence[str]) -> tuple[str | PathValue, ...] | None:
+        """The arguments in the template's spelling, or None where they do not match.
+
+        Args:
+            arguments: What follows the program.
+        """
+        return _match(self.places, arguments, 0, ended=False, bare=self.bare)
+
+
+# -- matching ----------------------------------------------------------------------------------------------------------
+
+_Spelled = tuple[str | PathValue, ...]
+
+
+def _match(places: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: bool, bare: bool) -> _Spelled | None:
+    """Match the places from here on. `ended`: `--` was seen. `bare`: the template has neither flags nor `--`."""
+    if not places:
+        return () if at == len(tokens) else None
+    place, rest = places[0], places[1:]
+    match place:
+        case Flags():
+            taken = _take_flags(place, tokens, at)
+            if taken is None:
+                return None
+            spelled, at = taken
+            return _then(spelled, _match(rest, tokens, at, ended=ended, bare=bare))
+        case Literal():
+            if at == len(tokens) or tokens[at] != place.text:
+                return None
+            return _then((place.text,), _match(rest, tokens, at + 1, ended=ended, bare=bare))
+        case Dashes():
+            if ended or at == len(tokens) or tokens[at] != "--":
+                return None
+            return _then(("--",), _match(rest, tokens, at + 1, ended=True, bare=bare))
+        case Optional():
+            present = _match((*place.places, *rest), tokens, at, ended=ended, bare=bare)
+            return _match(rest, tokens, at, ended=ended, bare=bare) if present is None else present
+        case Value():
+            return _match_value(place, rest, tokens, at, ended=ended, bare=bare)
+        case Rest():
+            return tuple(tokens[at:])
+
+
+def _match_value(
+    place: Value, rest: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: bool, bare: bool
+) -> _Spelled | None:
+    most = at
+    while most < len(tokens) and (place.many or most == at) and _positional(place.kind, tokens[most], ended or bare):
+        most += 1
+    spelled = tuple(_spell(place.kind, token) for token in tokens[at:most])
+    for end in range(most, at, -1):
+        found = _match(rest, tokens, end, ended=ended, bare=bare)
+        if found is not None:
+            return spelled[: end - at] + found
+    return None
+
+
+def _positional(kind: SlotKind, token: str, dashes_are_data: bool) -> bool:
+    """Whether a slot takes a token that is no flag's own value. A path may begin with `-` where no flag could stand."""
+    if token.startswith("-") and not (dashes_are_data and isinstance(kind, PathSlot)):
+        return False
+    return kind.accepts(token)
+
+
+def _spell(kind: SlotKind, token: str) -> str | PathValue:
+    return PathValue(token, kind.write) if isinstance(kind, PathSlot) else token
+
+
+def _then(first: _Spelled, rest: _Spelled | None) -> _Spelled | None:
+    return None if rest is None else first + rest
+
+
+def _take_flags(place: Flags, tokens: Sequence[str], at: int) -> tuple[_Spelled, int] | None:
+    """The flags that stand here and where they end; None where a required one is missing."""
+    seen: set[tuple[str, ...]] = set()
+    spelled: list[str | PathValue] = []
+    while at < len(tokens) and tokens[at].startswith("-") and tokens[at] not in ("-", "--"):
+        found = _take_flag(place, tokens, at)
+        if found is None:
+            break
+        flag, words, at = found
+        if flag.names in seen:
+            return None
+        seen.add(flag.names)
+        spelled.extend(words)
+    if any(flag.required and flag.names not in seen for flag in place.flags):
+        return None
+    return tuple(spelled), at
+
+
+def _take_flag(place: Flags, tokens: Sequence[str], at: int) -> tuple[Flag, _Spelled, int] | None:
+    token = tokens[at]
+    flag = place.by_name.get(token)
+    if flag is not None:
+        if flag.value is None:
+            return flag, (token,), at + 1
+        if at + 1 < len(tokens) and (value := _own_value(flag, tokens[at + 1])) is not None:
+            return flag, (token, value), at + 2
+        return None
+    name, glued = _unglue(token)
+    flag = place.by_name.get(name)
+    if flag is not None and flag.value is not None and (value := _own_value(flag, glued)) is not None:
+        return flag, (name, value), at + 1
+    return None
+
+
+def _unglue(token: str) -> tuple[str, str]:
+    """`--count=5` and `-n5` as name and value; an empty name where the token is neither."""
+    if token.startswith("--"):
+        name, equals, value = token.partition("=")
+        return (name, value) if equals else ("", "")
+    return (token[:2], token[2:]) if len(token) > 2 else ("", "")
+
+
+def _own_value(flag: Flag, token: str) -> str | PathValue | None:
+    if isinstance(flag.value, str):
+        return token if token == flag.value else None
+    if flag.value is None or not flag.value.accepts(token):
+        return None
+    return _spell(flag.value, token)
+
+
+# -- compiling ---------------------------------------------------------------------------------------------------------
+
+
+def compile_template(text: str, *, deny: bool = False) -> Template:
+    """Compile the text of a rule.
+
+    Args:
+        text: As the policy writes it.
+        deny: Whether it is a deny, which may be wider: `...` anywhere, a glob for the program.
+
+    Raises:
+        TemplateError: With the character at which it goes wrong.
+    """
+    try:
+        nodes = parse(text)
+    except TemplateSyntaxError as error:
+        raise TemplateError(error.offset, f"{error}.") from None
+    if not nodes or not isinstance(nodes[0], Word):
+        raise TemplateError(0, "A rule starts with the name of a program.")
+    places = tuple(_gather(_places(nodes[1:])))
+    _check_order(nodes[1:], places, deny=deny)
+    bare = not any(isinstance(place, Flags | Dashes | Rest) for place in _flat(places))
+    return Template(_program(nodes[0], deny=deny), places, bare)
+
+
+def _program(word: Word, *, deny: bool) -> str:
+    name = word.text
+    if "/" in name:
+        parts = name.split("/")[1:]
+        if not name.startswith("/") or not all(parts) or "." in parts or ".." in parts:
+            raise TemplateError(word.offset, f"A program is a name or an absolute path, not `{name}`.", "bad_program")
+    if name.startswith("-") or any(ord(char) < 33 or char == "\x7f" for char in name) or name in (".", "..", ""):
+        raise TemplateError(word.offset, f"`{name}` is no name of a program.", "bad_program")
+    if not deny and GLOB & set(name):
+        raise TemplateError(word.offset, f"`{name}`: only a deny may name programs by a glob.", "bad_program")
+    return name
+
+
+def _places(nodes: Sequence[Node]) -> Iterator[Flag | Place]:
+    at = 0
+    while at < len(nodes):
+        node = nodes[at]
+        at += 1
+        match node:
+            case Word() if node.text == "--":
+                yield Dashes()
+            case Word() if _is_flag(node.text):
+                value = nodes[at] if at < len(nodes) else None
+                own = isinstance(value, Slot) and not value.many
+                yield _flag(node, value if own and isinstance(value, Slot) else None, required=True)
+                at += own
+            case Word() | Slot():
+                yield _positional_place(node)
+            case Group():
+                yield _group(node)
+            case Anything():
+                yield Rest()
+
+
+def _group(group: Group) -> Flag | Optional:
+    first, rest = group.items[0], group.items[1:]
+    if isinstance(first, Word) and _is_flag(first.text):
+        if len(rest) > 1 or (rest and isinstance(rest[0], Word) and _is_flag(rest[0].text)):
+            raise TemplateError(group.offset, "Brackets hold one flag and at most one value: [-n {int}].")
+        if rest and isinstance(rest[0], Slot) and rest[0].many:
+            raise TemplateError(rest[0].offset, "A flag takes one value: write it without `...`.")
+        return _flag(first, rest[0] if rest else None, required=False)
+    return Optional(
+        tuple(
+            Dashes() if isinstance(item, Word) and item.text == "--" else _positional_place(item)
+            for item in group.items
+        )
+    )
+
+
+def _flag(word: Word, value: Word | Slot | None, *, required: bool) -> Flag:
+    names = tuple(word.text.split("|"))
+    if not all(_is_flag(name) for name in names):
+        raise TemplateError(word.offset, f"`{word.text}`: every name of a flag begins with `-`.")
+    if len(set(names)) != len(names):
+        raise TemplateError(word.offset, f"`{word.text}` names a flag twice.")
+    if isinstance(value, Slot):
+        return Flag(names, _slot(value), required)
+    return Flag(names, value.text if value else None, required)
+
+
+def _positional_place(item: Word | Slot) -> Literal | Value:
+    if isinstance(item, Slot):
+        return Value(_slot(item), item.many)
+    if _is_flag(item.text):
+        raise TemplateError(item.offset, f"`{item.text}` stands after a value in the same brackets: give it its own.")
+    if "|" in item.text:
+        raise TemplateError(item.offset, f"`{item.text}`: alternatives are for flags; write {{choice:...}}.")
+    return Literal(item.text)
+
+
+def _slot(slot: Slot) -> SlotKind:
+    try:
+        return parse_slot(slot.body)
+    except SlotError as error:
+        code = "not_supported_yet" if isinstance(error, UnsupportedSlotError) else "bad_slot"
+        raise TemplateError(slot.offset, str(error), code) from None
+
+
+def _gather(items: Iterator[Flag | Place]) -> Iterator[Place]:
+    """Join neighbouring flags to one place."""
+    run: list[Flag] = []
+    for item in items:
+        if isinstance(item, Flag):
+            run.append(item)
+            continue
+        if run:
+            yield _flags(run)
+            run = []
+        yield item
+    if run:
+        yield _flags(run)
+
+
+def _flags(run: Sequence[Flag]) -> Flags:
+    return Flags(tuple(run), {name: flag for flag in run for name in flag.names})
+
+
+def _check_order(nodes: Sequence[Node], places: tuple[Place, ...], *, deny: bool) -> None:
+    end = nodes[-1].offset if nodes else 0
+    flat = _flat(places)
+    names = [name for place in places if isinstance(place, Flags) for flag in place.flags for name in flag.names]
+    for name in names:
+        if names.count(name) > 1:
+            raise TemplateError(end, f"The flag `{name}` stands twice.")
+    if sum(isinstance(place, Dashes) for place in flat) > 1:
+        raise TemplateError(end, "`--` stands twice.")
+    if Dashes() in flat and any(isinstance(place, Flags) for place in flat[flat.index(Dashes()) :]):
+        raise TemplateError(end, "After `--` nothing is a flag: write the flags before it.")
+    if sum(isinstance(place, Value) and place.many for place in flat) > 1:
+        raise TemplateError(end, "Two lists cannot be told apart: one `...` slot a template.")
+    if not deny and Rest() in places[:-1]:
+        rest = next(node.offset for node in nodes if isinstance(node, Anything))
+        raise TemplateError(rest, "`...` stands last; only a deny may have it elsewhere.")
+
+
+def _flat(places: Sequence[Place]) -> list[Place]:
+    """The places, those in brackets among them."""
+    return [inner for place in places for inner in (place.places if isinstance(place, Optional) else (place,))]
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and word not in ("-", "--")
+
+
+def _escape(word: str) -> str:
+    if word == "...":
+        return "\\..."
+    return "".join(f"\\{char}" if char in " []{}\\" else char for char in word)

@@ -1,0 +1,235 @@
+"""A policy and a host policy as they are in force: checked, compiled, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from toolhost.model import Actor, DecisionOutcome
+from toolhost.policy.problems import Place
+from toolhost.policy.template import Template
+from toolhost.sandbox.plan import Limits, Program
+
+__all__ = [
+    "PROTECTED",
+    "ROLES",
+    "WORKSPACE",
+    "DenyRule",
+    "HostPolicy",
+    "NamedWorkspace",
+    "Policy",
+    "RootGrant",
+    "Rule",
+    "ToolRule",
+    "Who",
+]
+
+WORKSPACE = "{workspace}"
+"""How a policy writes the folder of a call's conversation."""
+
+ROLES = ("admin", "operator", "user")
+"""Roles that may run tools at all; a viewer may not."""
+
+PROTECTED = (
+    ".git/hooks",
+    ".git/config",
+    ".bash_profile",
+    ".bashrc",
+    ".claude",
+    ".cursor",
+    ".devcontainer",
+    ".envrc",
+    ".gitconfig",
+    ".idea",
+    ".mcp.json",
+    ".profile",
+    ".vscode",
+    ".zshrc",
+)
+"""What other programs run or obey when people open a folder: not writable unless a policy says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One allow or ask of `[commands]`.
+
+    Attributes:
+        outcome: `allow` or `ask`.
+        text: As the policy writes it.
+        template: The same, compiled.
+        place: Where it is written.
+        limits: Limits of its own, by name.
+        because: Why it is there, or an empty string.
+    """
+
+    outcome: DecisionOutcome
+    text: str
+    template: Template
+    place: Place
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenyRule:
+    """One deny of `[commands]`.
+
+    Attributes:
+        text: As the policy writes it.
+        template: The same, compiled.
+        place: Where it is written.
+        file_id: Device and inode of the program it names, to know it under another name; or None.
+        because: Why it is there, or an empty string.
+    """
+
+    text: str
+    template: Template
+    place: Place
+    file_id: tuple[int, int] | None = None
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRule:
+    """One name in `[tools]`."""
+
+    outcome: DecisionOutcome
+    name: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootGrant:
+    """One entry of `[paths] read` or `write`: an absolute path or `{workspace}`."""
+
+    path: str
+    writable: bool
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """Whom a policy serves: the roles, and these users besides."""
+
+    roles: tuple[str, ...] = ROLES
+    users: tuple[str, ...] = ()
+    place: Place
+
+    def includes(self, actor: Actor) -> bool:
+        """Whether the actor is among them."""
+        return actor.role in self.roles or actor.username in self.users
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What one plugin is granted.
+
+    Attributes:
+        plugin: Its name.
+        file: The policy file's name.
+        about: One sentence, or an empty string.
+        digest: `sha256:` over host.toml and this file.
+        tools: The rules of `[tools]`.
+        rules: Allows and asks of `[commands]`.
+        denies: Denies of `[commands]`.
+        programs: Every program that a rule or `inside` names, pinned; without those this machine does not have.
+        inside: Names of the programs that are there for other programs.
+        missing: Why a program is not there, by name.
+        roots: What may be read and written.
+        hidden: Paths that are not there inside a root.
+        protected: Paths that cannot be written inside a root.
+        executable: Whether files in writable roots may be executed.
+        support: Further host files or folders, read-only.
+        limits: What `[limits]` sets, by name.
+        env: Variables and their values.
+        who: Whom it serves.
+        warnings: What an administrator should know although the file is valid.
+    """
+
+    plugin: str
+    file: str
+    about: str = ""
+    digest: str = ""
+    tools: tuple[ToolRule, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    denies: tuple[DenyRule, ...] = ()
+    programs: Mapping[str, Program] = field(default_factory=dict)
+    inside: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    roots: tuple[RootGrant, ...] = ()
+    hidden: tuple[str, ...] = ()
+    protected: tuple[str, ...] = PROTECTED
+    executable: bool = False
+    support: tuple[str, ...] = ()
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    env: tuple[tuple[str, str], ...] = ()
+    who: Who
+    warnings: tuple[str, ...] = ()
+
+    def serves(self, actor: Actor) -> bool:
+        """Whether it grants the actor anything."""
+        return self.who.includes(actor)
+
+    def tool_rules(self, name: str) -> Iterator[ToolRule]:
+        """The rules of `[tools]` for a tool, given without the plugin's prefix."""
+        return (rule for rule in self.tools if rule.name == name)
+
+    @cached_property
+    def rules_by_program(self) -> Mapping[str, Sequence[Rule]]:
+        """Allows and asks by the name they write for their program."""
+        found: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            found.setdefault(rule.template.program, []).append(rule)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedWorkspace:
+    """A folder that people may choose for a conversation.
+
+    Attributes:
+        name: What they choose.
+        path: Absolute host path.
+        write: Whether it may be written.
+        who: Roles that may choose it.
+        place: Where it is written.
+    """
+
+    name: str
+    path: str
+    write: bool = False
+    who: tuple[str, ...] = ROLES
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPolicy:
+    """What holds for every plugin.
+
+    Attributes:
+        file: Its file's name.
+        denies: Programs and commands that nothing may run.
+        maxima: The largest value of a limit and where it is written, by name.
+        allowed: Places under which roots may lie; None is anywhere but the control plane.
+        workspaces: Folders people may choose for a conversation, by name.
+        content: The file's bytes, for digests.
+    """
+
+    file: str = "host.toml"
+    denies: tuple[DenyRule, ...] = ()
+    maxima: Mapping[str, tuple[Any, Place]] = field(default_factory=dict)
+    allowed: tuple[str, ...] | None = None
+    workspaces: Mapping[str, NamedWorkspace] = field(default_factory=dict)
+    content: bytes = b""
+
+    def limits(self, *overrides: Mapping[str, Any]) -> Limits:
+        """The defaults, overridden in turn, and never above the maxima."""
+        values: dict[str, Any] = {name: getattr(Limits(), name) for name in Limits.__dataclass_fields__}
+        for override in overrides:
+            values.update(override)
+        for name, (most, _) in self.maxima.items():
+            if values[name] is None or values[name] > most:
+                values[name] = most
+        return Limits(**values)

@@ -1,0 +1,62 @@
+"""Writing to the database behind the call: rows that may follow a moment later are written in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Executable
+from sqlalchemy.exc import SQLAlchemyError
+
+from toolhost.storage.database import Database
+
+__all__ = ["WriteBehind"]
+
+_logger = logging.getLogger(__name__)
+_DELAY = 0.05
+
+
+class WriteBehind:
+    """Collects statements and carries them out in order, one transaction a batch."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pending: list[tuple[Executable, Mapping[str, Any]]] = []
+        self._wake = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._task = asyncio.create_task(self._run(), name="write-behind")
+
+    def put(self, statement: Executable, values: Mapping[str, Any]) -> None:
+        """Write this soon."""
+        self._pending.append((statement, values))
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Wait until everything put so far is written."""
+        async with self._flushing:
+            batch, self._pending = self._pending, []
+            if not batch:
+                return
+            try:
+                async with self._database.begin() as connection:
+                    for statement, values in batch:
+                        await connection.execute(statement, values)
+            except SQLAlchemyError:
+                # What these rows say is in the audit log too, which is written first and by itself.
+                _logger.exception("%d rows could not be written to the database", len(batch))
+
+    async def close(self) -> None:
+        """Write what is left and stop."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self.flush()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(_DELAY)
+            self._wake.clear()
+            # Shielded: a cancelled flush would leave half a batch behind.
+            await asyncio.shield(self.flush())

@@ -1,0 +1,78 @@
+"""One database: an asynchronous engine, its migrations, and nothing about what is stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+__all__ = ["HEAD", "Database"]
+
+HEAD = "0001"
+"""The newest migration. A test holds it equal to alembic's answer; asking alembic itself would cost its import."""
+
+
+class Database:
+    """The host's database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Open (or create) the SQLite database at `path` and bring its tables up to date."""
+        _create_private(path)
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": 10})
+        event.listen(engine.sync_engine, "connect", _configure)
+        async with engine.begin() as connection:
+            if not await connection.run_sync(_is_current):
+                await connection.run_sync(_migrate)
+        return cls(engine)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end, rolled back on an exception."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _create_private(path: Path) -> None:
+    # SQLite gives its journal the mode of the database file, so it is set before there is anything to read.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _configure(connection: Any, _: object) -> None:
+    # WAL: readers never wait for the writer. NORMAL: a power cut may lose the last transactions but not the file;
+    # what must not be lost, the audit log, is a file of its own.
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _is_current(connection: Connection) -> bool:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return False
+    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+    return row is not None and row[0] == HEAD
+
+
+def _migrate(connection: Connection) -> None:
+    # Imported here: alembic takes longer to import than the whole rest of a start.
+    import alembic.command
+    import alembic.config
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", "toolhost.storage:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    alembic.command.upgrade(config, "head")

@@ -1,0 +1,112 @@
+"""Every table, once. Times are integer milliseconds since the epoch; ids are prefixed random strings."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+__all__ = ["approvals", "audit_index", "calls", "conversations", "entries", "metadata", "sessions", "setup", "users"]
+
+metadata = MetaData()
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("username", String, nullable=False, unique=True),
+    Column("password_hash", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
+    Column("refresh_hash", String, nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("revoked", Boolean, nullable=False, default=False),
+    Column("ip", String),
+    Column("user_agent", String),
+)
+
+# One row once the first administrator exists; until then the setup token's hash.
+setup = Table(
+    "setup",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token_hash", String, nullable=False),
+    Column("used", Boolean, nullable=False, default=False),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
+    Column("title", String, nullable=False),
+    Column("workspace", String),  # a named workspace of host.toml, or NULL for the conversation's own
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+)
+
+# What a conversation shows, in order: a person's message, the host's answer, a tool call.
+entries = Table(
+    "entries",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", String, ForeignKey("conversations.id"), nullable=False, index=True),
+    Column("run_id", String, nullable=False),
+    Column("kind", String, nullable=False),  # user | notice | call
+    Column("text", Text, nullable=False, default=""),
+    Column("call_id", String),
+    Column("created", BigInteger, nullable=False),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, nullable=False, index=True),
+    Column("conversation_id", String, index=True),
+    Column("tool", String, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("workspace", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("plan", Text),
+    Column("result", Text),
+    Column("created", BigInteger, nullable=False),
+    Column("finished", BigInteger),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("call_id", String, nullable=False, unique=True),
+    Column("user_id", String, nullable=False, index=True),
+    Column("digest", String, nullable=False),
+    Column("state", String, nullable=False),  # pending | approved | refused | expired
+    Column("reason", Text, nullable=False, default=""),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("decided", BigInteger),
+)
+
+# An index over state/audit.log, which is the authority; `toolhost` can rebuild it from the file.
+audit_index = Table(
+    "audit_index",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("category", String, nullable=False),
+    Column("event", String, nullable=False),
+    Column("call_id", String, index=True),
+    Column("user_id", String),
+    Column("line", Text, nullable=False),
+)
+
+Index("audit_index_by_event", audit_index.c.category, audit_index.c.event)

@@ -1,0 +1,92 @@
+"""The plugin's module, loaded: its tools and its facts, as its hooks declare them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import pluggy
+
+from toolhost import hookspecs
+from toolhost.authoring import ToolContext, ToolError, tool_options
+
+__all__ = ["DeclaredTool", "Plugin", "load"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredTool:
+    """A function that is a tool.
+
+    Attributes:
+        name: Without the plugin's name.
+        about: What it says it does; may be empty.
+        function: The function.
+        hints: Its resolved annotations, `return` included.
+        context: Name of the parameter that takes the ToolContext, or None.
+        is_async: Whether calling it gives a coroutine.
+    """
+
+    name: str
+    about: str
+    function: Callable[..., Any]
+    hints: Mapping[str, Any]
+    context: str | None
+    is_async: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A loaded plugin."""
+
+    tools: Mapping[str, DeclaredTool]
+    info: Mapping[str, Any] | None
+
+
+def load(module: str) -> Plugin:
+    """Import the plugin's module and run its registration hooks.
+
+    Raises:
+        ToolError: `plugin_has_no_tools`, `duplicate_tool`, `invalid_tool`.
+        BaseException: Whatever the plugin's own code raises.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(importlib.import_module(module))
+    tools: dict[str, DeclaredTool] = {}
+
+    def register(function: Callable[..., Any], /, *, name: str | None = None) -> None:
+        declared = _declare(function, name)
+        if declared.name in tools:
+            raise ToolError(f"Two tools are named {declared.name!r}.", "duplicate_tool")
+        tools[declared.name] = declared
+
+    manager.hook.register_tools(register=register)
+    if not tools:
+        raise ToolError(
+            f"The module {module} registers no tools; implement the hook register_tools.", "plugin_has_no_tools"
+        )
+    facts = manager.hook.plugin_info()
+    return Plugin(tools=tools, info=facts[0] if facts else None)
+
+
+def _declare(function: object, name: str | None) -> DeclaredTool:
+    if not callable(function):
+        raise ToolError(f"register() takes a function, not {type(function).__name__}.", "invalid_tool")
+    options = tool_options(function)
+    own_name = str(name or options.name or getattr(function, "__name__", ""))
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise ToolError(f"The annotations of {own_name} cannot be read: {error}.", "invalid_tool") from error
+    about = options.about or (inspect.getdoc(function) or "").split("\n\n", 1)[0]
+    return DeclaredTool(
+        name=own_name,
+        about=" ".join(about.split()),
+        function=function,
+        hints=hints,
+        context=next((key for key, hint in hints.items() if hint is ToolContext), None),
+        is_async=inspect.iscoroutinefunction(function),
+    )

@@ -1,0 +1,185 @@
+"""Serving: requests in, replies out, many calls at once.
+
+Each sync tool runs in a thread of its own; async tools share one event loop, started with the first of them. The main
+thread only reads requests, so a cancellation is seen however busy the tools are.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from toolhost.authoring import ToolContext, ToolError
+from toolhost.worker.channel import Channel, encode
+from toolhost.worker.convert import arguments_for, parts
+from toolhost.worker.declared import DeclaredTool, Plugin, load
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["serve"]
+
+
+def serve(plugin: str, module: str, incoming: int, outgoing: int) -> int:
+    """Load the plugin's module and serve it until the host closes the pipe.
+
+    Args:
+        plugin: The plugin's name.
+        module: Its module.
+        incoming: Descriptor to read requests from.
+        outgoing: Descriptor to write replies to.
+
+    Returns:
+        The exit status.
+    """
+    channel = Channel(incoming, outgoing)
+    try:
+        loaded = load(module)
+    except BaseException as error:  # SystemExit too: whatever a module does at import is its failure, not ours
+        traceback.print_exc()
+        channel.send({"op": "failed", **_failure(error, f"The plugin {plugin} cannot be loaded")})
+        return 1
+    channel.send({"op": "ready", "tools": sorted(loaded.tools)})
+    server = _Server(channel, loaded)
+    for request in channel.requests():
+        server.handle(request)
+    # The host is gone or has had enough; threads of running tools must not keep the process.
+    os._exit(0)
+
+
+class _Server:
+    def __init__(self, channel: Channel, plugin: Plugin) -> None:
+        self._channel = channel
+        self._plugin = plugin
+        self._running: dict[str, _Running] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def handle(self, request: Mapping[str, Any]) -> None:
+        match request["op"]:
+            case "call":
+                self._call(request)
+            case "cancel":
+                self._cancel(request["id"])
+            case "describe":
+                self._describe(request["id"])
+
+    def _describe(self, call_id: str) -> None:
+        from toolhost.worker.schema import describe
+
+        try:
+            tools = [describe(tool) for tool in self._plugin.tools.values()]
+            info = (
+                None
+                if self._plugin.info is None
+                else {str(key): str(value) for key, value in self._plugin.info.items()}
+            )
+            self._channel.send({"op": "described", "id": call_id, "info": info, "tools": tools})
+        except Exception as error:
+            traceback.print_exc()
+            self._channel.send(
+                {"op": "error", "id": call_id, **_failure(error, "The plugin's tools cannot be described")}
+            )
+
+    def _call(self, request: Mapping[str, Any]) -> None:
+        tool = self._plugin.tools.get(request["tool"])
+        call_id = request["id"]
+        if tool is None:
+            error = {"code": "unknown_tool", "message": "The plugin has no such tool any more.", "recoverable": False}
+            self._channel.send({"op": "error", "id": call_id, **error})
+            return
+        running = _Running(self._channel, call_id, request["max_bytes"])
+        self._running[call_id] = running
+        if tool.is_async:
+            self._event_loop().call_soon_threadsafe(self._start, tool, request["arguments"], running)
+        else:
+            threading.Thread(
+                target=lambda: self._answer(running, lambda: self._invoke(tool, request["arguments"], running)),
+                name=tool.name,
+                daemon=True,
+            ).start()
+
+    def _start(self, tool: DeclaredTool, arguments: Mapping[str, Any], running: _Running) -> None:
+        async def invoke() -> object:
+            return await self._invoke(tool, arguments, running)
+
+        running.task = self._event_loop().create_task(invoke())
+        running.task.add_done_callback(lambda task: self._answer(running, task.result))
+
+    def _invoke(self, tool: DeclaredTool, arguments: Mapping[str, Any], running: _Running) -> Any:
+        keywords = arguments_for(tool, arguments)
+        if tool.context is not None:
+            keywords[tool.context] = ToolContext(tool.name, send=running.send, is_cancelled=running.cancelled.is_set)
+        return tool.function(**keywords)
+
+    def _answer(self, running: _Running, result: Callable[[], object]) -> None:
+        try:
+            running.finish(result())
+        except BaseException as error:
+            running.fail(error)
+        finally:
+            del self._running[running.call_id]
+
+    def _cancel(self, call_id: str) -> None:
+        running = self._running.get(call_id)
+        if running is None:
+            return
+        running.cancelled.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(running.cancel_task)
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            import asyncio
+
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="event loop", daemon=True).start()
+        return self._loop
+
+
+class _Running:
+    """One call that has not been answered."""
+
+    def __init__(self, channel: Channel, call_id: str, max_bytes: int) -> None:
+        self.call_id = call_id
+        self.cancelled = threading.Event()
+        self.task: asyncio.Task[object] | None = None
+        self._channel = channel
+        self._max_bytes = max_bytes
+
+    def cancel_task(self) -> None:
+        """Cancel an async tool; runs in the event loop."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        self._channel.send({**message, "id": self.call_id})
+
+    def finish(self, result: object) -> None:
+        try:
+            line = encode({"op": "result", "id": self.call_id, "content": parts(result)})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ToolError(f"The result is not JSON: {error}.", "unserialisable_result", False) from error
+        if len(line) > self._max_bytes:
+            raise ToolError(
+                f"The result takes {len(line)} bytes; at most {self._max_bytes} are accepted. Ask for less at once.",
+                "result_too_large",
+            )
+        self._channel.send_line(line)
+
+    def fail(self, error: BaseException) -> None:
+        if self.cancelled.is_set():
+            self.send({"op": "cancelled"})
+            return
+        if not isinstance(error, ToolError):
+            traceback.print_exception(error)
+        self.send({"op": "error", **_failure(error, "The tool failed")})
+
+
+def _failure(error: BaseException, what: str) -> dict[str, Any]:
+    if isinstance(error, ToolError):
+        return {"code": str(error.code), "message": str(error.message), "recoverable": bool(error.recoverable)}
+    code = "plugin_error" if isinstance(error, ImportError | SyntaxError) else "tool_raised"
+    return {"code": code, "message": f"{what}: {type(error).__name__}: {error}"[:1000], "recoverable": False}

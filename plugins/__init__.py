@@ -1,0 +1,1 @@
+"""Bundled plugins, one folder each, written only against the face that every plugin author has."""

@@ -1,0 +1,1 @@
+"""Bundled plugin: files of the workspace."""

@@ -1,0 +1,1 @@
+"""Bundled plugin: see plugin.toml."""

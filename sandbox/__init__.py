@@ -1,0 +1,29 @@
+"""The ground floor: a plan goes in, an isolated process runs, an outcome comes out.
+
+This room knows nothing of plugins, users or the web, and it is the only one that starts processes.
+"""
+
+from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailable
+from toolhost.sandbox.execution import Execution
+from toolhost.sandbox.outcome import LimitReport, Outcome
+from toolhost.sandbox.plan import HostFile, Limits, Program, Root, SandboxPlan
+from toolhost.sandbox.programs import pin
+from toolhost.sandbox.roots import root
+from toolhost.sandbox.sandbox import Sandbox
+
+__all__ = [
+    "Execution",
+    "HostFile",
+    "LimitReport",
+    "Limits",
+    "Outcome",
+    "PlanRefused",
+    "Program",
+    "Root",
+    "Sandbox",
+    "SandboxError",
+    "SandboxPlan",
+    "SandboxUnavailable",
+    "pin",
+    "root",
+]

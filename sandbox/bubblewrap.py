@@ -1,0 +1,120 @@
+"""The words bubblewrap is started with.
+
+A sandbox is these mounts, in this order, and no other:
+
+    /           the tool root, read-only: programs, their libraries, host-made files, empty mount points
+    /proc       of the sandbox's own pid namespace
+    /dev        null, zero, full, random, urandom; /dev/shm is /tmp
+    /tmp        private, sized, nosuid, nodev, noexec
+    the roots   each already nosuid, nodev, noexec and read-only as the plan says: the spawner mounted it so
+
+Folders are handed over as descriptors. bubblewrap 0.8 opens them again by path and compares device and inode, so they
+must mean the same in the namespace it starts in: the spawner's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Sequence
+
+from toolhost.sandbox.errors import SandboxUnavailable
+from toolhost.sandbox.script import ARGS, JSON, ROOTS, SECCOMP, launch_words
+
+__all__ = ["DEV", "UID", "find_bubblewrap", "options", "words"]
+
+UID = 1000
+DEV = "/box/dev"  # in the spawner's namespace
+
+_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin")  # never PATH: a lookalike could stand earlier in it
+_MINIMUM = (0, 8, 0)  # --disable-userns; --bind-fd came with the fix of CVE-2024-42472
+
+_ISOLATION = (
+    "--unshare-user",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup",
+    "--disable-userns",
+    "--uid",
+    str(UID),
+    "--gid",
+    str(UID),
+    "--hostname",
+    "toolhost",
+    "--clearenv",
+    "--new-session",
+    "--die-with-parent",
+    "--cap-drop",
+    "ALL",
+    "--as-pid-1",
+)
+
+
+def options(targets: Sequence[str]) -> bytes:
+    """The options, NUL-separated, for `--args`.
+
+    Args:
+        targets: Where each root handed over stands inside, in descriptor order.
+    """
+    made = [*_ISOLATION, "--json-status-fd", str(JSON), "--seccomp", str(SECCOMP)]
+    made += ["--ro-bind-fd", str(ROOTS), "/", "--proc", "/proc", "--dev-bind", DEV, "/dev"]
+    for number, target in enumerate(("/tmp", *targets), ROOTS + 1):  # noqa: S108
+        made += ["--bind-fd", str(number), target]
+    made += ["--chdir", "/"]
+    return b"".join(os.fsencode(word) + b"\0" for word in made)
+
+
+def words(program: str) -> tuple[str, ...]:
+    """The argument vector: what anyone may read in `ps`."""
+    return (program, "--args", str(ARGS), "--", *launch_words())
+
+
+def find_bubblewrap(folders: Sequence[str] = _FOLDERS) -> str:
+    """The path of a usable bubblewrap.
+
+    Raises:
+        SandboxUnavailable: None is installed, or it is set-uid, writable by others, or too old.
+    """
+    for folder in folders:
+        path = f"{folder}/bwrap"
+        try:
+            facts = os.stat(path)
+        except OSError:
+            continue
+        if facts.st_uid != 0 or facts.st_mode & 0o022:
+            raise SandboxUnavailable(
+                "bubblewrap_not_trusted",
+                f"{path} can be changed by others than root.",
+                f"chown root {path}; chmod 755 {path}",
+            )
+        if facts.st_mode & (stat.S_ISUID | stat.S_ISGID):
+            raise SandboxUnavailable(
+                "bubblewrap_setuid",
+                f"{path} is installed set-uid, which makes every flaw of it a root hole.",
+                f"chmod u-s,g-s {path} (user namespaces make it needless)",
+            )
+        if not os.access(path, os.X_OK):
+            raise SandboxUnavailable("bubblewrap_not_executable", f"{path} cannot be executed.", f"chmod 755 {path}")
+        _check_version(path)
+        return path
+    raise SandboxUnavailable("bubblewrap_missing", "bubblewrap is not installed.", "apt-get install bubblewrap")
+
+
+def _check_version(path: str) -> None:
+    try:
+        said = subprocess.run([path, "--help"], env={}, capture_output=True, timeout=10, check=False, text=True)
+        version = subprocess.run([path, "--version"], env={}, capture_output=True, timeout=10, check=False, text=True)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxUnavailable("bubblewrap_broken", f"{path} cannot be run: {error}.", "") from error
+    numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", version.stdout)
+    found = tuple(int(one) for one in numbers.groups()) if numbers else (0, 0, 0)
+    help_text = said.stdout + said.stderr
+    if found < _MINIMUM or "--bind-fd" not in help_text or "--disable-userns" not in help_text:
+        raise SandboxUnavailable(
+            "bubblewrap_too_old",
+            f"{path} is version {'.'.join(map(str, found))}; needed is 0.8.0 with --bind-fd.",
+            "apt-get update && apt-get install bubblewrap (Debian 12 with security updates, or later)",
+        )

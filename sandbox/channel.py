@@ -1,0 +1,195 @@
+"""The host's end of the spawner's socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailable
+
+__all__ = ["Channel", "Started"]
+
+_MESSAGE = 1 << 16
+
+
+@dataclass(slots=True, kw_only=True)
+class Started:
+    """A bubblewrap the spawner runs.
+
+    Attributes:
+        call: Number of the launch.
+        pid: Process id of bubblewrap (not of the sandbox's pid 1).
+        waits: Whether placeholders stand in a root: a result is only given once they are gone.
+    """
+
+    call: int
+    pid: int
+    waits: bool
+
+
+class Channel:
+    """Requests to the spawner and its answers, in whichever event loop is running."""
+
+    def __init__(self, connection: socket.socket, spawner: int) -> None:
+        self._connection = connection
+        self._spawner = spawner
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: dict[int, asyncio.Future[Started]] = {}
+        self._gone: dict[int, asyncio.Future[None]] = {}
+        self._next = 0
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the spawner is gone."""
+        return self._closed
+
+    def attach(self) -> None:
+        """Listen in the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop or self._closed:
+            return
+        self._connection.setblocking(False)
+        loop.add_reader(self._connection, self._receive)
+        self._loop = loop
+
+    async def launch(self, message: dict[str, Any], descriptors: Sequence[int]) -> Started:
+        """Have a bubblewrap started.
+
+        Raises:
+            PlanRefused: A root is not what the plan says.
+            SandboxUnavailable: The spawner is gone, or the sandbox could not be made.
+        """
+        self.attach()
+        self._next += 1
+        call = self._next
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Started] = loop.create_future()
+        self._starting[call] = future
+        self._gone[call] = loop.create_future()
+        try:
+            await self._send(message | {"do": "launch", "call": call}, descriptors)
+        except BaseException:
+            self._forget(call)
+            raise
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # It may start all the same: have it killed once it has.
+            future.add_done_callback(lambda done: self._abandon(call, done))
+            raise
+        except SandboxError:
+            self._forget(call)
+            raise
+
+    def settle(self, call: int) -> None:
+        """Say that the sandbox stands."""
+        self._tell({"do": "settle", "call": call})
+
+    def kill(self, call: int) -> None:
+        """Have a sandbox killed whose own pid is not known."""
+        self._tell({"do": "kill", "call": call})
+
+    async def gone(self, call: int) -> None:
+        """Wait until bubblewrap has ended and its placeholders are removed."""
+        future = self._gone.get(call)
+        if future is not None:
+            await asyncio.shield(future)
+
+    async def close(self) -> None:
+        """End the spawner, and with it everything it started."""
+        if self._loop is not None and not self._closed:
+            self._loop.remove_reader(self._connection)
+        self._lost()
+        self._connection.close()
+        pid, self._spawner = self._spawner, 0
+        if pid:
+            await asyncio.to_thread(os.waitpid, pid, 0)
+
+    async def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
+        if self._closed:
+            raise _spawner_gone()
+        data = [json.dumps(message, ensure_ascii=True).encode()]
+        while True:
+            try:
+                socket.send_fds(self._connection, data, list(descriptors))
+                return
+            except BlockingIOError:
+                await asyncio.sleep(0.001)  # the spawner has a queue of launches: the socket's own, bounded
+            except OSError as error:
+                raise SandboxUnavailable(
+                    "launch_failed", f"The spawner cannot be asked: {error.strerror}.", "Restart the host."
+                ) from error
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._closed:
+            return
+        try:
+            self._connection.send(json.dumps(message).encode())
+        except BlockingIOError:
+            if self._loop is not None:
+                self._loop.call_later(0.005, self._tell, message)
+        except OSError:
+            return  # the spawner is gone: so are its sandboxes
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                data = self._connection.recv(_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                if self._loop is not None:
+                    self._loop.remove_reader(self._connection)
+                self._lost()
+                return
+            self._take(json.loads(data))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        call = message.get("call", 0)
+        if "pid" in message:
+            future = self._starting.pop(call, None)
+            if future is not None and not future.done():
+                future.set_result(Started(call=call, pid=message["pid"], waits=message["waits"]))
+        elif "error" in message:
+            future = self._starting.pop(call, None)
+            kind, code, text, hint = message["error"]
+            if future is not None and not future.done():
+                made = PlanRefused if kind == "PlanRefused" else SandboxUnavailable
+                future.set_exception(made(code, text, hint))
+        elif "gone" in message:
+            ended = self._gone.pop(call, None)
+            if ended is not None and not ended.done():
+                ended.set_result(None)
+
+    def _abandon(self, call: int, done: asyncio.Future[Started]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._forget(call)
+        else:
+            self.kill(call)
+
+    def _forget(self, call: int) -> None:
+        self._starting.pop(call, None)
+        self._gone.pop(call, None)
+
+    def _lost(self) -> None:
+        self._closed = True
+        for future in self._starting.values():
+            if not future.done():
+                future.set_exception(_spawner_gone())
+        for ended in self._gone.values():
+            if not ended.done():
+                ended.set_result(None)
+        self._starting.clear()
+        self._gone.clear()
+
+
+def _spawner_gone() -> SandboxUnavailable:
+    return SandboxUnavailable("spawner_gone", "The sandbox's spawner has ended.", "Restart the host.")

@@ -1,0 +1,247 @@
+"""A running call: its pipes, its clock, its limits, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from toolhost.sandbox.armed import Armed, Feed
+from toolhost.sandbox.errors import PlanRefused
+from toolhost.sandbox.outcome import Enforcement, LimitReport, Outcome
+from toolhost.sandbox.plan import Limits, SandboxPlan
+from toolhost.sandbox.script import Ended
+from toolhost.sandbox.watchdog import Watchdog
+
+__all__ = ["Execution", "OnOutput", "Run"]
+
+Stream = Literal["stdout", "stderr"]
+OnOutput = Callable[[Stream, bytes], None]
+
+_CHUNK = 1 << 16
+
+
+class _Ending:
+    """Why a sandbox was killed, if the host killed it, and what that makes of its end."""
+
+    def __init__(self, plan: SandboxPlan, armed: Armed, began: float, *, was_armed: bool) -> None:
+        self.plan = plan
+        self.armed = armed
+        self.reason: str | None = None
+        self._began = began
+        self._was_armed = was_armed
+
+    def kill(self, reason: str) -> None:
+        """Kill the sandbox; the first reason stands."""
+        if self.reason is None:
+            self.reason = reason
+            self.armed.kill()
+
+    def outcome(self, said: Ended | None, stdout: bytes, stderr: bytes, limits: Mapping[str, LimitReport]) -> Outcome:
+        """The outcome, from the reason and what the launcher said."""
+        if said is not None and said.refused == "cwd":
+            raise PlanRefused(
+                "cwd_missing", f"The working folder {self.plan.cwd} is not there.", "Name a folder inside a root."
+            )
+        if said is not None and said.refused == "limits":
+            raise PlanRefused(
+                "limits_refused", "The system refused a limit of the plan.", "Lower the limits of the policy."
+            )
+        status: Literal["exited", "signaled", "timeout", "limit", "cancelled"] = "exited"
+        limit: str | None = None
+        code: int | None = None
+        number: int | None = None
+        if self.reason == "wall":
+            status = "timeout"
+        elif self.reason == "cancelled":
+            status = "cancelled"
+        elif self.reason is not None:
+            status, limit = "limit", self.reason
+        elif said is None:
+            status, number = "signaled", signal.SIGKILL
+        elif self._used_up(said):
+            status, limit = "limit", "cpu"
+        elif said.signal == signal.SIGXFSZ:
+            status, limit = "limit", "file_size"
+        elif said.signal is not None:
+            status, number = "signaled", said.signal
+        else:
+            code = said.code
+        if status == "timeout":
+            limit = "wall"
+        return Outcome(
+            status=status,
+            exit_code=code,
+            signal=number,
+            stdout=stdout,
+            stderr=stderr,
+            truncated=limit == "output",
+            limit=limit,
+            limits=limits,
+            armed=self._was_armed,
+            duration_ms=(time.monotonic() - self._began) * 1000,
+        )
+
+    def _used_up(self, said: Ended) -> bool:
+        if self.plan.kind == "worker":
+            return False
+        if said.signal == signal.SIGXCPU:
+            return True
+        return (said.signal == signal.SIGKILL or said.code == 128 + signal.SIGXCPU) and said.cpu >= self.plan.limits.cpu
+
+
+def reports(limits: Limits, *, worker: bool) -> dict[str, LimitReport]:
+    """Every limit and what enforces it.
+
+    A worker lives through many calls: its wall clock, CPU time and output are its owner's to limit.
+    """
+    by: dict[str, Enforcement] = {
+        "wall": "none" if worker else "wallclock",
+        "cpu": "none" if worker else "rlimit",
+        "memory": "watchdog",
+        "processes": "rlimit",
+        "open_files": "rlimit",
+        "file_size": "rlimit",
+        "output": "none" if worker else "host",
+        "scratch": "tmpfs",
+        "workspace": "none",
+        "calls": "none",
+    }
+    return {name: LimitReport(value=getattr(limits, name), enforced_by=how) for name, how in by.items()}
+
+
+class Run(_Ending):
+    """One command, run to its end."""
+
+    def __init__(
+        self,
+        plan: SandboxPlan,
+        armed: Armed,
+        began: float,
+        stdin: bytes,
+        on_output: OnOutput | None,
+        *,
+        was_armed: bool,
+    ) -> None:
+        super().__init__(plan, armed, began, was_armed=was_armed)
+        self._loop = asyncio.get_running_loop()
+        self._on_output = on_output
+        self._data: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._fds: dict[Stream, int] = {"stdout": armed.pipes.stdout, "stderr": armed.pipes.stderr}
+        for stream, fd in self._fds.items():
+            self._loop.add_reader(fd, self._read, stream)
+        self._stdin = Feed(self._loop, armed.pipes, armed.pipes.stdin, stdin)
+        self._clock = self._loop.call_later(plan.limits.wall, self.kill, "wall")
+        self._watchdog = Watchdog(armed.pid, plan.limits.memory, plan.limits.cpu, self.kill)
+
+    async def wait(self) -> Outcome:
+        """Wait for the end.
+
+        Raises:
+            PlanRefused: The working folder is not there, or the system refused a limit.
+        """
+        try:
+            said = await self.armed.dead()
+            # All that was written is in the pipes now: no process is left that could write.
+            for stream in self._fds:
+                while self._read(stream):
+                    pass
+        finally:
+            self.stop()
+        return self.outcome(
+            said, bytes(self._data["stdout"]), bytes(self._data["stderr"]), reports(self.plan.limits, worker=False)
+        )
+
+    def stop(self) -> None:
+        """Let go of the clock, the watchdog and the pipes."""
+        self._clock.cancel()
+        self._watchdog.stop()
+        self._stdin.stop()
+        for fd in self._fds.values():
+            self._loop.remove_reader(fd)
+
+    def _read(self, stream: Stream) -> bool:
+        """Read one piece; False where there is nothing more to read."""
+        fd = self._fds[stream]
+        try:
+            piece = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            piece = b""
+        if not piece:
+            self._loop.remove_reader(fd)
+            return False
+        held = self._data[stream]
+        room = self.plan.limits.output - len(held)
+        if len(piece) > room:
+            piece = piece[:room]
+            if self.reason is None:
+                self.kill("output")
+        held += piece
+        if piece and self._on_output is not None:
+            self._on_output(stream, piece)
+        return room > 0
+
+
+class Execution(_Ending):
+    """A long-lived sandbox with its three pipes open: a plugin's worker.
+
+    Attributes:
+        pid: The sandbox's pid 1, as the host numbers it.
+        stdin: `write(bytes)`, `await drain()`, `close()`.
+        stdout: What the process writes, with back-pressure: what is not read stays with it.
+        stderr: Likewise.
+    """
+
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
+
+    def __init__(self, plan: SandboxPlan, armed: Armed, began: float, *, was_armed: bool) -> None:
+        super().__init__(plan, armed, began, was_armed=was_armed)
+        self._watchdog = Watchdog(armed.pid, plan.limits.memory, None, self.kill)
+        self._end: asyncio.Task[Outcome] | None = None
+        self.pid = armed.pid
+
+    async def open(self) -> None:
+        """Connect the pipes."""
+        loop = asyncio.get_running_loop()
+        pipes = self.armed.pipes
+        self.stdout = await _reader(loop, pipes.release(pipes.stdout), self.plan.limits.output)
+        self.stderr = await _reader(loop, pipes.release(pipes.stderr), self.plan.limits.output)
+        transport, protocol = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, os.fdopen(pipes.release(pipes.stdin), "wb", buffering=0)
+        )
+        self.stdin = asyncio.StreamWriter(transport, protocol, None, loop)
+        self._end = loop.create_task(self._watch())
+
+    def kill(self, reason: str = "cancelled") -> None:
+        """Kill every process of the sandbox; `wait` then says `cancelled`."""
+        super().kill(reason)
+
+    async def wait(self) -> Outcome:
+        """Wait for its end; the outcome holds no output. Cancelling the wait kills nothing."""
+        if self._end is None:
+            raise RuntimeError("the execution was not opened")
+        return await asyncio.shield(self._end)
+
+    async def _watch(self) -> Outcome:
+        try:
+            said = await self.armed.dead()
+        finally:
+            self._watchdog.stop()
+            self.stdin.close()
+            await self.armed.destroy()
+        return self.outcome(said, b"", b"", reports(self.plan.limits, worker=True))
+
+
+async def _reader(loop: asyncio.AbstractEventLoop, fd: int, limit: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=limit, loop=loop)
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader, loop=loop), os.fdopen(fd, "rb", buffering=0)
+    )
+    return reader

@@ -1,0 +1,142 @@
+"""The plan: one frozen value that says exactly what will run, and the sandbox's only input.
+
+`explain` prints it, the approval card shows it, the sandbox enforces it and the audit log records it. Nothing outside
+a plan reaches the spawner: what is not in here cannot be asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+__all__ = ["HostFile", "Limits", "Program", "Root", "SandboxPlan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A host program, resolved once when its policy was loaded and pinned to that file.
+
+    Attributes:
+        name: As the policy spells it: `git`, or an absolute path.
+        path: The absolute path the name stands for (`/usr/bin/awk`); may be a link.
+        target: The file itself, every link resolved (`/usr/bin/mawk`).
+        device: Device number of `target`.
+        inode: Inode number of `target`.
+        size: Bytes in `target`.
+        modified_ns: Modification time of `target`, nanoseconds since the epoch.
+        digest: `sha256:` and the digest of `target`'s bytes.
+    """
+
+    name: str
+    path: str
+    target: str
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """A host folder or file shown inside a sandbox.
+
+    Attributes:
+        source: Absolute host path; opened without following a link in any component.
+        target: Where it stands inside.
+        device: Device number `source` must have when the sandbox opens it.
+        inode: Inode number `source` must have.
+        writable: Whether it may be written; a writable root is nosuid and nodev.
+        executable: Whether files of a writable root may be executed (otherwise noexec).
+        hidden: Paths relative to the root that are not there inside (policy `deny`).
+        protected: Paths relative to the root that cannot be written or created (policy `protect`).
+    """
+
+    source: str
+    target: str
+    device: int
+    inode: int
+    writable: bool = False
+    executable: bool = False
+    hidden: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFile:
+    """A small file the host writes into the sandbox, read-only.
+
+    Attributes:
+        target: Absolute path inside, such as `/etc/gitconfig`.
+        text: Its content.
+    """
+
+    target: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one call may use. Sizes are bytes, times are seconds, the rest are counts.
+
+    `workspace` (growth of the writable roots during a call) is None where there is no limit.
+    """
+
+    wall: float = 30.0
+    cpu: float = 30.0
+    memory: int = 512 << 20
+    processes: int = 64
+    open_files: int = 256
+    file_size: int = 100 << 20
+    output: int = 1 << 20
+    scratch: int = 64 << 20
+    workspace: int | None = None
+    calls: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxPlan:
+    """Everything one sandbox is made of, and nothing else.
+
+    Attributes:
+        kind: `command` runs `argv` to its end; `worker` keeps a plugin's interpreter alive for many calls.
+        tool: The tool's name, `plugin.tool`.
+        argv: The exact argument vector; `argv[0]` is the absolute path of a program in `programs`.
+        cwd: Absolute folder inside, within a root or `/tmp`.
+        env: The whole environment, sorted by name.
+        programs: Every program that exists inside. The first is the one `argv` starts.
+        support: Further host files or folders a program needs, read-only, at their host path.
+        files: Files the host writes, read-only.
+        roots: Host folders, in the order they are mounted (outer before inner).
+        limits: What the call may use.
+        network: `host:port` allowed through the broker; empty is no network.
+        arguments: Canonical JSON of a worker tool's arguments; None for a command.
+        policy_digest: Digest of the policy files that allowed it.
+        plugin_digest: Digest of the plugin's declared tools or code.
+    """
+
+    kind: Literal["command", "worker"]
+    tool: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: tuple[tuple[str, str], ...] = ()
+    programs: tuple[Program, ...]
+    support: tuple[str, ...] = ()
+    files: tuple[HostFile, ...] = ()
+    roots: tuple[Root, ...] = ()
+    limits: Limits = Limits()
+    network: tuple[str, ...] = ()
+    arguments: str | None = None
+    policy_digest: str = ""
+    plugin_digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and the digest of the canonical JSON of every field."""
+        return "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
+
+    def canonical(self) -> bytes:
+        """The plan as canonical JSON: sorted keys, no spaces, ASCII only (lone surrogates stay escaped)."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

@@ -1,0 +1,53 @@
+"""Naming a host folder or file as a root."""
+
+from __future__ import annotations
+
+import os
+
+from toolhost.sandbox.beneath import open_without_links
+from toolhost.sandbox.mounts import refusal
+from toolhost.sandbox.plan import Root
+
+__all__ = ["root"]
+
+
+def root(
+    source: str,
+    target: str,
+    *,
+    writable: bool = False,
+    executable: bool = False,
+    hidden: tuple[str, ...] = (),
+    protected: tuple[str, ...] = (),
+) -> Root:
+    """A root, held to the folder or file that stands there now.
+
+    Args:
+        source: Absolute host path without a link in any component.
+        target: Where it stands inside.
+        writable: Whether it may be written.
+        executable: Whether files of a writable root may be executed.
+        hidden: Paths relative to it that are not there inside.
+        protected: Paths relative to it that cannot be written or created.
+
+    Raises:
+        PlanRefused: `root_missing`, `root_is_link` or `root_not_accessible`.
+    """
+    try:
+        fd = open_without_links(source)
+    except OSError as error:
+        raise refusal(source, error) from error
+    try:
+        facts = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return Root(
+        source=source,
+        target=target,
+        device=facts.st_dev,
+        inode=facts.st_ino,
+        writable=writable,
+        executable=executable,
+        hidden=hidden,
+        protected=protected,
+    )

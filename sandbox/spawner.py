@@ -1,0 +1,226 @@
+"""The spawner: one small process that starts every bubblewrap.
+
+It is forked before the host has an event loop or threads, has namespaces of its own (`namespaces.py`), and lives as
+long as the host. The host asks over a socket, with the descriptors of the call attached; what those descriptors carry
+goes between the host and the sandbox directly, never through here.
+
+    host ── {"do": "launch", "call": 7, "tool_root": ..., "scratch": ..., "roots": [...]} + descriptors ──> spawner
+         <─ {"call": 7, "pid": 4711, "waits": false}     bubblewrap runs; `waits`: wait for "gone" (placeholders)
+         <─ {"call": 7, "error": [code, message, hint]}  nothing was started
+         ── {"do": "settle", "call": 7} ──>              the sandbox stands: its helper mounts can go
+         ── {"do": "kill", "call": 7} ──>                kill it from here (the host never learned its pid)
+         <─ {"call": 7, "gone": 0}                       bubblewrap has ended, and placeholders are removed
+
+When the socket closes (the host ended, or was killed) every sandbox is killed and the spawner ends.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import traceback
+from typing import Any, NoReturn
+
+from toolhost.sandbox import bubblewrap, kernel
+from toolhost.sandbox.errors import SandboxError
+from toolhost.sandbox.mounts import Mounts
+from toolhost.sandbox.namespaces import enter
+from toolhost.sandbox.script import ARGS, CTL, JSON, LAUNCHER, ROOTS, SECCOMP, STDERR
+
+__all__ = ["FIRST_FREE", "HANDED", "serve"]
+
+# The descriptors of a launch message, in this order, and where bubblewrap finds them. Standard error of bubblewrap and
+# of the launcher is the status pipe; the tool's own comes at STDERR and is put in place at the last moment.
+HANDED = (0, 1, 2, STDERR, CTL, JSON, SECCOMP, ARGS, LAUNCHER)
+FIRST_FREE = 64  # everything below is a target of dup2 in the child, so nothing of ours may stand there
+_MESSAGE = 1 << 18
+_DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+
+
+def serve(connection: socket.socket, bwrap: str, tool_roots: str) -> NoReturn:
+    """Be the spawner, until the host is gone. Never returns, and never lets an exception out of the fork.
+
+    Args:
+        connection: The host's socket (SOCK_SEQPACKET).
+        bwrap: Path of bubblewrap.
+        tool_roots: Host folder of the tool roots.
+    """
+    try:
+        _detach_from_host(connection)
+        connection = socket.socket(fileno=_high(connection.detach()))
+        try:
+            namespaces = enter(tool_roots)
+        except OSError as error:
+            connection.send(json.dumps({"fatal": [error.errno or 0, str(error)]}).encode())
+            os._exit(1)
+        connection.send(b'{"up": true}')
+        _Spawner(connection, bwrap, Mounts(namespaces)).run()
+    except BaseException:
+        # The only place where it can be said: the socket closes, and the host refuses every call from here on.
+        os.write(2, traceback.format_exc().encode())
+    os._exit(1)
+
+
+def _detach_from_host(connection: socket.socket) -> None:
+    os.setsid()  # Ctrl-C on the host's terminal ends the host, which ends the spawner
+    gc.disable()
+    kernel.set_name("toolhost-spawn")
+    signal.set_wakeup_fd(-1)
+    for number in _DEFAULTS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep = connection.fileno()
+    os.dup2(os.open("/dev/null", os.O_RDWR), 0)
+    os.dup2(0, 1)
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+    filler = os.dup(0)
+    while filler < FIRST_FREE - 1:
+        filler = os.dup(0)
+    os.chdir("/")
+    os.umask(0o022)
+
+
+def _high(fd: int) -> int:
+    if fd >= FIRST_FREE:
+        return fd
+    moved = os.dup(fd)
+    os.dup2(0, fd, inheritable=False)
+    return moved
+
+
+class _Spawner:
+    def __init__(self, connection: socket.socket, bwrap: str, mounts: Mounts) -> None:
+        self._connection = connection
+        self._bwrap = bwrap
+        self._mounts = mounts
+        self._poll = select.poll()
+        self._pids: dict[int, int] = {}  # call -> pid of its bubblewrap
+        self._calls: dict[int, int] = {}  # pidfd -> call
+
+    def run(self) -> NoReturn:
+        self._poll.register(self._connection, select.POLLIN)
+        while True:
+            for fd, _ in self._poll.poll():
+                if fd in self._calls:
+                    self._reap(fd)
+                elif not self._receive():
+                    self._end()
+
+    def _receive(self) -> bool:
+        room = socket.CMSG_SPACE(len(HANDED) * array.array("i").itemsize)
+        try:
+            data, ancillary, flags, _ = self._connection.recvmsg(_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return False  # the host ended without reading our last words
+        handed = array.array("i")
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                handed.frombytes(payload[: len(payload) - len(payload) % handed.itemsize])
+        if not data:
+            return False
+        try:
+            message = json.loads(data)
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                self._say(
+                    {"call": message["call"], "error": ["descriptors_exhausted", "The launch message was cut.", ""]}
+                )
+            elif message["do"] == "launch":
+                self._launch(message, handed)
+            elif message["do"] == "settle":
+                self._mounts.settle(message["call"])
+            elif message["do"] == "kill":
+                self._kill(message["call"])
+        finally:
+            for fd in handed:
+                os.close(fd)
+        return True
+
+    def _launch(self, message: dict[str, Any], handed: array.array[int]) -> None:
+        call: int = message["call"]
+        roots: list[int] = []
+        try:
+            roots = self._mounts.prepare(call, message["tool_root"], message["scratch"], message["roots"])
+            places = [*zip(handed, HANDED, strict=True), *((fd, ROOTS + number) for number, fd in enumerate(roots))]
+            if places[-1][1] >= FIRST_FREE:
+                raise SandboxError("too_many_roots", f"A sandbox can have {FIRST_FREE - ROOTS - 2} roots.")
+            pid = os.posix_spawn(
+                self._bwrap,
+                bubblewrap.words(self._bwrap),
+                {},  # /proc/1/environ inside would show it (bubblewrap#725)
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for fd, place in places],
+                setsigmask=(),
+                setsigdef=_DEFAULTS,
+            )
+        except (SandboxError, OSError) as error:
+            self._mounts.settle(call)
+            self._mounts.masks.release(call)
+            if isinstance(error, SandboxError):
+                refusal = [type(error).__name__, error.code, error.message, error.hint]
+            else:
+                refusal = ["SandboxUnavailable", "launch_failed", f"The sandbox cannot be made: {error}.", ""]
+            self._say({"call": call, "error": refusal})
+            return
+        finally:
+            for fd in roots:
+                os.close(fd)
+        pidfd = os.pidfd_open(pid)
+        self._pids[call] = pid
+        self._calls[pidfd] = call
+        self._poll.register(pidfd, select.POLLIN)
+        self._say({"call": call, "pid": pid, "waits": self._mounts.masks.needs(call)})
+
+    def _reap(self, pidfd: int) -> None:
+        call = self._calls.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(self._pids.pop(call), 0)
+        self._mounts.settle(call)
+        self._mounts.masks.release(call)
+        self._say({"call": call, "gone": status})
+
+    def _kill(self, call: int) -> None:
+        """Kill the sandbox's pid 1 first: a bubblewrap killed in its first milliseconds leaves its command running."""
+        pid = self._pids.get(call)  # not reaped yet, so the number is still its own
+        if pid is None:
+            return
+        for child in _children(pid):
+            _signal(child)
+        _signal(pid)
+
+    def _end(self) -> NoReturn:
+        for call in list(self._pids):
+            self._kill(call)
+        for call, pid in list(self._pids.items()):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+            self._mounts.masks.release(call)
+        os._exit(0)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        try:
+            self._connection.send(json.dumps(message).encode())
+        except OSError:
+            self._end()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(one) for one in file.read().split()]
+    except OSError:
+        return []
+
+
+def _signal(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

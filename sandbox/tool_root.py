@@ -1,0 +1,373 @@
+"""Tool roots: the whole file system of a sandbox but its roots, prepared once and bound read-only in one mount.
+
+    STATE/tool-roots/
+        launcher             a copy of dash, mode 0111: read by nobody, so pid 1 cannot be inspected
+        blobs/               every file once, by digest and modification time; the trees hold hard links to it
+        trees/NAME/          a root: usr/..., mount points, host-made files; NAME is a digest of all that is in it
+        index/KEY.json       which tree serves a set of programs, and the facts of every source it was made from
+
+A tree is made beside its place and renamed into it, so a half-made one is never used. Before a tree is used for the
+first time in a process, and then at most every five seconds, every source is compared with the index (device, inode,
+size, modification time): after a system update it is made anew. The programs themselves are compared before every call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import time
+
+from toolhost.sandbox import closure, support
+from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
+from toolhost.sandbox.plan import HostFile, Program, SandboxPlan
+from toolhost.sandbox.programs import changed, digest_of
+
+__all__ = ["ToolRoots"]
+
+_VERSION = 1
+_RECHECK = 5.0  # seconds
+_LARGEST_SUPPORT = 512 << 20
+_TOP_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_SHELL = "/bin/dash"
+
+_Facts = tuple[int, int, int, int]
+
+
+class ToolRoots:
+    """The prepared trees of one state folder."""
+
+    def __init__(self, state: str) -> None:
+        self.folder = f"{state}/tool-roots"
+        self._known: dict[tuple[object, ...], _Tree] = {}
+
+    def prepare_folder(self) -> int:
+        """Create the folders and the launcher.
+
+        Returns:
+            O_PATH descriptor of the launcher.
+
+        Raises:
+            SandboxUnavailable: The folder cannot be written, or there is no dash to copy.
+        """
+        try:
+            for name in ("blobs", "trees", "index"):
+                os.makedirs(f"{self.folder}/{name}", mode=0o700, exist_ok=True)
+            launcher = f"{self.folder}/launcher"
+            source = os.stat(_SHELL)
+            try:
+                have = os.stat(launcher)
+            except FileNotFoundError:
+                have = None
+            if have is None or (have.st_size, have.st_mtime_ns) != (source.st_size, source.st_mtime_ns):
+                making = f"{launcher}.{os.getpid()}"
+                shutil.copyfile(_SHELL, making)
+                os.utime(making, ns=(source.st_atime_ns, source.st_mtime_ns))
+                os.chmod(making, 0o111)  # noqa: S103
+                os.rename(making, launcher)
+            return os.open(launcher, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            raise SandboxUnavailable(
+                "state_not_writable",
+                f"The sandbox's files cannot be prepared in {self.folder}: {error.strerror}.",
+                "Make the data directory writable for the service user; install dash if it is missing.",
+            ) from error
+
+    def known(self, plan: SandboxPlan, points: tuple[tuple[str, bool], ...]) -> str | None:
+        """The tree for a plan if it was used in this process before and its sources are unchanged; costs microseconds.
+
+        Args:
+            plan: The plan.
+            points: Where roots are mounted, and whether each is a folder.
+
+        Raises:
+            PlanRefused: `program_changed`.
+        """
+        _check_programs(plan.programs)
+        tree = self._known.get(_key(plan, points))
+        if tree is None:
+            return None
+        now = time.monotonic()
+        if now - tree.checked > _RECHECK:
+            if not _unchanged(tree.sources):
+                return None
+            tree.checked = now
+        return tree.name
+
+    def make(self, plan: SandboxPlan, points: tuple[tuple[str, bool], ...]) -> str:
+        """The tree for a plan, made if needed. Blocks: call it in a thread.
+
+        Returns:
+            The tree's name below the tool roots' folder.
+
+        Raises:
+            PlanRefused: A program changed, or something it needs is not there.
+            SandboxUnavailable: The disk is full or the folder cannot be written.
+        """
+        _check_programs(plan.programs)
+        key = _key(plan, points)
+        index = f"{self.folder}/index/{hashlib.sha256(repr(key).encode()).hexdigest()}.json"
+        try:
+            tree = self._from_index(index) or self._build(plan, points, index)
+        except OSError as error:
+            raise SandboxUnavailable(
+                "tool_root_failed",
+                f"The tool root of {plan.tool} cannot be made: {error.strerror}.",
+                "Make room on the data directory's disk, and let the service user write there.",
+            ) from error
+        self._known[key] = tree
+        return tree.name
+
+    def _from_index(self, index: str) -> _Tree | None:
+        try:
+            with open(index, encoding="utf-8", errors="surrogateescape") as file:
+                held = json.load(file)
+            tree = _Tree(held["tree"], {path: tuple(facts) for path, facts in held["sources"].items()})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return tree if os.path.isdir(f"{self.folder}/{tree.name}") and _unchanged(tree.sources) else None
+
+    def _build(self, plan: SandboxPlan, points: tuple[tuple[str, bool], ...], index: str) -> _Tree:
+        builder = _Builder(self.folder)
+        try:
+            for program in plan.programs:
+                builder.program(program)
+            builder.loads(_SHELL)  # the launcher is loaded by its descriptor, its libraries by path
+            network = bool(plan.network)
+            for path in (*support.support_of(plan.programs, network=network), *plan.support):
+                builder.support(path)
+            for file in plan.files:
+                builder.text(file)
+            builder.points(points)
+            tree = builder.publish()
+        finally:
+            builder.discard()
+        making = f"{index}.{os.getpid()}"
+        with open(making, "w", encoding="utf-8", errors="surrogateescape") as made:
+            json.dump({"tree": tree.name, "sources": tree.sources}, made)
+        os.rename(making, index)
+        return tree
+
+
+class _Tree:
+    __slots__ = ("checked", "name", "sources")
+
+    def __init__(self, name: str, sources: dict[str, _Facts]) -> None:
+        self.name = name
+        self.sources = sources
+        self.checked = time.monotonic()
+
+
+class _Builder:
+    """One tree in the making."""
+
+    def __init__(self, folder: str) -> None:
+        self._blobs = f"{folder}/blobs"
+        self._trees = f"{folder}/trees"
+        self._making = f"{self._trees}/.making-{os.getpid()}-{time.monotonic_ns()}"
+        self._sources: dict[str, _Facts] = {}
+        self._content = hashlib.sha256(f"version {_VERSION}\n".encode())
+        self._copied = 0
+        self._loader: str | None = None
+        os.mkdir(self._making, 0o755)
+
+    def program(self, program: Program) -> None:
+        """A program, under the name the policy means, and what it loads."""
+        self._file(_place(program.target), program.target, 0o555, expected=program.digest)
+        if program.path != program.target:
+            self._link(_place(program.path), _place(program.target))
+        self.loads(program.target)
+
+    def loads(self, path: str) -> None:
+        """The libraries of an ELF file."""
+        loader = closure.interpreter(os.path.realpath(path))
+        if loader is None:
+            return
+        self._loader = loader
+        self._libraries(os.path.realpath(path), loader)
+
+    def support(self, path: str) -> None:
+        """A file or folder a program needs."""
+        if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
+            raise PlanRefused("support_invalid", f"{path!r} is not an absolute path.", "Write the real absolute path.")
+        if not os.path.lexists(path):
+            raise PlanRefused("support_missing", f"{path} does not exist.", "Take it out of the policy's `support`.")
+        if os.path.islink(path):
+            self._link_outside(path)
+            return
+        if os.path.isfile(path):
+            self._support_file(path)
+            return
+        self._folder(_place(path))
+        for folder, names, files in os.walk(path):
+            names[:] = sorted(
+                name for name in names if name not in support.LEFT_OUT and not name.startswith("config-3")
+            )
+            for name in (*names, *sorted(files)):
+                one = f"{folder}/{name}"
+                mode = os.lstat(one).st_mode
+                if stat.S_ISLNK(mode):
+                    self._link_outside(one)
+                elif stat.S_ISREG(mode):
+                    self._support_file(one)
+                elif stat.S_ISDIR(mode):
+                    self._folder(_place(one))
+
+    def text(self, file: HostFile) -> None:
+        """A file the host writes."""
+        if not file.target.startswith("/") or os.path.normpath(file.target) != file.target:
+            raise PlanRefused("host_file_invalid", f"{file.target!r} is not an absolute path.")
+        path = self._new(file.target)
+        with open(path, "w", encoding="utf-8", errors="surrogateescape") as made:
+            made.write(file.text)
+        os.chmod(path, 0o444)
+        self._say("text", file.target, hashlib.sha256(file.text.encode("utf-8", "surrogateescape")).hexdigest())
+
+    def points(self, points: tuple[tuple[str, bool], ...]) -> None:
+        """Empty places for the mounts, and the links of a merged /usr."""
+        for name in ("/proc", "/dev", "/tmp"):  # noqa: S108
+            self._folder(name)
+        for target, folder in points:
+            if folder:
+                self._folder(target)
+            elif not os.path.lexists(self._inside(target)):
+                os.close(os.open(self._new(target), os.O_CREAT | os.O_WRONLY, 0o444))
+                self._say("point", target)
+        for name in _TOP_LINKS:
+            if os.path.islink(f"/{name}") and os.path.isdir(self._inside(f"/usr/{name}")):
+                os.symlink(f"usr/{name}", self._inside(f"/{name}"))
+                self._say("link", name)
+
+    def publish(self) -> _Tree:
+        """Rename the tree into its place."""
+        name = f"trees/{self._content.hexdigest()}"
+        place = f"{os.path.dirname(self._trees)}/{name}"
+        if not os.path.isdir(place):
+            try:
+                os.rename(self._making, place)
+            except OSError:
+                if not os.path.isdir(place):  # another process made the same tree meanwhile: the same content
+                    raise
+        return _Tree(name, self._sources)
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        shutil.rmtree(self._making, ignore_errors=True)
+
+    def _libraries(self, path: str, loader: str) -> None:
+        found = closure.libraries(path, loader)
+        for library in found:
+            place = _place(library)
+            self._file(place, os.path.realpath(library), 0o555)
+        standard = {os.path.dirname(_place(one)) for one in found if os.path.basename(one).startswith("libc.so")}
+        for library in found[1:]:
+            # Inside there is no ld.so.cache, so a library from a folder of ld.so.conf must be where loaders look.
+            folder = next(iter(standard), None)
+            place = _place(library)
+            if folder and os.path.dirname(place) not in (folder, "/usr/lib", os.path.dirname(_place(loader))):
+                self._link(f"{folder}/{os.path.basename(library)}", place)
+
+    def _support_file(self, path: str) -> None:
+        executable = os.stat(path).st_mode & 0o111
+        self._file(_place(path), path, 0o555 if executable else 0o444)
+        self._copied += os.stat(path).st_size
+        if self._copied > _LARGEST_SUPPORT:
+            raise PlanRefused(
+                "support_too_large",
+                f"The support folders hold more than {_LARGEST_SUPPORT >> 20} MiB.",
+                "Name smaller folders, or grant the large one as a readable path.",
+            )
+        if self._loader and (path.endswith(".so") or ".so." in path or executable) and closure.is_elf(path):
+            self._libraries(path, self._loader)
+
+    def _file(self, place: str, source: str, mode: int, expected: str | None = None) -> None:
+        inside = self._inside(place)
+        if os.path.lexists(inside):
+            return
+        facts = os.stat(source)
+        self._sources[source] = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        digest = digest_of(source, *self._sources[source])
+        if expected is not None and digest != expected:
+            raise _program_changed(source)
+        blob = self._blob(source, digest, mode, facts)
+        os.link(blob, self._new(place))
+        self._say("file", place, digest, mode, facts.st_mtime_ns)
+
+    def _blob(self, source: str, digest: str, mode: int, facts: os.stat_result) -> str:
+        # The time is part of the name: Python's compiled files are valid only beside a source of their time.
+        blob = f"{self._blobs}/{digest.removeprefix('sha256:')}-{mode:o}-{facts.st_mtime_ns}"
+        if os.path.exists(blob):
+            return blob
+        making = f"{blob}.{os.getpid()}"
+        shutil.copyfile(source, making)
+        with open(making, "rb") as file:
+            if "sha256:" + hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                os.unlink(making)
+                raise _program_changed(source)
+        os.utime(making, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
+        os.chmod(making, mode)
+        os.rename(making, blob)
+        return blob
+
+    def _link(self, place: str, to: str) -> None:
+        if place == to or os.path.lexists(self._inside(place)):
+            return
+        os.symlink(os.path.relpath(to, os.path.dirname(place)), self._new(place))
+        self._say("link", place, to)
+
+    def _link_outside(self, path: str) -> None:
+        target = os.readlink(path)
+        place = _place(path)
+        if os.path.lexists(self._inside(place)):
+            return
+        os.symlink(target, self._new(place))
+        self._say("link", place, target)
+
+    def _folder(self, place: str) -> None:
+        os.makedirs(self._inside(place), mode=0o755, exist_ok=True)
+        self._say("folder", place)
+
+    def _new(self, place: str) -> str:
+        path = self._inside(place)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        return path
+
+    def _inside(self, place: str) -> str:
+        return self._making + place
+
+    def _say(self, *what: object) -> None:
+        self._content.update(repr(what).encode("utf-8", "surrogateescape"))
+
+
+def _place(path: str) -> str:
+    """Where a host path stands in the tree: its folder without links (/lib/x is /usr/lib/x), its own name kept."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def _key(plan: SandboxPlan, points: tuple[tuple[str, bool], ...]) -> tuple[object, ...]:
+    return (_VERSION, plan.programs, plan.support, plan.files, bool(plan.network), points)
+
+
+def _unchanged(sources: dict[str, _Facts]) -> bool:
+    for path, facts in sources.items():
+        try:
+            now = os.stat(path)
+        except OSError:
+            return False
+        if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != tuple(facts):
+            return False
+    return True
+
+
+def _check_programs(programs: tuple[Program, ...]) -> None:
+    for program in programs:
+        if changed(program):
+            raise _program_changed(program.target)
+
+
+def _program_changed(path: str) -> PlanRefused:
+    return PlanRefused(
+        "program_changed", f"{path} is not the file it was when the policies were loaded.", "Reload the policies."
+    )

@@ -1,0 +1,201 @@
+"""What tests of several rooms share: places the service user can reach, the installed command, a server."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SERVICE_USER = "toolhost"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def give(path: Path, owner: str) -> None:
+    """Give a folder and everything in it to a user; as an ordinary user everything is ours anyway."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(owner)
+        for each in (path, *path.rglob("*")):
+            os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+@pytest.fixture
+def space() -> Iterator[Path]:
+    """An empty folder that everybody can enter, removed afterwards. pytest's own are closed to the service user."""
+    folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def data(space: Path) -> Path:
+    """Where a data directory goes; the first command makes it."""
+    return space / "data"
+
+
+@pytest.fixture
+def workspace(space: Path) -> Path:
+    """An empty folder of the service user's."""
+    folder = space / "workspace"
+    folder.mkdir()
+    give(folder, SERVICE_USER)
+    return folder
+
+
+@pytest.fixture
+def environment(data: Path) -> dict[str, str]:
+    """The variables a command of this test runs with."""
+    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TOOLHOST_DATA": str(data)}
+
+
+@pytest.fixture(scope="session")
+def executable() -> str:
+    """The installed command of this environment, however its python is linked."""
+    return str(Path(sys.executable).parent / "toolhost")
+
+
+@pytest.fixture
+def toolhost(executable: str, environment: dict[str, str], workspace: Path) -> Run:
+    """Runs the installed command: `toolhost("call", "files.list")` in the workspace, over the test's data directory."""
+
+    def run(
+        *arguments: str,
+        stdin: str = "",
+        cwd: Path = workspace,
+        env: Mapping[str, str | None] | None = None,
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        variables = {name: value for name, value in {**environment, **(env or {})}.items() if value is not None}
+        return subprocess.run(
+            [executable, *arguments],
+            input=stdin,
+            cwd=cwd,
+            env=variables,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def git_repository(space: Path) -> Callable[..., Path]:
+    """Makes a repository with one commit a message, owned by whom the test wants."""
+
+    def make(*messages: str, owner: str = SERVICE_USER, name: str = "repository") -> Path:
+        folder = space / name
+        folder.mkdir()
+        who = {
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_SYSTEM": "/dev/null",
+            "HOME": "/tmp",
+            "PATH": "/usr/bin:/bin",
+        }
+        for role in ("AUTHOR", "COMMITTER"):
+            who |= {f"GIT_{role}_NAME": "Ada", f"GIT_{role}_EMAIL": "ada@example.org"}
+
+        def git(*words: str) -> None:
+            subprocess.run(["git", *words], cwd=folder, env=who, check=True, capture_output=True, timeout=30)
+
+        git("init", "--quiet", "--initial-branch=main")
+        for number, message in enumerate(messages or ("First commit",)):
+            (folder / f"file{number}.txt").write_text(f"{message}\n")
+            git("add", "--all")
+            git("commit", "--quiet", "--message", message)
+        give(folder, owner)
+        return folder
+
+    return make
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running `toolhost serve`."""
+
+    url: str
+    setup_url: str | None
+    port: int
+    process: subprocess.Popen[str]
+
+    @property
+    def setup_token(self) -> str:
+        """The token of the printed setup address."""
+        assert self.setup_url is not None
+        return self.setup_url.rpartition("token=")[2]
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def serve(executable: str, environment: dict[str, str], space: Path) -> Iterator[Callable[..., Server]]:
+    """Starts the installed server and waits until it says that it serves."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = (executable, "serve"),
+        timeout: float = 30,
+    ) -> Server:
+        port = free_port()
+        with (space / "serve.stderr").open("a") as errors:
+            process = subprocess.Popen(
+                [*command, "--port", str(port), *arguments],
+                cwd="/",
+                env={**environment, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        started.append(process)
+        lines = _lines_until_ready(process, timeout)
+        setup = next((line.rpartition(" ")[2] for line in lines if "/setup#token=" in line), None)
+        return Server(url=f"http://127.0.0.1:{port}", setup_url=setup, port=port, process=process)
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+    for process in started:
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(15)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _lines_until_ready(process: subprocess.Popen[str], timeout: float) -> list[str]:
+    """What the server prints until its last line, `Ready.`, or an error that shows what it printed instead."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + timeout
+    text = b""
+    while b"Ready." not in text:
+        readable, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+        chunk = os.read(process.stdout.fileno(), 65536) if readable else b""
+        if not chunk:
+            pytest.fail(f"the server did not come up; it printed {text.decode()!r}")
+        text += chunk
+    return text.decode().splitlines()

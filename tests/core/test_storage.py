@@ -1,0 +1,42 @@
+"""The database brings itself up to date and is what the tables say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from toolhost.storage import Database
+from toolhost.storage.database import HEAD
+from toolhost.storage.tables import metadata
+
+
+async def test_the_migrations_lead_to_exactly_the_tables(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "toolhost.db")
+    async with database.begin() as connection:
+        difference = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    await database.close()
+    assert difference == []
+
+
+async def test_a_database_opens_a_second_time(tmp_path: Path) -> None:
+    for _ in range(2):
+        await (await Database.open(tmp_path / "toolhost.db")).close()
+
+
+async def test_only_its_owner_reads_the_database(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "toolhost.db")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    await database.close()
+    assert set(modes.values()) == {0o600}
+
+
+def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", "toolhost.storage:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD

@@ -1,0 +1,140 @@
+"""Runs plans as the service user: one JSON request a line on standard input, one answer a line on standard output.
+
+The sandbox refuses to run as root and continuous integration runs as root, so tests talk to this process instead of
+calling the sandbox themselves. Usage: `python harness.py STATE`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from toolhost.sandbox import HostFile, Limits, Outcome, Sandbox, SandboxError, SandboxPlan, pin, root
+
+
+def become_service_user() -> None:
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("toolhost")
+        os.setgroups([])
+        os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+        os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+
+
+def plan_of(request: dict[str, Any]) -> SandboxPlan:
+    programs = tuple(pin(name) for name in request["programs"])
+    return SandboxPlan(
+        kind=request.get("kind", "command"),
+        tool="test.tool",
+        argv=(programs[0].path, *request.get("arguments", ())),
+        cwd=request.get("cwd", "/tmp"),
+        env=tuple(request.get("env", {}).items()),
+        programs=programs,
+        support=tuple(request.get("support", ())),
+        files=tuple(HostFile(target=target, text=text) for target, text in request.get("files", {}).items()),
+        roots=tuple(root_of(one) for one in request.get("roots", ())),
+        limits=Limits(**request.get("limits", {})),
+        network=tuple(request.get("network", ())),
+    )
+
+
+def root_of(request: dict[str, Any]) -> Any:
+    options = {name: request[name] for name in ("writable", "executable") if name in request}
+    lists = {name: tuple(request[name]) for name in ("hidden", "protected") if name in request}
+    return root(request["source"], request["target"], **options, **lists)
+
+
+def answer_of(outcome: Outcome, pieces: list[tuple[str, bytes]]) -> dict[str, Any]:
+    made = asdict(outcome)
+    for stream in ("stdout", "stderr"):
+        made[stream] = made[stream].decode("utf-8", "surrogateescape")
+    made["pieces"] = len(pieces)
+    made["streamed"] = {
+        stream: len(b"".join(piece for where, piece in pieces if where == stream)) for stream in ("stdout", "stderr")
+    }
+    return made
+
+
+class Harness:
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.plans: dict[str, SandboxPlan] = {}
+
+    async def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One call. `keep` stores the plan under a name, `kept` runs a stored one (as it was decided then)."""
+        plan = self.plans[request["kept"]] if "kept" in request else plan_of(request)
+        if "keep" in request:
+            self.plans[request["keep"]] = plan
+            return {}
+        pieces: list[tuple[str, bytes]] = []
+        stdin = request.get("stdin", "").encode("utf-8", "surrogateescape")
+        task = asyncio.ensure_future(
+            self.sandbox.run(plan, stdin=stdin, on_output=lambda stream, piece: pieces.append((stream, piece)))
+        )
+        if "cancel_when" in request:
+            while not any(request["cancel_when"].encode() in piece for _, piece in pieces) and not task.done():
+                await asyncio.sleep(0.005)
+            task.cancel()
+        elif "cancel_after" in request:
+            await asyncio.sleep(request["cancel_after"])
+            task.cancel()
+        return answer_of(await task, pieces)
+
+    async def worker(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A worker: send lines, read as many back, close its input (or kill it), and wait for its end."""
+        execution = await self.sandbox.launch(plan_of(request))
+        said = []
+        for line in request["lines"]:
+            execution.stdin.write(line.encode() + b"\n")
+            await execution.stdin.drain()
+            said.append((await execution.stdout.readline()).decode().rstrip("\n"))
+        if request.get("kill"):
+            execution.kill()
+        else:
+            execution.stdin.close()
+        return {"said": said, "pid": execution.pid} | answer_of(await execution.wait(), [])
+
+    async def gather(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"answers": await asyncio.gather(*(self.answer(one) for one in request["requests"]))}
+
+    async def facts(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"descriptors": len(os.listdir("/proc/self/fd")), "pid": os.getpid()}
+
+    async def probe(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"checks": [asdict(check) for check in await asyncio.to_thread(probe)]}
+
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            made: dict[str, Any] = await getattr(self, request.get("do", "run"))(request)
+        except SandboxError as error:
+            return {
+                "error": {"type": type(error).__name__, "code": error.code, "hint": error.hint, "text": error.message}
+            }
+        except asyncio.CancelledError:
+            return {"cancelled": True}
+        return made
+
+
+async def serve(sandbox: Sandbox) -> None:
+    harness = Harness(sandbox)
+    lines = asyncio.StreamReader(limit=1 << 26)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while line := await lines.readline():
+        print(json.dumps(await harness.answer(json.loads(line))), flush=True)
+    await sandbox.close()
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    become_service_user()
+    os.environ["SECRET"] = "CANARY"
+    asyncio.run(serve(Sandbox.start(Path(sys.argv[1]))))
+
+
+main()

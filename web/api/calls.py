@@ -1,0 +1,32 @@
+"""Calls that were made."""
+
+from __future__ import annotations
+
+from quart import Blueprint
+from quart.typing import ResponseReturnValue
+
+from toolhost.errors import AccessError
+from toolhost.web.guard import current_actor
+from toolhost.web.site import site
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("calls", __name__, url_prefix="/api/calls")
+
+
+@blueprint.get("/<call_id>")
+async def show(call_id: str) -> ResponseReturnValue:
+    """One of this person's calls: the result object, with what was asked and planned."""
+    record = await site().host.call_record(call_id, current_actor())
+    if record is None:
+        raise AccessError("call_not_found", "There is no such call.", "Check the id.")
+    return {**(record.pop("result") or {}), **record}
+
+
+@blueprint.post("/<call_id>/cancel")
+async def cancel(call_id: str) -> ResponseReturnValue:
+    """End a running call. `cancelled` is false where it had ended by itself."""
+    parts, actor = site(), current_actor()
+    if await parts.host.call_record(call_id, actor) is None:
+        raise AccessError("call_not_found", "There is no such call.", "Check the id.")
+    return {"call_id": call_id, "cancelled": parts.host.cancel(call_id, actor)}

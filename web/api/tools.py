@@ -1,0 +1,58 @@
+"""The tools a person may use, and calling one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from quart import Blueprint
+from quart.typing import ResponseReturnValue
+
+from toolhost.errors import UsageError
+from toolhost.model import CallResult
+from toolhost.web.bodies import read_object
+from toolhost.web.guard import current_actor
+from toolhost.web.site import site
+
+__all__ = ["blueprint", "status_of_result"]
+
+blueprint = Blueprint("tools", __name__, url_prefix="/api/tools")
+
+
+@blueprint.get("")
+async def index() -> ResponseReturnValue:
+    """Every granted tool with its schema."""
+    return {
+        "tools": [
+            {
+                "name": tool.name,
+                "plugin": tool.plugin,
+                "about": tool.about,
+                "input_schema": tool.input_schema,
+                "output_schema": tool.output_schema,
+            }
+            for tool in site().host.tools_for(current_actor())
+        ]
+    }
+
+
+@blueprint.post("/<name>/call")
+async def call(name: str) -> ResponseReturnValue:
+    """Call a tool. Outside a conversation the call lasts as long as the request: who hangs up ends it."""
+    parts, actor, body = site(), current_actor(), await read_object()
+    tool = parts.runs.granted(actor, name)
+    arguments = body.get("arguments", {})
+    conversation_id = body.get("conversation_id")
+    if conversation_id is None:
+        result = await parts.host.call(tool.name, arguments, actor)
+        return result.as_json(), status_of_result(result)
+    if not isinstance(conversation_id, str):
+        raise UsageError("body_invalid", "`conversation_id` is a text or null.", "Send the id of a conversation.")
+    conversation = await parts.conversations.get(actor.user_id, conversation_id)
+    run = await parts.runs.call(actor, conversation, tool.name, arguments)
+    result = await asyncio.shield(run.first_result)
+    return result.as_json(), status_of_result(result)
+
+
+def status_of_result(result: CallResult) -> int:
+    """202 where a person must answer first, 503 where tools cannot run, else 200: a decision was carried out."""
+    return {"approval_required": 202, "unavailable": 503}.get(result.status, 200)

@@ -1,0 +1,82 @@
+"""The application: pages, REST and the WebSocket over one host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from quart import Quart, has_request_context, request
+
+from toolhost.accounts import Accounts
+from toolhost.accounts.tokens import load_key
+from toolhost.conversations import Conversations
+from toolhost.host import Host
+from toolhost.web import api, chat, errors, pages
+from toolhost.web.bodies import LARGEST
+from toolhost.web.fragments import language_of_request
+from toolhost.web.guard import LOOPBACK_NAMES, admit
+from toolhost.web.headers import add_headers
+from toolhost.web.language import Languages
+from toolhost.web.runs import Runs
+from toolhost.web.site import EXTENSION, Site, site
+from toolhost.web.sockets import Sockets
+from toolhost.web.visible import visible, visible_text
+
+__all__ = ["create_app", "new_setup_token"]
+
+_HERE = Path(__file__).parent
+
+
+def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
+    """The application over an open host.
+
+    Args:
+        host: The host; the caller closes it after the application.
+        allowed_hosts: Names besides the loopback ones under which this server may be addressed.
+
+    Raises:
+        MachineError: Where the signing key cannot be used.
+    """
+    app = Quart("toolhost.web", static_folder=None, template_folder=str(_HERE / "templates"), root_path=str(_HERE))
+    app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(visible=visible, visible_text=visible_text)
+    accounts = Accounts(host.database, host.audit, load_key(host.data.state))
+    conversations = Conversations(host.database)
+    parts = Site(
+        host=host,
+        accounts=accounts,
+        conversations=conversations,
+        runs=Runs(host, conversations),
+        sockets=Sockets(),
+        languages=Languages(),
+        allowed_hosts=LOOPBACK_NAMES | {name.lower() for name in allowed_hosts},
+        static=_HERE / "static",
+    )
+    accounts.on_session_end(parts.sockets.end_session)
+    app.extensions[EXTENSION] = parts
+
+    app.before_request(admit)
+    app.before_websocket(admit)
+    app.after_request(add_headers)
+    app.context_processor(_template_values)
+    errors.register(app)
+    app.register_blueprint(pages.blueprint)
+    app.register_blueprint(chat.blueprint)
+    api.register(app)
+    return app
+
+
+async def new_setup_token(app: Quart) -> str | None:
+    """A one-time token for the setup page; None once somebody has an account."""
+    parts: Site = app.extensions[EXTENSION]
+    return await parts.accounts.new_setup_token()
+
+
+def _template_values() -> dict[str, object]:
+    theme = request.cookies.get("toolhost-theme") if has_request_context() else None
+    return {
+        "t": language_of_request(),
+        "languages": site().languages.codes,
+        "theme": theme if theme in ("light", "dark") else "system",
+    }

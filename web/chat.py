@@ -1,0 +1,239 @@
+"""`/ws/chat`: a person's hand on their runs. A socket only watches and asks; what it started goes on without it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from quart import Blueprint, websocket
+
+from toolhost.accounts import Principal
+from toolhost.conversations import Conversation
+from toolhost.errors import AccessError, ToolHostError, UsageError
+from toolhost.identifiers import now_ms
+from toolhost.model import Actor
+from toolhost.web.bodies import parse_object
+from toolhost.web.fragments import Fragments
+from toolhost.web.guard import current, current_actor
+from toolhost.web.live import Run
+from toolhost.web.site import Site, site
+from toolhost.web.sockets import UNAUTHENTICATED
+from toolhost.web.workspaces import check_workspace
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("chat", __name__)
+
+_TYPES = ("message", "call", "approve", "refuse", "stop", "ping", "resume")
+_RECHECK_SECONDS = 15.0  # a session that ended elsewhere (another process) is noticed within this even in silence
+
+
+@blueprint.websocket("/ws/chat")
+async def chat() -> None:
+    """Serve one socket. `?view=html` adds the rendered fragment to each event that has one."""
+    fragments = await Fragments.of_request() if websocket.args.get("view") == "html" else None
+    await websocket.accept()
+    connection = _Connection(site(), current(), current_actor(), fragments)
+    await connection.serve()
+
+
+class _Connection:
+    """One open socket."""
+
+    def __init__(self, parts: Site, principal: Principal, actor: Actor, fragments: Fragments | None) -> None:
+        self._site = parts
+        self._principal = principal
+        self._actor = actor
+        self._fragments = fragments
+        self._wake = asyncio.Event()
+        self._replies: deque[dict[str, Any]] = deque()
+        self._followed: dict[str, None] = {}
+        self._sent: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @property
+    def session_id(self) -> str:
+        """The session this was opened in."""
+        return self._principal.session_id
+
+    def close_with(self, code: int) -> None:
+        """Begin to close."""
+        if not self._closing.done():
+            self._closing.set_result(code)
+
+    async def serve(self) -> None:
+        """Read and write until either side closes."""
+        unsubscribe = self._site.runs.subscribe(self._actor.user_id, self._wake.set)
+        self._site.sockets.add(self)
+        halves = [asyncio.create_task(half) for half in (self._read(), self._write(), self._recheck())]
+        try:
+            waited: list[asyncio.Future[Any]] = [*halves, self._closing]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._closing.done():
+                await self._last_words()
+                await websocket.close(self._closing.result())
+        finally:
+            unsubscribe()
+            self._site.sockets.remove(self)
+            for task in (*halves, *self._tasks):
+                task.cancel()
+            await asyncio.gather(*halves, *self._tasks, return_exceptions=True)
+
+    # Reading
+
+    async def _read(self) -> None:
+        while True:
+            raw = await websocket.receive()
+            reference: object = None
+            try:
+                message = parse_object(raw)
+                reference = message.get("ref")
+                self._principal = await self._site.accounts.check(self._principal)
+                await self._handle(message, reference)
+            except AccessError as error:
+                if error.code == "not_authenticated":
+                    self.close_with(UNAUTHENTICATED)
+                    return
+                self._refuse(error, reference)
+            except ToolHostError as error:
+                self._refuse(error, reference)
+
+    async def _handle(self, message: dict[str, Any], reference: object) -> None:
+        kind = message.get("type")
+        runs = self._site.runs
+        if kind == "ping":
+            self._reply("pong", reference)
+        elif kind == "message":
+            conversation = await self._conversation(message, reference)
+            run = await runs.message(self._actor, conversation, _text(message, "text"))
+            self._reply("accepted", reference, started=run.id)
+        elif kind == "call":
+            conversation = await self._conversation(message, reference)
+            run = await runs.call(self._actor, conversation, _text(message, "tool"), message.get("arguments", {}))
+            self._reply("accepted", reference, started=run.id)
+        elif kind in ("approve", "refuse"):
+            approval, reason = _text(message, "approval_id"), _text(message, "reason", "")
+            self._spawn(self._answer(approval, kind, reason, reference))
+        elif kind == "stop":
+            self._spawn(self._stop(_text(message, "run_id"), reference))
+        elif kind == "resume":
+            await self._resume(message, reference)
+        else:
+            raise UsageError(
+                "unknown_message_type", f"There is no message type {kind!r}.", f"Types: {', '.join(_TYPES)}."
+            )
+
+    async def _conversation(self, message: dict[str, Any], reference: object) -> Conversation:
+        wanted = message.get("conversation_id")
+        if wanted is None:
+            workspace = check_workspace(self._site.host, self._actor, message.get("workspace"))
+            conversation = await self._site.conversations.create(self._actor.user_id, workspace=workspace)
+            self._reply("conversation.created", reference, conversation=conversation.as_json())
+        else:
+            conversation = await self._site.conversations.get(self._actor.user_id, _text(message, "conversation_id"))
+        self._follow(conversation.id, {})
+        return conversation
+
+    async def _answer(self, approval_id: str, decision: str, reason: str, reference: object) -> None:
+        try:
+            await self._site.runs.answer(self._actor, approval_id, decision, reason)
+        except ToolHostError as error:
+            self._refuse(error, reference)
+
+    async def _stop(self, run_id: str, reference: object) -> None:
+        try:
+            await self._site.runs.stop(self._actor, run_id)
+        except ToolHostError as error:
+            self._refuse(error, reference)
+
+    async def _resume(self, message: dict[str, Any], reference: object) -> None:
+        """Follow a conversation, and read on in its runs after the numbers the client has seen."""
+        after = message.get("after_seq", 0)
+        if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+            raise UsageError("message_invalid", "`after_seq` is a number from 0.", "Send the last `seq` you have seen.")
+        if message.get("run_id") is not None:
+            run = self._site.runs.find(self._actor, _text(message, "run_id"))
+            if run.conversation_id is None:
+                self._replies.extend(run.since(after))
+            else:
+                self._follow(run.conversation_id, {})
+                self._sent[run.id] = after
+            conversation_id = run.conversation_id
+        else:
+            conversation_id = _text(message, "conversation_id")
+            await self._site.conversations.get(self._actor.user_id, conversation_id)
+            seen = message.get("seen", {})
+            if not isinstance(seen, dict) or not all(isinstance(number, int) for number in seen.values()):
+                raise UsageError(
+                    "message_invalid", "`seen` maps run ids to numbers.", "Send the last `seq` of each run."
+                )
+            self._follow(conversation_id, seen, after)
+        self._reply("resumed", reference, conversation_id=conversation_id)
+
+    def _follow(self, conversation_id: str, seen: dict[str, int], after: int | None = None) -> None:
+        """Send a conversation's events from now on; of its earlier runs what comes after the numbers given."""
+        new = conversation_id not in self._followed
+        self._followed[conversation_id] = None
+        for run in self._site.runs.of(self._actor.user_id, conversation_id):
+            if after is not None:
+                self._sent[run.id] = seen.get(run.id, after)
+            elif new:
+                self._sent[run.id] = run.seq
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Writing
+
+    def _reply(self, kind: str, reference: object, **fields: Any) -> None:
+        event = {"type": kind, "seq": 0, "run_id": None, "timestamp": now_ms(), **fields}
+        self._replies.append(event if reference is None else {**event, "ref": reference})
+        self._wake.set()
+
+    def _refuse(self, error: ToolHostError, reference: object) -> None:
+        self._reply("error", reference, error=error.as_json())
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._send_new()
+
+    async def _send_new(self) -> None:
+        while self._replies:
+            await websocket.send(json.dumps(self._replies.popleft(), ensure_ascii=False))
+        for conversation_id in tuple(self._followed):
+            for run in self._site.runs.of(self._actor.user_id, conversation_id):
+                await self._send_run(run)
+
+    async def _send_run(self, run: Run) -> None:
+        for event in run.since(self._sent.get(run.id, 0)):
+            self._sent[run.id] = event["seq"]
+            shown = event if self._fragments is None else await self._fragments.decorate(event, run)
+            await websocket.send(json.dumps(shown, ensure_ascii=False))
+
+    async def _last_words(self) -> None:
+        # The last event of each run, if the other side still takes it.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._send_new(), 1.0)
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(_RECHECK_SECONDS)
+            try:
+                await self._site.accounts.check(self._principal)
+            except AccessError:
+                self.close_with(UNAUTHENTICATED)
+
+
+def _text(message: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = message.get(key, default)
+    if not isinstance(value, str):
+        raise UsageError("message_invalid", f"A {message.get('type')!r} message has a text under {key!r}.", "Add it.")
+    return value

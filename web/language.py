@@ -1,0 +1,96 @@
+"""Languages: every string people read, from one catalogue a language, chosen by cookie or Accept-Language."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+__all__ = ["DEFAULT", "Languages", "Translator"]
+
+DEFAULT = "en"
+_NAMES = ("en", "fr")
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """One language.
+
+    Attributes:
+        code: `en`, `fr`.
+        strings: Text by dotted key.
+    """
+
+    code: str
+    strings: Mapping[str, str]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The text of a key, its placeholders filled in. An unknown key is a programming error."""
+        text = self.strings[key]
+        return text.format(**values) if values else text
+
+    def count(self, key: str, number: int) -> str:
+        """The text of `key.one` or `key.other`, whichever this language says for a number."""
+        singular = number in (0, 1) if self.code == "fr" else number == 1
+        return self(f"{key}.{'one' if singular else 'other'}", n=number)
+
+    def maybe(self, key: str, otherwise: str) -> str:
+        """The text of a key that may be unknown here, such as a code that a plugin made up."""
+        return self.strings.get(key, otherwise)
+
+    def section(self, prefix: str) -> dict[str, str]:
+        """Every text under a prefix, by the rest of its key."""
+        head = prefix + "."
+        return {key.removeprefix(head): text for key, text in self.strings.items() if key.startswith(head)}
+
+
+class Languages:
+    """The catalogues of the package."""
+
+    def __init__(self) -> None:
+        folder = resources.files("toolhost.web") / "locale"
+        self._by_code = {
+            code: Translator(code, dict(_flatten(tomllib.loads((folder / f"{code}.toml").read_text("utf-8")))))
+            for code in _NAMES
+        }
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The languages there are."""
+        return tuple(self._by_code)
+
+    def choose(self, cookie: str | None, accept: str | None) -> Translator:
+        """The language of a request: the person's choice, else the browser's, else English."""
+        if cookie in self._by_code:
+            return self._by_code[cookie]
+        for code in _preferred(accept or ""):
+            if code in self._by_code:
+                return self._by_code[code]
+        return self._by_code[DEFAULT]
+
+
+def _preferred(header: str) -> list[str]:
+    """Primary language tags of an Accept-Language header, best first."""
+    weighted: list[tuple[float, str]] = []
+    for part in header[:500].split(","):
+        tag, _, parameter = part.strip().partition(";")
+        name, _, value = parameter.strip().partition("=")
+        try:
+            weight = float(value) if name == "q" else 1.0
+        except ValueError:
+            weight = 0.0
+        if weight > 0:
+            weighted.append((-weight, tag.strip().lower().split("-")[0]))
+    return [tag for _, tag in sorted(weighted, key=lambda pair: pair[0])]
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            pairs.extend(_flatten(value, f"{prefix}{key}."))
+        else:
+            pairs.append((prefix + key, str(value)))
+    return pairs

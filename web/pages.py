@@ -1,0 +1,191 @@
+"""The pages people see, and the fragments their scripts fetch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from quart import Blueprint, Response, make_response, redirect, render_template, request, send_from_directory, url_for
+from quart.typing import ResponseReturnValue
+
+from toolhost.conversations import Conversation
+from toolhost.errors import AccessError
+from toolhost.model import Actor, Tool
+from toolhost.web.cards import output_of
+from toolhost.web.cookies import read_cookie
+from toolhost.web.forms import fields_of
+from toolhost.web.fragments import Fragments
+from toolhost.web.guard import current, current_actor, public, visitor
+from toolhost.web.site import Site, site
+from toolhost.web.starters import starters
+from toolhost.web.thread import Snapshot, card_of_call, snapshot
+from toolhost.web.workspaces import named_workspaces
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("pages", __name__)
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+@blueprint.get("/setup")
+@public
+async def setup() -> ResponseReturnValue:
+    """The first run. The token travels in the address's fragment, which no browser sends."""
+    if not await site().accounts.setup_needed():
+        return redirect(url_for("pages.login"), 303)
+    return await render_template("setup.html")
+
+
+@blueprint.get("/login")
+@public
+async def login() -> ResponseReturnValue:
+    """Sign in; or, where only the hour of the access token is over, be signed in again by the page's script."""
+    following = _local(request.args.get("next"))
+    if await visitor() is not None:
+        return redirect(following, 303)
+    if await site().accounts.setup_needed():
+        return await render_template("setup_hint.html"), 200
+    renew = read_cookie(request.cookies, "refresh", request.scheme) is not None
+    return await render_template("login.html", next=following, renew=renew)
+
+
+@blueprint.get("/")
+async def home() -> ResponseReturnValue:
+    """A new conversation."""
+    return await _chat(None)
+
+
+@blueprint.get("/c/<conversation_id>")
+async def conversation(conversation_id: str) -> ResponseReturnValue:
+    """A conversation."""
+    fragments = await Fragments.of_request()
+    return await _chat(await snapshot(site(), current_actor(), conversation_id, fragments.t))
+
+
+@blueprint.get("/c/<conversation_id>/thread")
+async def thread(conversation_id: str) -> ResponseReturnValue:
+    """A conversation's thread alone: for a page that was away too long to catch up."""
+    fragments = await Fragments.of_request()
+    shown = await snapshot(site(), current_actor(), conversation_id, fragments.t)
+    return {
+        "html": await fragments.thread(shown.entries, shown.cards),
+        "seen": shown.seen,
+        "alive": shown.alive,
+    }
+
+
+@blueprint.get("/approvals")
+async def approvals() -> ResponseReturnValue:
+    """Everything that waits for this person."""
+    parts, actor, fragments = site(), current_actor(), await Fragments.of_request()
+    pending = await parts.host.pending_approvals(actor)
+    titles = {item.id: item.title for item in await parts.conversations.list(actor.user_id)}
+    cards = []
+    for item in pending:
+        card = await card_of_call(parts, actor, item["call_id"], fragments.t)
+        if card is not None:
+            where = item["conversation_id"]
+            cards.append({"card": card, "conversation_id": where, "title": titles.get(where, "")})
+    return await render_template("approvals.html", items=cards, page="approvals", **await _frame(parts, actor, None))
+
+
+@blueprint.get("/ui/form/<name>")
+async def form(name: str) -> ResponseReturnValue:
+    """The form of one tool."""
+    tool = site().runs.granted(current_actor(), name)
+    return await render_template("_form.html", tool=tool, fields=fields_of(tool))
+
+
+@blueprint.get("/ui/sidebar")
+async def sidebar() -> ResponseReturnValue:
+    """The list of conversations and what waits, as they are now."""
+    parts, actor = site(), current_actor()
+    here = request.args.get("here")
+    frame = await _frame(parts, actor, here)
+    return {"html": await render_template("_conversations.html", **frame), "waiting": frame["waiting"]}
+
+
+@blueprint.get("/ui/calls/<call_id>")
+async def card(call_id: str) -> ResponseReturnValue:
+    """One card."""
+    fragments = await Fragments.of_request()
+    found = await card_of_call(site(), current_actor(), call_id, fragments.t)
+    if found is None:
+        raise AccessError("call_not_found", "There is no such call.", "Check the id.")
+    return await fragments.card(found)
+
+
+@blueprint.get("/ui/calls/<call_id>/output")
+async def output(call_id: str) -> ResponseReturnValue:
+    """All the output of one call."""
+    record = await site().host.call_record(call_id, current_actor())
+    if record is None:
+        raise AccessError("call_not_found", "There is no such call.", "Check the id.")
+    fragments = await Fragments.of_request()
+    return await fragments.output(output_of(record["result"]))
+
+
+@blueprint.get("/static/<path:name>")
+@public
+async def static(name: str) -> Response:
+    """The page's own files. Checked again by each visit, so that scripts and server are of one version."""
+    response = await send_from_directory(site().static, name, conditional=True)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
+    parts, actor, fragments = site(), current_actor(), await Fragments.of_request()
+    tools = parts.host.tools_for(actor)
+    page = await render_template(
+        "chat.html",
+        shown=shown,
+        thread="" if shown is None else await fragments.thread(shown.entries, shown.cards),
+        tools=_by_plugin(tools),
+        starters=starters(tools),
+        workspaces=named_workspaces(parts.host, actor),
+        **await _frame(parts, actor, None if shown is None else shown.conversation.id),
+    )
+    return await make_response(page)
+
+
+async def _frame(parts: Site, actor: Actor, here: str | None) -> dict[str, Any]:
+    """What every page of a signed-in person has around it."""
+    waiting = await parts.host.pending_approvals(actor)
+    problem = parts.host.sandbox_problem if parts.host.health() == "degraded" else None
+    return {
+        "user": current().user,
+        "here": here,
+        "groups": _by_age(await parts.conversations.list(actor.user_id)),
+        "waiting": len(waiting),
+        "waiting_in": {item["conversation_id"] for item in waiting},
+        "problem": problem,
+        "degraded": parts.host.health() == "degraded",
+    }
+
+
+def _by_plugin(tools: Sequence[Tool]) -> dict[str, list[Tool]]:
+    groups: dict[str, list[Tool]] = {}
+    for tool in tools:
+        groups.setdefault(tool.plugin, []).append(tool)
+    return groups
+
+
+def _by_age(items: Sequence[Conversation]) -> list[tuple[str, list[Conversation]]]:
+    """Today, the last seven days, and what is older; days are the server's."""
+    now = time.localtime()
+    midnight = int(time.mktime((now.tm_year, now.tm_mon, now.tm_mday, 0, 0, 0, 0, 0, -1))) * 1000
+    groups: dict[str, list[Conversation]] = {"today": [], "week": [], "older": []}
+    for item in items:
+        name = "today" if item.updated >= midnight else "week" if item.updated >= midnight - 6 * _DAY_MS else "older"
+        groups[name].append(item)
+    return [(name, members) for name, members in groups.items() if members]
+
+
+def _local(path: str | None) -> str:
+    """A path of this server, whatever was asked: `//elsewhere` and `/\\elsewhere` lead away."""
+    if path is None or not path.startswith("/") or path[1:2] in ("/", "\\") or not path.isprintable():
+        return "/"
+    return path

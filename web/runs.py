@@ -1,0 +1,335 @@
+"""Runs: what a message or a call sets going. A run belongs to the host, not to the socket that started it.
+
+Closing the page does not stop a run; any number of sockets see the same one. What a run did is a list of events with
+growing numbers, so that whoever comes late, or back, reads on from where they were. Exactly one event ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+from toolhost.approvals import LIFETIME_MS
+from toolhost.calls.arguments import prepare
+from toolhost.calls.words import parse_line, parse_words
+from toolhost.conversations import Conversation, Conversations, EntryKind
+from toolhost.errors import AccessError, ApprovalError, ToolHostError, UsageError
+from toolhost.host import Host
+from toolhost.identifiers import new_id, now_ms
+from toolhost.model import Actor, CallResult, Tool
+from toolhost.web.live import LiveCall, Run
+from toolhost.web.spelling import spell
+
+__all__ = ["AT_ONCE", "LONGEST_MESSAGE", "Runs"]
+
+_log = logging.getLogger("toolhost.web")
+
+AT_ONCE = 8
+"""Runs that one conversation may have under way."""
+
+LONGEST_MESSAGE = 256 * 1024
+"""Characters of one message."""
+
+_KEPT_SECONDS = 300.0  # how long a finished run can still be replayed
+_STOP_SECONDS = 2.0  # how long a call may take to end when it is told to
+
+
+class Runs:
+    """Every run that is under way or has just ended."""
+
+    def __init__(self, host: Host, conversations: Conversations) -> None:
+        self._host = host
+        self._conversations = conversations
+        self._runs: dict[str, Run] = {}
+        self._waiting: dict[str, Run] = {}
+        self._answering: set[str] = set()
+        self._listeners: dict[str, set[Callable[[], None]]] = {}
+
+    # Looking
+
+    def subscribe(self, user_id: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake()` called when something happens in a run of this person's; returns what ends that."""
+        listeners = self._listeners.setdefault(user_id, set())
+        listeners.add(wake)
+
+        def unsubscribe() -> None:
+            listeners.discard(wake)
+            if not listeners and self._listeners.get(user_id) is listeners:
+                del self._listeners[user_id]
+
+        return unsubscribe
+
+    def find(self, actor: Actor, run_id: str) -> Run:
+        """A run of the actor's.
+
+        Raises:
+            AccessError: `run_not_found`, also where it is somebody else's or long over.
+        """
+        run = self._runs.get(run_id)
+        if run is None or run.actor.user_id != actor.user_id:
+            raise AccessError("run_not_found", "There is no such run, or it ended a while ago.", "Load the page again.")
+        return run
+
+    def of(self, user_id: str, conversation_id: str) -> list[Run]:
+        """The runs of a conversation that can still be followed, the oldest first."""
+        return [
+            run
+            for run in self._runs.values()
+            if run.conversation_id == conversation_id and run.actor.user_id == user_id
+        ]
+
+    # Starting
+
+    async def message(self, actor: Actor, conversation: Conversation, text: str) -> Run:
+        """Start a run from what a person typed: a slash command calls a tool; nobody is there yet to answer the rest.
+
+        Raises:
+            UsageError: `message_empty`, `message_too_long`, `too_many_runs`, or what is wrong with the command.
+        """
+        if not text.strip():
+            raise UsageError("message_empty", "The message is empty.", "Type something, or `/` to choose a tool.")
+        if len(text) > LONGEST_MESSAGE:
+            raise UsageError(
+                "message_too_long",
+                f"The message has {len(text)} characters; at most {LONGEST_MESSAGE} are accepted.",
+                "Put long content into a file of the workspace.",
+            )
+        if text.lstrip().startswith("/"):
+            name, words = parse_line(text)
+            tool = self.granted(actor, name)
+            return await self._start_call(actor, conversation, tool, parse_words(tool, words), text.strip())
+        run = self._new(actor, conversation.id)
+        await self._entry(run, "user", text=text)
+        await self._entry(run, "notice", text="no_model")
+        run.end("run.completed")
+        return run
+
+    async def call(self, actor: Actor, conversation: Conversation, name: str, arguments: object) -> Run:
+        """Start a run from a form: a tool's name and its arguments.
+
+        Raises:
+            UsageError: `unknown_tool`, `invalid_arguments`, `too_many_runs`.
+        """
+        tool = self.granted(actor, name)
+        return await self._start_call(actor, conversation, tool, arguments, None)
+
+    def granted(self, actor: Actor, name: str) -> Tool:
+        """A tool the actor may ask for.
+
+        Raises:
+            UsageError: `unknown_tool`, also for one that is not granted.
+        """
+        tools = {tool.name: tool for tool in self._host.tools_for(actor)}
+        if name not in tools:
+            raise UsageError(
+                "unknown_tool", f"There is no tool {name!r} here.", "Type `/` to see the tools you can use."
+            )
+        return tools[name]
+
+    async def _start_call(
+        self, actor: Actor, conversation: Conversation, tool: Tool, arguments: object, text: str | None
+    ) -> Run:
+        # Checked before anything is written: a call that cannot be asked leaves no trace in the conversation.
+        checked = prepare(tool, arguments)
+        assert isinstance(arguments, Mapping)
+        run = self._new(actor, conversation.id)
+        run.call = LiveCall(call_id=new_id("c"), tool=tool.name, arguments=checked)
+        await self._entry(run, "user", text=text if text is not None else spell(tool, arguments))
+        await self._entry(run, "call", call_id=run.call.call_id)
+        call = run.call
+
+        async def work() -> CallResult:
+            return await self._host.call(
+                tool.name,
+                arguments,
+                actor,
+                conversation_id=conversation.id,
+                call_id=call.call_id,
+                on_event=run.from_host,
+            )
+
+        self._drive(run, self._to_its_end(run, work))
+        return run
+
+    # Answering and stopping
+
+    async def answer(self, actor: Actor, approval_id: str, decision: str, reason: str = "") -> CallResult:
+        """Answer an approval and, on a yes, carry its call out. The call goes on even if nobody waits for this.
+
+        Raises:
+            UsageError: `decision_invalid`.
+            ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`, `plan_changed`.
+        """
+        if decision not in ("approve", "refuse"):
+            raise UsageError("decision_invalid", "The decision is `approve` or `refuse`.", "Send one of the two.")
+        verdict: Literal["approve", "refuse"] = "approve" if decision == "approve" else "refuse"
+        run = self._waiting.get(approval_id)
+        if run is None or run.actor.user_id != actor.user_id:
+            run = await self._resumed(actor, approval_id)
+        if approval_id in self._answering:
+            raise ApprovalError("approval_answered", "This question was answered already; an answer counts once.")
+        self._answering.add(approval_id)
+        outcome: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(lambda done: self._answering.discard(approval_id))
+
+        async def work() -> CallResult:
+            run.emit("approval.answered", approval_id=approval_id, decision=decision)
+            try:
+                result = await self._host.answer(approval_id, actor, verdict, reason, on_event=run.from_host)
+            except BaseException as error:
+                if not outcome.done():
+                    # Whoever asked may be gone; then nobody reads the error here, and the run's end says it.
+                    outcome.set_exception(_refused_by(error))
+                    outcome.exception()
+                raise
+            if not outcome.done():
+                outcome.set_result(result)
+            return result
+
+        self._waiting.pop(approval_id, None)
+        if run.task is None:
+            self._drive(run, self._to_its_end(run, work))
+        else:
+            run.answered.set_result(work)
+        return await asyncio.shield(outcome)
+
+    async def stop(self, actor: Actor, run_id: str) -> None:
+        """End a run: its call is killed, its open question is refused.
+
+        Raises:
+            AccessError: `run_not_found`.
+        """
+        await self._stop(self.find(actor, run_id))
+
+    async def close(self) -> None:
+        """End every run, each with its last event, within a bounded time."""
+        tasks = [run.task for run in self._runs.values() if run.task is not None and not run.task.done()]
+        for run in list(self._runs.values()):
+            if run.task is not None and not run.task.done():
+                run.stopping = True
+                if run.call is None or not self._host.cancel(run.call.call_id, run.actor):
+                    run.task.cancel()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stop(self, run: Run) -> None:
+        if run.ended:
+            return
+        run.stopping = True
+        waiting = next((key for key, value in self._waiting.items() if value is run), None)
+        if waiting is not None:
+            await self.answer(run.actor, waiting, "refuse", "stopped")
+        elif run.call is not None and self._host.cancel(run.call.call_id, run.actor):
+            pass  # the call ends as cancelled, and the run with it
+        elif run.task is not None:
+            run.task.cancel()
+
+    # The inside
+
+    async def _resumed(self, actor: Actor, approval_id: str) -> Run:
+        """A run for an approval that no run waits for: the host was started again since, or it came by the API."""
+        for pending in await self._host.pending_approvals(actor):
+            if pending["id"] == approval_id:
+                run = self._new(actor, pending["conversation_id"])
+                run.call = LiveCall(
+                    call_id=pending["call_id"],
+                    tool=pending["tool"],
+                    arguments=pending["arguments"],
+                    plan=pending.get("plan"),
+                    decision=pending.get("decision"),
+                    created=pending["created"],
+                )
+                return run
+        # Not pending: the host says which it is, answered, expired, somebody else's or nobody's.
+        await self._host.answer(approval_id, actor, "refuse", "")
+        raise ApprovalError("approval_not_found", "There is no such approval among yours.")
+
+    def _new(self, actor: Actor, conversation_id: str | None) -> Run:
+        if conversation_id is not None:
+            alive = sum(not run.ended for run in self.of(actor.user_id, conversation_id))
+            if alive >= AT_ONCE:
+                raise UsageError(
+                    "too_many_runs",
+                    f"{alive} runs are under way in this conversation; at most {AT_ONCE} may be.",
+                    "Wait for one to end, or stop it.",
+                )
+        run = Run(new_id("r"), actor, conversation_id, on_change=lambda: self._wake(actor.user_id))
+        self._runs[run.id] = run
+        run.emit("run.started", conversation_id=conversation_id)
+        return run
+
+    async def _entry(self, run: Run, kind: EntryKind, *, text: str = "", call_id: str | None = None) -> None:
+        assert run.conversation_id is not None
+        entry = await self._conversations.append(
+            run.actor.user_id, run.conversation_id, run_id=run.id, kind=kind, text=text, call_id=call_id
+        )
+        run.emit("entry.added", entry=entry.as_json())
+
+    def _drive(self, run: Run, work: Awaitable[CallResult | None]) -> None:
+        run.task = asyncio.create_task(self._terminate(run, work), name=run.id)
+
+    async def _terminate(self, run: Run, work: Awaitable[CallResult | None]) -> None:
+        """See a run to its one last event, whatever happens."""
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            run.end("run.cancelled")
+        except ToolHostError as error:
+            run.abandon(error)
+            run.end("run.failed", error=error.as_json())
+        except Exception:
+            _log.exception("run %s failed", run.id)
+            message = "Something went wrong in the server."
+            run.end(
+                "run.failed", error={"code": "internal_error", "message": message, "recoverable": False, "hint": ""}
+            )
+        else:
+            cancelled = run.stopping or (result is not None and result.status == "cancelled")
+            run.end("run.cancelled" if cancelled else "run.completed")
+        finally:
+            run.abandon()
+            asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._runs.pop, run.id, None)
+
+    async def _to_its_end(self, run: Run, work: Callable[[], Awaitable[CallResult]]) -> CallResult | None:
+        result = await work()
+        if not run.first_result.done():
+            run.first_result.set_result(result)
+        while result.status == "approval_required" and result.approval_id is not None:
+            next_step = await self._until_answered(run, result)
+            if next_step is None:
+                return None
+            result = await next_step()
+        run.finish(result)
+        return result
+
+    async def _until_answered(self, run: Run, result: CallResult) -> Callable[[], Awaitable[CallResult]] | None:
+        approval_id = result.approval_id
+        assert approval_id is not None
+        assert run.call is not None
+        record = await self._host.call_record(result.call_id, run.actor)
+        run.answered = asyncio.get_running_loop().create_future()
+        self._waiting[approval_id] = run
+        expires = now_ms() + LIFETIME_MS
+        run.wait_for(approval_id, expires, None if record is None else record.get("plan"), result)
+        try:
+            return await asyncio.wait_for(run.answered, LIFETIME_MS / 1000)
+        except TimeoutError:
+            run.expire(approval_id)
+            return None
+        finally:
+            self._waiting.pop(approval_id, None)
+
+    def _wake(self, user_id: str) -> None:
+        for wake in tuple(self._listeners.get(user_id, ())):
+            wake()
+
+
+def _refused_by(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    return ApprovalError("run_stopped", "The server stopped before the call ended.", "Make the call again.")

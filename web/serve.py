@@ -1,0 +1,82 @@
+"""Serving the application with Hypercorn until it is told to stop, and ending in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import sys
+import time
+from typing import Any
+
+import hypercorn.asyncio
+from hypercorn.config import Config
+from hypercorn.logging import Logger
+from quart import Quart
+
+from toolhost.web.site import EXTENSION, Site
+
+__all__ = ["LARGEST_FRAME", "serve"]
+
+LARGEST_FRAME = 1 << 20
+"""Bytes of one WebSocket message from a client; a larger one closes the socket with 1009."""
+
+_GRACE_SECONDS = 3.0
+
+
+class _AccessLog(Logger):
+    """One JSON line a request: no query, no header, no body, so no secret; and no line that a path could forge."""
+
+    async def access(self, request: Any, response: Any, request_time: float) -> None:
+        """Log one request."""
+        if self.access_logger is None:
+            return
+        peer = request.get("client")
+        line = {
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "ip": peer[0] if peer else None,
+            "method": request.get("method", "WEBSOCKET"),
+            "path": request["path"][:200],
+            "status": None if response is None else response["status"],
+            "ms": round(request_time * 1000, 1),
+        }
+        self.access_logger.info(json.dumps(line))
+
+
+async def serve(app: Quart, listener: socket.socket, stopped: asyncio.Event) -> None:
+    """Serve on a listening socket until `stopped` is set; then end the runs, close the sockets, and return.
+
+    Args:
+        app: From `create_app`.
+        listener: Bound and listening.
+        stopped: Set by whoever handles the signals.
+    """
+    parts: Site = app.extensions[EXTENSION]
+
+    async def stop() -> None:
+        await stopped.wait()
+        # Before Hypercorn's own wait: a socket that nobody closes would keep it for its whole grace period.
+        await parts.runs.close()
+        parts.sockets.close()
+
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.include_server_header = False
+    config.websocket_max_message_size = LARGEST_FRAME
+    config.websocket_ping_interval = 20.0
+    config.graceful_timeout = _GRACE_SECONDS
+    config.h11_max_incomplete_size = 32 * 1024
+    config.logger_class = _AccessLog
+    config.accesslog = _stream_logger("toolhost.access", logging.INFO)
+    config.errorlog = _stream_logger("toolhost.server", logging.WARNING)
+    await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop)
+
+
+def _stream_logger(name: str, level: int) -> logging.Logger:
+    logger = logging.getLogger(name)
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+        logger.setLevel(level)
+        logger.propagate = False
+    return logger

@@ -1,0 +1,166 @@
+// Tool cards: folding, tabs, copying, elapsed time, and the two buttons that matter.
+
+import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
+import { get, post } from "./http.js";
+
+const ARM_MS = 500; // a card that appears under a moving finger is not approved by it
+const texts = strings("cardStrings");
+const approvalTexts = strings("approvalStrings");
+
+/** Put a card where it belongs: in the place of its earlier self, else at the end. What was open stays open. */
+export function place(thread, html) {
+  const card = element(html);
+  const old = document.getElementById(card.id);
+  if (!old) {
+    thread.append(card);
+  } else {
+    keep(old, card);
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const again = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.dataset.card ? `[data-card="${focused.dataset.card}"]` : null);
+    old.replaceWith(card);
+    if (focused) (again ? find(again, card) : null)?.focus() ?? find(".card-head", card).focus();
+  }
+  arm(card);
+  return card;
+}
+
+function keep(old, card) {
+  const folded = find(".card-head", old)?.getAttribute("aria-expanded") === "false";
+  if (folded && card.dataset.state !== "waiting") fold(card, true);
+  if (old.dataset.tabChosen) {
+    choose(card, old.dataset.tabChosen);
+    card.dataset.tabChosen = old.dataset.tabChosen;
+  }
+}
+
+function fold(card, folded) {
+  find(".card-head", card).setAttribute("aria-expanded", String(!folded));
+}
+
+function choose(card, name) {
+  for (const tab of findAll("[role=tab]", card)) {
+    const selected = tab.dataset.tab === name;
+    tab.setAttribute("aria-selected", String(selected));
+    tab.tabIndex = selected ? 0 : -1;
+  }
+  for (const pane of findAll("[data-pane]", card)) pane.hidden = pane.dataset.pane !== name;
+}
+
+/** Add live output. The view follows the end unless the reader has scrolled away from it. */
+export function append(callId, html) {
+  const output = document.getElementById(`output-${callId}`);
+  if (!output) return;
+  const following = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
+  output.append(nodes(html));
+  if (following) output.scrollTop = output.scrollHeight;
+}
+
+/** Give the buttons of a question their half second, and its times their local form. */
+export function arm(root) {
+  for (const pane of findAll(".output", root)) pane.classList.add("wrap");
+  for (const place of findAll("[data-until]", root)) {
+    const time = new Date(Number(place.dataset.until)).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+    place.textContent = fill(place.dataset.text, { time });
+  }
+  const forms = root.matches?.("[data-approval]") ? [root] : findAll("[data-approval]", root);
+  for (const form of forms) {
+    setTimeout(() => {
+      if (form.isConnected && !form.dataset.sent) for (const button of findAll("[data-decision]", form)) button.disabled = false;
+    }, ARM_MS);
+  }
+}
+
+async function answer(form, decision) {
+  if (form.dataset.sent || findAll("[data-decision]", form).some((button) => button.disabled)) return;
+  form.dataset.sent = decision; // a second click, or key, changes nothing
+  for (const button of findAll("[data-decision]", form)) button.disabled = true;
+  announce(approvalTexts.answering);
+  const card = form.closest(".card");
+  const reply = await post(`/api/approvals/${form.dataset.approval}`, {
+    decision,
+    reason: decision === "refuse" ? form.elements.reason.value : "",
+    scope: "once",
+  }).catch(() => null);
+  document.dispatchEvent(new CustomEvent("toolhost:answered", { detail: { card, reply } }));
+  if (reply?.ok || !form.isConnected) return;
+  const problem = find("[data-approval-problem]", form);
+  problem.textContent = reply?.data?.error?.message || approvalTexts.answered;
+  problem.hidden = false;
+  if (!reply) {
+    delete form.dataset.sent; // never arrived, as far as we know: it may be tried again, and counts once
+    arm(form);
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("[data-approval]");
+  if (!form) return;
+  event.preventDefault();
+  // Enter in the reason's field submits a form; only the button itself, or Ctrl+Enter, is a yes.
+  if (event.submitter?.dataset.decision === "approve" && event.submitter === document.activeElement) answer(form, "approve");
+});
+
+document.addEventListener("keydown", (event) => {
+  const card = event.target.closest?.(".card");
+  if (!card) return;
+  if (event.key === "Enter" && event.ctrlKey) {
+    const form = find("[data-approval]", card);
+    if (form) {
+      event.preventDefault();
+      answer(form, "approve");
+    }
+  } else if (event.key === "Enter" && event.target.name === "reason") {
+    event.preventDefault();
+  } else if (event.target.role === "tab" && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) {
+    event.preventDefault();
+    const tabs = findAll("[role=tab]", card);
+    const at = tabs.indexOf(event.target);
+    const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: tabs.length - 1 }[event.key];
+    const tab = tabs[(next + tabs.length) % tabs.length];
+    choose(card, tab.dataset.tab);
+    card.dataset.tabChosen = tab.dataset.tab;
+    tab.focus();
+  }
+});
+
+document.addEventListener("click", async (event) => {
+  const card = event.target.closest(".card");
+  const button = event.target.closest("button");
+  if (!card || !button) return;
+  if (button.dataset.tab) {
+    choose(card, button.dataset.tab);
+    card.dataset.tabChosen = button.dataset.tab;
+  } else if (button.dataset.decision === "refuse") {
+    answer(button.closest("form"), "refuse");
+  } else if (button.dataset.decision === "approve") {
+    button.focus(); // some browsers do not focus a clicked button
+  } else if (button.dataset.card === "toggle") {
+    fold(card, button.getAttribute("aria-expanded") === "true");
+  } else if (button.dataset.card === "wrap") {
+    const output = find(".pane-output .output", card);
+    button.setAttribute("aria-pressed", String(output.classList.toggle("wrap")));
+  } else if (button.dataset.card === "copy") {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const label = find("span", button);
+    label.textContent = texts.copied;
+    announce(texts.copied);
+    setTimeout(() => (label.textContent = texts.copy), 1500);
+  } else if (button.dataset.card === "more") {
+    const all = await get(`/ui/calls/${card.dataset.call}/output`);
+    if (all.ok) {
+      const output = find(".pane-output .output", card);
+      output.replaceChildren(nodes(all.data));
+      output.focus();
+      button.remove();
+    }
+  }
+});
+
+setInterval(() => {
+  for (const place of findAll("[data-since]")) {
+    const seconds = Math.max(0, Math.floor((Date.now() - Number(place.dataset.since)) / 1000));
+    place.textContent = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  }
+}, 1000);
+
+arm(document);

@@ -1,0 +1,173 @@
+// The chat page: puts what the server renders in its place, and remembers how far it has read.
+
+import { append, arm, place } from "./cards.js";
+import { Composer } from "./composer.js";
+import { announce, element, fill, find, strings } from "./dom.js";
+import { refreshSidebar, showWaiting } from "./frame.js";
+import { get, leave, renew } from "./http.js";
+import { Connection } from "./socket.js";
+
+const texts = strings();
+const scroller = find("#main");
+const thread = find("#thread");
+const status = find("#connection");
+const seen = JSON.parse(thread.dataset.seen);
+const alive = new Map(); // run -> whether it waits for a person
+for (const [run, waits] of Object.entries(JSON.parse(thread.dataset.alive))) alive.set(run, waits);
+let conversation = thread.dataset.conversation || null;
+let following = true;
+let dropped = false;
+
+// Scrolling: the thread follows its end until the reader scrolls up.
+
+const toBottom = find("#to-bottom");
+const scrollDown = () => (scroller.scrollTop = scroller.scrollHeight);
+
+scroller.addEventListener("scroll", () => {
+  following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
+  toBottom.hidden = following;
+});
+toBottom.addEventListener("click", () => {
+  following = true;
+  scrollDown();
+});
+
+function settle() {
+  if (following) scrollDown();
+  else toBottom.hidden = scroller.scrollHeight <= scroller.clientHeight;
+}
+
+// What waits
+
+const bar = find("#waiting-bar");
+
+document.addEventListener("toolhost:waiting", (event) => {
+  const count = event.detail;
+  bar.hidden = count === 0;
+  find("#waiting-text").textContent = count === 1 ? bar.dataset.one : fill(bar.dataset.other, { n: count });
+});
+find("#waiting-show").addEventListener("click", () => {
+  const card = find('.card[data-state="waiting"]');
+  if (!card) return location.assign("/approvals");
+  card.scrollIntoView({ block: "center" });
+  find(".card-head", card).focus();
+});
+document.addEventListener("toolhost:answered", () => refreshSidebar(conversation));
+
+// Runs
+
+function runs() {
+  composer.running([...alive.values()].includes(false));
+}
+
+const composer = new Composer(
+  (message) => {
+    const workspace = find("#workspace");
+    if (!connection.ready) composer.complain(texts.sending);
+    connection.send({ ...message, conversation_id: conversation, ...(conversation ? {} : { workspace: workspace?.value || null }) });
+  },
+  () => {
+    for (const [run, waits] of alive) if (!waits) connection.sendNow({ type: "stop", run_id: run });
+  },
+);
+
+const said = {
+  waiting: texts.call_waiting,
+  running: texts.call_running,
+  done: texts.call_done,
+  error: texts.call_failed,
+  denied: texts.call_denied,
+  cancelled: texts.call_cancelled,
+};
+
+const TERMINAL = new Set(["run.completed", "run.failed", "run.cancelled"]);
+
+function take(event) {
+  if (event.run_id) {
+    if (event.seq <= (seen[event.run_id] || 0)) return; // had it before
+    seen[event.run_id] = event.seq;
+  }
+  if (event.type === "tool.output") {
+    append(event.call_id, event.html);
+  } else if (event.html && event.type === "entry.added" && event.entry.kind !== "call") {
+    thread.append(element(event.html));
+    following = true;
+  } else if (event.html) {
+    const card = place(thread, event.html);
+    const text = said[card.dataset.state];
+    if (text && card.dataset.state !== "running") announce(fill(text, { tool: card.dataset.tool }));
+  }
+  if (event.type === "run.started" || event.type === "approval.answered") alive.set(event.run_id, false);
+  else if (event.type === "approval.required") alive.set(event.run_id, true);
+  else if (TERMINAL.has(event.type)) alive.delete(event.run_id);
+  else if (event.type === "conversation.created") begun(event.conversation);
+  else if (event.type === "accepted") composer.accepted(event.ref);
+  else if (event.type === "error") failed(event);
+  if (event.type.startsWith("approval.") || TERMINAL.has(event.type)) refreshSidebar(conversation);
+  runs();
+  settle();
+}
+
+function begun(created) {
+  conversation = created.id;
+  find("#hero")?.remove();
+  find(".workspace")?.remove();
+  history.replaceState(null, "", `/c/${created.id}`);
+}
+
+async function failed(event) {
+  if (event.error.code === "run_not_found") return reload();
+  if (event.error.code === "conversation_not_found") return location.assign("/");
+  composer.refused(event.ref, event.error);
+}
+
+/** The page was away for longer than the server remembers: take the thread as it is now. */
+async function reload() {
+  const answer = await get(`/c/${conversation}/thread`);
+  if (!answer.ok) return;
+  thread.innerHTML = answer.data.html;
+  Object.assign(seen, answer.data.seen);
+  alive.clear();
+  for (const [run, waits] of Object.entries(answer.data.alive)) alive.set(run, waits);
+  arm(thread);
+  runs();
+  resume();
+}
+
+// Connection
+
+function resume() {
+  if (conversation) connection.sendNow({ type: "resume", conversation_id: conversation, seen });
+}
+
+const connection = new Connection({
+  event: take,
+  opened() {
+    if (dropped) {
+      announce(texts.connected);
+      composer.complain("");
+      if (conversation) reload();
+    } else {
+      resume();
+    }
+    dropped = false;
+  },
+  state(name, attempt) {
+    status.dataset.state = name;
+    find(".connection-text", status).textContent = status.dataset[name];
+    if (name === "online") return;
+    if (attempt === 1) announce(name === "offline" ? texts.offline : fill(texts.reconnecting, { n: attempt }));
+    if (attempt > 0) dropped = true;
+  },
+  async ended() {
+    const standing = await renew().catch(() => true); // unreachable is not signed out
+    if (!standing) {
+      announce(texts.session_ended);
+      leave();
+    }
+  },
+});
+
+showWaiting(Number(document.body.dataset.waiting));
+runs();
+scrollDown();

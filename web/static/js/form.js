@@ -1,0 +1,92 @@
+// The form of a tool: fetched from the server, read into arguments.
+
+import { element, fill, find, findAll, strings } from "./dom.js";
+import { get } from "./http.js";
+
+const texts = strings("formStrings");
+
+export class ToolForm {
+  /** `run(tool, arguments)` on submit, `closed()` when it goes away. */
+  constructor(run, closed, complain) {
+    this.box = find("#tool-form");
+    this.run = run;
+    this.closed = closed;
+    this.complain = complain;
+    this.box.addEventListener("click", (event) => {
+      if (event.target.closest('[data-form="cancel"]')) this.close();
+    });
+    this.box.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        this.close();
+      } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        find("form", this.box).requestSubmit();
+      }
+    });
+    this.box.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const form = event.target;
+      const values = this.read(form);
+      if (values) this.run(form.dataset.tool, values);
+    });
+  }
+
+  get shown() {
+    return !this.box.hidden;
+  }
+
+  async open(tool) {
+    const answer = await get(`/ui/form/${encodeURIComponent(tool)}`);
+    if (!answer.ok) return;
+    this.box.replaceChildren(element(answer.data));
+    this.box.hidden = false;
+    (find("input, textarea, select", this.box) || find("button.button-primary", this.box)).focus();
+  }
+
+  close() {
+    if (!this.shown) return;
+    this.box.hidden = true;
+    this.box.replaceChildren();
+    this.complain("");
+    this.closed();
+  }
+
+  /** The arguments, or null after having said what is wrong. What is empty and not required is left out. */
+  read(form) {
+    const values = {};
+    for (const field of findAll("[data-kind]", form)) {
+      const { kind, items } = field.dataset;
+      field.removeAttribute("aria-invalid");
+      if (kind === "boolean") {
+        if (field.checked || field.dataset.default) values[field.name] = field.checked;
+        continue;
+      }
+      if (field.value === "") {
+        if (!field.required) continue;
+        return this.wrong(field, fill(texts.missing, { name: field.name }));
+      }
+      if (field.validity && !field.validity.valid) return this.wrong(field, `${field.name}: ${field.validationMessage}`);
+      if (kind === "number") values[field.name] = Number(field.value);
+      else if (kind === "list") {
+        const lines = field.value.split("\n").filter((line) => line !== "");
+        values[field.name] = items === "string" ? lines : lines.map(Number);
+      } else if (kind === "json") {
+        try {
+          values[field.name] = JSON.parse(field.value);
+        } catch {
+          return this.wrong(field, fill(texts.invalid_json, { name: field.name }));
+        }
+      } else values[field.name] = field.value;
+    }
+    this.complain("");
+    return values;
+  }
+
+  wrong(field, text) {
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+    this.complain(text);
+    return null;
+  }
+}

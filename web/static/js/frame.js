@@ -1,0 +1,64 @@
+// The frame of every signed-in page: drawer, menu, signing out, shortcuts, and what waits for this person.
+
+import { find, findAll } from "./dom.js";
+import { get, post } from "./http.js";
+import "./preferences.js";
+
+
+const page = find("#page");
+const opener = find('[data-drawer="open"]');
+
+function drawer(open) {
+  document.body.classList.toggle("drawer", open);
+  page.inert = open;
+  if (open) {
+    find(".sidebar-close").focus();
+  } else if (opener) {
+    opener.focus();
+  }
+}
+
+for (const button of findAll("[data-drawer]")) {
+  button.addEventListener("click", () => drawer(button.dataset.drawer === "open"));
+}
+
+const menu = find("#user-menu");
+document.addEventListener("click", (event) => {
+  if (menu.open && !menu.contains(event.target)) menu.open = false;
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && menu.open) {
+    menu.open = false;
+    find("summary", menu).focus();
+  } else if (event.key === "Escape" && document.body.classList.contains("drawer")) {
+    drawer(false);
+  } else if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === "o") {
+    event.preventDefault();
+    location.assign("/");
+  }
+});
+
+find("#sign-out").addEventListener("click", async () => {
+  await post("/api/auth/logout", {});
+  location.assign("/login");
+});
+
+/** Show how many calls wait, in the sidebar, the tab's title and wherever the page asks. */
+export function showWaiting(count) {
+  const badge = find("#waiting-badge");
+  badge.textContent = String(count);
+  badge.hidden = count === 0;
+  document.title = count ? `(${count}) ${document.title.replace(/^\(\d+\) /, "")}` : document.title.replace(/^\(\d+\) /, "");
+  document.dispatchEvent(new CustomEvent("toolhost:waiting", { detail: count }));
+}
+
+/** Fetch the list of conversations anew. */
+export async function refreshSidebar(here) {
+  const answer = await get(`/ui/sidebar${here ? `?here=${encodeURIComponent(here)}` : ""}`).catch(() => null);
+  if (!answer?.ok) return;
+  find("#conversations").innerHTML = answer.data.html;
+  showWaiting(answer.data.waiting);
+}
+
+

@@ -1,0 +1,39 @@
+// Language and theme: cookies, so that the server renders the page right the first time.
+
+import { findAll } from "./dom.js";
+
+function remember(name, value) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `toolhost-${name}=${value}; path=/; max-age=31536000; samesite=lax${secure}`;
+}
+
+for (const button of findAll("button[data-language]")) {
+  button.addEventListener("click", () => {
+    remember("language", button.dataset.language);
+    location.reload();
+  });
+}
+
+for (const input of findAll('input[name="language"]')) {
+  input.addEventListener("change", () => {
+    remember("language", input.value);
+    location.reload();
+  });
+}
+
+for (const input of findAll('input[name="theme"]')) {
+  input.addEventListener("change", () => {
+    remember("theme", input.value);
+    document.documentElement.dataset.theme = input.value;
+  });
+}
+
+for (const button of findAll("button[data-reveal]")) {
+  button.addEventListener("click", () => {
+    const input = document.getElementById(button.dataset.reveal);
+    const shown = input.type === "password";
+    input.type = shown ? "text" : "password";
+    button.textContent = shown ? button.dataset.hide : button.dataset.show;
+    button.setAttribute("aria-pressed", String(shown));
+  });
+}

@@ -1,0 +1,31 @@
+// The first run. The one-time token is in the address's fragment, which is never sent and is taken away at once.
+
+import { find } from "./dom.js";
+import { complain, send } from "./door.js";
+
+const form = find("#setup");
+const token = new URLSearchParams(location.hash.slice(1)).get("token") || location.hash.slice(1);
+history.replaceState(null, "", location.pathname);
+const errors = JSON.parse(form.dataset.errors);
+
+if (!token) complain(form, form.dataset.noToken);
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  complain(form, "");
+  const username = form.elements.username.value;
+  const password = form.elements.password.value;
+  if (password !== form.elements.repeat.value) {
+    complain(form, form.dataset.mismatch);
+    form.elements.repeat.focus();
+    return;
+  }
+  const answer = await send(form, "/api/setup", { token, username, password });
+  if (answer === null) return;
+  if (answer.status !== 201) {
+    complain(form, errors[answer.data.error.code] || answer.data.error.message);
+    return;
+  }
+  const login = await send(form, "/api/auth/login", { username, password });
+  location.replace(login && login.status === 200 ? "/" : "/login");
+});

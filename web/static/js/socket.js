@@ -1,0 +1,60 @@
+// The connection: it comes back by itself, says so, and goes on exactly where it was.
+
+const FIRST_MS = 400;
+const LONGEST_MS = 15000;
+
+export class Connection {
+  /** `handlers`: state(name, attempt), event(event), opened(), ended(). */
+  constructor(handlers) {
+    this.handlers = handlers;
+    this.attempt = 0;
+    this.queue = [];
+    this.open();
+    window.addEventListener("online", () => this.hurry());
+    window.addEventListener("offline", () => this.handlers.state("offline", this.attempt));
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.hurry());
+  }
+
+  open() {
+    clearTimeout(this.timer);
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.socket = new WebSocket(`${scheme}://${location.host}/ws/chat?view=html`);
+    this.socket.addEventListener("open", () => {
+      this.attempt = 0;
+      this.handlers.state("online", 0);
+      this.handlers.opened();
+      for (const message of this.queue.splice(0)) this.socket.send(message);
+    });
+    this.socket.addEventListener("message", (event) => this.handlers.event(JSON.parse(event.data)));
+    this.socket.addEventListener("close", (event) => this.closed(event.code));
+  }
+
+  async closed(code) {
+    this.attempt += 1;
+    this.handlers.state(navigator.onLine ? "connecting" : "offline", this.attempt);
+    // A refused handshake looks like any other failure from here: ask whether the session still stands.
+    if (code === 4401 || this.attempt % 3 === 0) await this.handlers.ended();
+    const wait = Math.min(LONGEST_MS, FIRST_MS * 2 ** (this.attempt - 1)) * (0.75 + Math.random() / 2);
+    this.timer = setTimeout(() => this.open(), wait);
+  }
+
+  hurry() {
+    if (this.socket.readyState === WebSocket.CLOSED) this.open();
+  }
+
+  get ready() {
+    return this.socket.readyState === WebSocket.OPEN;
+  }
+
+  /** Send now, or as soon as there is a connection. */
+  send(message) {
+    const text = JSON.stringify(message);
+    if (this.ready) this.socket.send(text);
+    else this.queue.push(text);
+  }
+
+  /** Send now or not at all: what says where we were makes no sense later. */
+  sendNow(message) {
+    if (this.ready) this.socket.send(JSON.stringify(message));
+  }
+}

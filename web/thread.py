@@ -1,0 +1,82 @@
+"""A conversation as it stands now: its entries, and each call's card from its run or from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from toolhost.conversations import Conversation, Entry
+from toolhost.model import Actor
+from toolhost.web.cards import Card, card_of_live, card_of_record
+from toolhost.web.language import Translator
+from toolhost.web.site import Site
+
+__all__ = ["Snapshot", "card_of_call", "snapshot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A conversation at one moment.
+
+    Attributes:
+        conversation: The conversation.
+        entries: What it shows, in order.
+        cards: The card of each call among the entries.
+        seen: For each run that can still be followed, the number of the last event that is in here.
+        alive: The runs that go on, and whether each waits for a person.
+    """
+
+    conversation: Conversation
+    entries: tuple[Entry, ...]
+    cards: dict[str, Card]
+    seen: dict[str, int]
+    alive: dict[str, bool]
+
+
+async def snapshot(parts: Site, actor: Actor, conversation_id: str, t: Translator) -> Snapshot:
+    """Read a conversation.
+
+    Raises:
+        AccessError: `conversation_not_found`.
+    """
+    conversation = await parts.conversations.get(actor.user_id, conversation_id)
+    entries = await parts.conversations.entries(actor.user_id, conversation_id)
+    stored = await _stored(parts, actor, entries, t)
+    # From here on without a wait: the live cards, the entries that came meanwhile and the numbers are of one moment.
+    runs = parts.runs.of(actor.user_id, conversation_id)
+    cards = dict(stored)
+    known = {entry.id for entry in entries}
+    late: list[Entry] = []
+    for run in runs:
+        if run.call is not None:
+            cards[run.call.call_id] = card_of_live(run.call, t, output=run.call.output)
+        for event in run.events:
+            if event["type"] == "entry.added" and event["entry"]["id"] not in known:
+                late.append(Entry(**event["entry"]))
+    return Snapshot(
+        conversation=conversation,
+        entries=(*entries, *sorted(late, key=lambda entry: entry.id)),
+        cards=cards,
+        seen={run.id: run.seq for run in runs},
+        alive={run.id: run.call is not None and run.call.state == "waiting" for run in runs if not run.ended},
+    )
+
+
+async def card_of_call(parts: Site, actor: Actor, call_id: str, t: Translator) -> Card | None:
+    """The card of one stored call, or None."""
+    waiting = {pending["call_id"]: pending for pending in await parts.host.pending_approvals(actor)}
+    record = await parts.host.call_record(call_id, actor)
+    return None if record is None else card_of_record(record, waiting.get(call_id), t)
+
+
+async def _stored(parts: Site, actor: Actor, entries: Sequence[Entry], t: Translator) -> dict[str, Card]:
+    waiting = {pending["call_id"]: pending for pending in await parts.host.pending_approvals(actor)}
+    cards: dict[str, Card] = {}
+    for call_id in (entry.call_id for entry in entries if entry.call_id is not None):
+        record = await parts.host.call_record(call_id, actor)
+        if record is None:
+            # Written down before it was made, and never made: the host stopped in between.
+            cards[call_id] = Card(call_id=call_id, tool="", state="interrupted", summary="")
+        else:
+            cards[call_id] = card_of_record(record, waiting.get(call_id), t)
+    return cards
