@@ -1,4 +1,4 @@
-"""The top-level folders are the rooms of one import package: core/ is `toolhost`, sandbox/ is `toolhost.sandbox`, ..."""
+"""The top-level folders are the rooms of one package: core/ is `toolhost`, sandbox/ is `toolhost.sandbox`, ..."""
 
 from setuptools import find_packages, setup
 

@@ -280,6 +280,7 @@ class Host:
 
     async def pending_approvals(self, actor: Actor) -> list[dict[str, Any]]:
         """The actor's open questions, oldest first."""
+        await self._records.flush()  # a question is read together with its call
         return await self._approvals.pending(actor)
 
     def cancel(self, call_id: str, actor: Actor) -> bool:

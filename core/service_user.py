@@ -10,14 +10,12 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
-import shlex
-import stat
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from toolhost.errors import MachineError, UsageError
+from toolhost.errors import MachineError
 
-__all__ = ["SERVICE_USER", "become_service_user", "require_access"]
+__all__ = ["SERVICE_USER", "become_service_user"]
 
 SERVICE_USER = "toolhost"
 
@@ -117,40 +115,3 @@ def _verify(user: pwd.struct_passwd) -> None:
             f"Becoming the user {SERVICE_USER} left root's {' and '.join(left)}.",
             "Start toolhost as that user instead, or without securebits that keep capabilities.",
         )
-
-
-def require_access(folder: Path) -> None:
-    """Make sure that this process can enter and list a folder.
-
-    Raises:
-        UsageError: `workspace_missing` where there is no such folder; `workspace_not_accessible` where there is one
-            that this user cannot reach, with the command that would change it as its hint.
-    """
-    try:
-        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    except PermissionError:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-        raise UsageError(
-            "workspace_not_accessible",
-            f"The workspace {folder} cannot be entered by the user {user}, who runs the tools.",
-            f"Give that user access: {_grant(folder, user)}",
-        ) from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(
-            "workspace_missing", f"The workspace {folder} is not a folder.", "Name one with --workspace."
-        ) from None
-
-
-def _grant(folder: Path, user: str) -> str:
-    """The command that lets the user in: through the closed folders above, and into the folder itself."""
-    closed = []
-    for parent in reversed(folder.parents):
-        try:
-            if not stat.S_ISDIR(parent.stat().st_mode) or os.access(parent, os.X_OK):
-                continue
-        except PermissionError:
-            pass  # beneath a closed folder nothing can be told; naming it is harmless
-        closed.append(shlex.quote(str(parent)))
-    commands = [f"setfacl -m u:{user}:--x {' '.join(closed)}"] if closed else []
-    commands.append(f"setfacl -R -m u:{user}:rwX {shlex.quote(str(folder))}")
-    return " && ".join(commands)

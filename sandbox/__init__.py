@@ -7,11 +7,13 @@ from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailabl
 from toolhost.sandbox.execution import Execution
 from toolhost.sandbox.outcome import LimitReport, Outcome
 from toolhost.sandbox.plan import HostFile, Limits, Program, Root, SandboxPlan
+from toolhost.sandbox.probe import Check, probe
 from toolhost.sandbox.programs import pin
 from toolhost.sandbox.roots import root
 from toolhost.sandbox.sandbox import Sandbox
 
 __all__ = [
+    "Check",
     "Execution",
     "HostFile",
     "LimitReport",
@@ -25,5 +27,6 @@ __all__ = [
     "SandboxPlan",
     "SandboxUnavailable",
     "pin",
+    "probe",
     "root",
 ]

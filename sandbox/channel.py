@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailable
+from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
 
 __all__ = ["Channel", "Started"]
 
@@ -59,7 +59,7 @@ class Channel:
         self._loop = loop
 
     async def launch(self, message: dict[str, Any], descriptors: Sequence[int]) -> Started:
-        """Have a bubblewrap started.
+        """Have a bubblewrap started. Not to be cancelled: it may start all the same.
 
         Raises:
             PlanRefused: A root is not what the plan says.
@@ -78,12 +78,8 @@ class Channel:
             self._forget(call)
             raise
         try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # It may start all the same: have it killed once it has.
-            future.add_done_callback(lambda done: self._abandon(call, done))
-            raise
-        except SandboxError:
+            return await future
+        except BaseException:
             self._forget(call)
             raise
 
@@ -168,12 +164,6 @@ class Channel:
             ended = self._gone.pop(call, None)
             if ended is not None and not ended.done():
                 ended.set_result(None)
-
-    def _abandon(self, call: int, done: asyncio.Future[Started]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._forget(call)
-        else:
-            self.kill(call)
 
     def _forget(self, call: int) -> None:
         self._starting.pop(call, None)

@@ -37,6 +37,9 @@ def check_plan(plan: SandboxPlan) -> None:
             raise PlanRefused(
                 "env_name_invalid", f"{name!r} cannot be a variable's name here.", "Rename it in the policy."
             )
+    if plan.network:
+        # The broker comes later; until then a plan with hosts must not run as if it had none, or with more.
+        raise PlanRefused("network_not_supported", "Network access is not supported yet.", "Remove [network].")
     if not plan.cwd.startswith("/"):
         raise PlanRefused("cwd_missing", f"The working folder {plan.cwd!r} is not an absolute path.")
     limits = plan.limits

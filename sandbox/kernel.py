@@ -30,6 +30,7 @@ __all__ = [
     "MS_REC",
     "MS_REMOUNT",
     "MS_SLAVE",
+    "adopt_orphans",
     "attach_tree",
     "clone_tree",
     "detach",
@@ -74,6 +75,7 @@ _SYS_MOVE_MOUNT = 429
 _SYS_MOUNT_SETATTR = 442
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # pivot_root has no wrapper in glibc and is older than the unified numbers.
@@ -172,6 +174,11 @@ def attach_tree(tree: int, target: int) -> None:
 def own_proc() -> None:
     """Make /proc/self this process's own again: a process that was root and became a user may not write its maps."""
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def set_name(name: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from toolhost.sandbox.execution import Execution, OnOutput, Run
 from toolhost.sandbox.mounts import open_root
 from toolhost.sandbox.outcome import Outcome
 from toolhost.sandbox.plan import Root, SandboxPlan
+from toolhost.sandbox.roots import root
 from toolhost.sandbox.script import call_script
 from toolhost.sandbox.tool_root import ToolRoots
 
@@ -71,6 +74,7 @@ class Sandbox:
             said = {}
         if "up" not in said:
             ours.close()
+            os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(launcher)
             raise namespace_refusal(*said.get("fatal", (0, "the spawner ended at once")))
@@ -129,7 +133,7 @@ class Sandbox:
             self._launcher = -1
 
     async def _arm(self, plan: SandboxPlan) -> Armed:
-        roots, points, targets = _place_roots(plan.roots)
+        roots, points, targets = _place_roots((*plan.roots, *_support_below_tmp(plan)))
         tool_root = self._tool_roots.known(plan, points)
         if tool_root is None:
             # One at a time: two calls of the same plan would copy the same files.
@@ -137,6 +141,16 @@ class Sandbox:
                 tool_root = self._tool_roots.known(plan, points)
                 if tool_root is None:
                     tool_root = await asyncio.to_thread(self._tool_roots.make, plan, points)
+        # A bubblewrap must not lose its pipes while it sets up (it would die and leave its child hanging), so a call
+        # that is cancelled meanwhile waits for these few milliseconds and destroys what then stands.
+        making = asyncio.ensure_future(self._stand(tool_root, plan, roots, targets))
+        if await _finish(making):
+            if not making.exception():
+                await self._discard(making.result())
+            raise asyncio.CancelledError
+        return making.result()
+
+    async def _stand(self, tool_root: str, plan: SandboxPlan, roots: list[dict[str, Any]], targets: list[str]) -> Armed:
         message = {"tool_root": tool_root, "scratch": plan.limits.scratch, "roots": roots}
         pipes = Pipes()
         memory: list[int] = []
@@ -150,8 +164,7 @@ class Sandbox:
                 pipes.stderr_theirs,
                 pipes.ctl_theirs,
             )
-            handed = (*theirs, pipes.json_theirs, *memory, self._launcher)
-            started = await self._channel.launch(message, handed)
+            started = await self._channel.launch(message, (*theirs, pipes.json_theirs, *memory, self._launcher))
         except BaseException:
             pipes.close_all()
             raise
@@ -171,16 +184,22 @@ class Sandbox:
     async def _discard(self, armed: Armed) -> None:
         """Destroy a sandbox to the end, however often this task is cancelled meanwhile."""
         task = asyncio.ensure_future(armed.destroy())
-        cancelled = False
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                cancelled = True
+        cancelled = await _finish(task)
         self._running.discard(armed)
         if cancelled:
             raise asyncio.CancelledError
         task.result()
+
+
+async def _finish(task: asyncio.Future[Any]) -> bool:
+    """Wait for a task although this one is cancelled; True if it was."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled
 
 
 def _script(plan: SandboxPlan) -> bytes:
@@ -197,31 +216,38 @@ def _place_roots(roots: tuple[Root, ...]) -> tuple[list[dict[str, Any]], tuple[t
     """
     message: list[dict[str, Any]] = []
     points: list[tuple[str, bool]] = []
-    for root in sorted(roots, key=lambda one: one.target.count("/")):
-        fd = open_root(root.source, root.device, root.inode)
+    for each in sorted(roots, key=lambda one: one.target.count("/")):
+        fd = open_root(each.source, each.device, each.inode)
         folder = stat.S_ISDIR(os.fstat(fd).st_mode)
         os.close(fd)
         within = None
         for number, outer in reversed(list(enumerate(message))):
-            if root.target.startswith(outer["target"] + "/"):
-                within = (number, root.target[len(outer["target"]) + 1 :])
+            if each.target.startswith(outer["target"] + "/"):
+                within = (number, each.target[len(outer["target"]) + 1 :])
                 break
-        if within is None:
-            points.append((root.target, folder))
+        if within is None and not each.target.startswith("/tmp/"):  # noqa: S108
+            points.append((each.target, folder))
         message.append(
             {
-                "source": root.source,
-                "target": root.target,
-                "device": root.device,
-                "inode": root.inode,
-                "writable": root.writable,
-                "executable": root.executable,
-                "hidden": root.hidden,
-                "protected": root.protected,
+                "source": each.source,
+                "target": each.target,
+                "device": each.device,
+                "inode": each.inode,
+                "writable": each.writable,
+                "executable": each.executable,
+                "hidden": each.hidden,
+                "protected": each.protected,
                 "within": within,
             }
         )
     return message, tuple(sorted(points)), [one["target"] for one in message if one["within"] is None]
+
+
+def _support_below_tmp(plan: SandboxPlan) -> Iterator[Root]:
+    """Support that stands under /tmp: the private /tmp hides the tool root's copy, so it is mounted over that."""
+    for path in plan.support:
+        if path.startswith("/tmp/"):  # noqa: S108
+            yield root(path, path, executable=True)
 
 
 def _memory(name: str, content: bytes) -> int:

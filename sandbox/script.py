@@ -12,7 +12,7 @@ What the status pipe carries, in order:
 
     bubblewrap's own error message, if it could not make the sandbox
     "R"                         ready: everything is set up but the call itself
-    "C" or "L"                  the call could not begin: working folder, limits
+    "!cwd\\n" or "!limits\\n"    the call could not begin
     "Killed\n"                  a signal's name, where a signal ended the tool (not for SIGINT and SIGPIPE: dash)
     "137\n"                     dash's $?: the exit status, or 128 + the signal
     two lines of `times`        CPU time of P, then of its children
@@ -103,8 +103,8 @@ def call_script(argv: Iterable[str], cwd: str, env: Iterable[tuple[str, str]], l
     ulimits = [f"ulimit {flag} {_within_host(which, value) // unit} 2>&5" for flag, which, value, unit in wanted]
     lines = [
         "{",
-        f"cd {shlex.quote(cwd)} 2>&5 || {{ printf C >&2; exit 126; }}",
-        " && ".join(ulimits) + " || { printf L >&2; exit 126; }",
+        f"cd {shlex.quote(cwd)} 2>&5 || {{ echo !cwd >&2; exit 126; }}",
+        " && ".join(ulimits) + " || { echo !limits >&2; exit 126; }",
         f"exec 2>&{STDERR} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
         "unset PWD OLDPWD",
         *(f"export {name}={shlex.quote(value)}" for name, value in env),
@@ -126,9 +126,9 @@ def ended(status: bytes) -> Ended | None:
     if ready < 0:
         return None
     lines = status[ready + 1 :].split(b"\n")
-    refused = {b"C": "cwd", b"L": "limits"}.get(lines[0][:1])
-    if refused:
-        lines[0] = lines[0][1:]
+    refused = None
+    if lines[0].startswith(b"!"):
+        refused = lines.pop(0)[1:].decode("ascii", "replace")
     name = b""
     if lines and not lines[0].isdigit():
         name = lines.pop(0)

@@ -71,6 +71,7 @@ def _detach_from_host(connection: socket.socket) -> None:
     os.setsid()  # Ctrl-C on the host's terminal ends the host, which ends the spawner
     gc.disable()
     kernel.set_name("toolhost-spawn")
+    kernel.adopt_orphans()
     signal.set_wakeup_fd(-1)
     for number in _DEFAULTS:
         signal.signal(number, signal.SIG_DFL)
@@ -182,25 +183,42 @@ class _Spawner:
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(self._pids.pop(call), 0)
+        if os.WIFSIGNALED(status):
+            self._kill_orphans()
         self._mounts.settle(call)
         self._mounts.masks.release(call)
         self._say({"call": call, "gone": status})
 
     def _kill(self, call: int) -> None:
-        """Kill the sandbox's pid 1 first: a bubblewrap killed in its first milliseconds leaves its command running."""
+        """Kill a sandbox in the making, its pid 1 first: bubblewrap killed alone leaves its command running or hanging.
+
+        Stopped first, so that it cannot fork between the look for its child and its end.
+        """
         pid = self._pids.get(call)  # not reaped yet, so the number is still its own
         if pid is None:
             return
+        _signal(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         for child in _children(pid):
-            _signal(child)
-        _signal(pid)
+            _signal(child, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
+
+    def _kill_orphans(self) -> None:
+        """Kill what a bubblewrap that was itself killed left behind: orphans become children of this process."""
+        for child in _children(os.getpid()):
+            if child not in self._pids.values():
+                _signal(child, signal.SIGKILL)
+                os.waitpid(child, 0)
 
     def _end(self) -> NoReturn:
         for call in list(self._pids):
             self._kill(call)
-        for call, pid in list(self._pids.items()):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                for child in _children(os.getpid()):
+                    _signal(child, signal.SIGKILL)
+                os.waitpid(-1, 0)
+        for call in list(self._pids):
             self._mounts.masks.release(call)
         os._exit(0)
 
@@ -219,8 +237,6 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _signal(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

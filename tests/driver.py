@@ -96,6 +96,21 @@ def gone(tag: str, within: float = 1.0) -> bool:
     return True
 
 
+def children(pid: int) -> list[int]:
+    """Child processes of a process."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def no_sandboxes(box: Driver, within: float = 1.0) -> bool:
+    """Whether the driver's spawner has no child left after at most `within` seconds."""
+    deadline = time.monotonic() + within
+    while any(children(spawner) for spawner in children(box.process.pid)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def own(folder: Path) -> Path:
     """Give a folder and everything in it to the service user, where the tests run as root."""
     if os.geteuid() == 0:

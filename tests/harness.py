@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from toolhost.sandbox import HostFile, Limits, Outcome, Sandbox, SandboxError, SandboxPlan, pin, root
+from toolhost.sandbox import HostFile, Limits, Outcome, Sandbox, SandboxError, SandboxPlan, pin, probe, root
 
 
 def become_service_user() -> None:
@@ -73,13 +73,17 @@ class Harness:
             self.plans[request["keep"]] = plan
             return {}
         pieces: list[tuple[str, bytes]] = []
+        seen = asyncio.Event()
+
+        def take(stream: str, piece: bytes) -> None:
+            pieces.append((stream, piece))
+            if request.get("cancel_when", "\0").encode() in piece:
+                seen.set()
+
         stdin = request.get("stdin", "").encode("utf-8", "surrogateescape")
-        task = asyncio.ensure_future(
-            self.sandbox.run(plan, stdin=stdin, on_output=lambda stream, piece: pieces.append((stream, piece)))
-        )
+        task = asyncio.ensure_future(self.sandbox.run(plan, stdin=stdin, on_output=take))
         if "cancel_when" in request:
-            while not any(request["cancel_when"].encode() in piece for _, piece in pieces) and not task.done():
-                await asyncio.sleep(0.005)
+            await seen.wait()
             task.cancel()
         elif "cancel_after" in request:
             await asyncio.sleep(request["cancel_after"])

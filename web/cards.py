@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolhost.web.language import Translator
 from toolhost.web.live import Chunk, LiveCall
 
 __all__ = ["SHOWN_OUTPUT", "Card", "Limit", "card_of_live", "card_of_record", "output_of"]
@@ -105,12 +104,10 @@ class Card:
         return None if source is None else str(source).partition(":")[0]
 
 
-def card_of_live(call: LiveCall, t: Translator, *, output: Sequence[Chunk] = ()) -> Card:
+def card_of_live(call: LiveCall, *, output: Sequence[Chunk] = ()) -> Card:
     """The card of a call that is under way, or has just ended."""
     if call.result is not None:
-        return _finished(
-            call.call_id, call.tool, call.arguments, call.plan, call.result, _STATES[call.result["status"]], t
-        )
+        return _finished(call.call_id, call.tool, call.arguments, call.argv, call.plan, call.result)
     state = call.state
     failed = "cancelled" if call.error is None else "error"
     shown, hidden = _tail(output)
@@ -128,17 +125,17 @@ def card_of_live(call: LiveCall, t: Translator, *, output: Sequence[Chunk] = ())
         approval_id=call.approval_id if state == "waiting" else None,
         expires=call.expires,
         json=_pretty({"call_id": call.call_id, "tool": call.tool, "arguments": dict(call.arguments)}),
-        **_command(call.plan, call.arguments),
+        **_command(call.plan, call.arguments, call.argv),
     )
 
 
-def card_of_record(record: Mapping[str, Any], pending: Mapping[str, Any] | None, t: Translator) -> Card:
+def card_of_record(record: Mapping[str, Any], pending: Mapping[str, Any] | None, argv: tuple[str, ...]) -> Card:
     """The card of a stored call.
 
     Args:
         record: As `Host.call_record` gives it.
         pending: Its open approval, or None.
-        t: The language.
+        argv: The command it stands for, also where it was never planned.
     """
     state = _STATES[record["status"]]
     if state == "waiting" and pending is None:
@@ -155,9 +152,9 @@ def card_of_record(record: Mapping[str, Any], pending: Mapping[str, Any] | None,
             approval_id=None if pending is None else pending["id"],
             expires=None if pending is None else pending["expires"],
             json=_pretty(result or {"call_id": record["call_id"], "tool": record["tool"]}),
-            **_command(record["plan"], record["arguments"]),
+            **_command(record["plan"], record["arguments"], argv),
         )
-    return _finished(record["call_id"], record["tool"], record["arguments"], record["plan"], result, state, t)
+    return _finished(record["call_id"], record["tool"], record["arguments"], argv, record["plan"], result)
 
 
 def output_of(result: Mapping[str, Any] | None) -> tuple[Chunk, ...]:
@@ -176,10 +173,9 @@ def _finished(
     call_id: str,
     tool: str,
     arguments: Mapping[str, Any],
+    argv: tuple[str, ...],
     plan: Mapping[str, Any] | None,
     result: Mapping[str, Any],
-    state: str,
-    t: Translator,
 ) -> Card:
     shown, hidden = _head(output_of(result))
     sandbox = result["sandbox"]
@@ -187,25 +183,33 @@ def _finished(
     return Card(
         call_id=call_id,
         tool=tool,
-        state=state,
+        state=_STATES[result["status"]],
         plan=plan,
         decision=result["decision"],
         error=result["error"],
         output=shown,
         hidden_output=hidden,
-        parts=tuple(part for part in result["content"] if part.get("type") != "text"),
+        parts=_parts(result, shown),
         limits=_planned_limits(plan) if sandbox is None else _limits(sandbox["limits"]),
         sandbox=sandbox,
         exit_code=result["exit_code"],
         duration=_duration(result["duration_ms"]) if ran else "",
         truncated=bool(result["truncated"]),
         json=_pretty(result),
-        **_command(plan, arguments),
+        **_command(plan, arguments, argv),
     )
 
 
-def _command(plan: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    argv = tuple(plan["argv"]) if plan is not None and plan["kind"] == "command" else ()
+def _parts(result: Mapping[str, Any], shown: Sequence[Chunk]) -> tuple[Mapping[str, Any], ...]:
+    """What is not text. A value that a text already tells stays on the JSON tab."""
+    told = frozenset({"text", "json"}) if shown else frozenset({"text"})
+    return tuple(part for part in result["content"] if part.get("type") not in told)
+
+
+def _command(
+    plan: Mapping[str, Any] | None, arguments: Mapping[str, Any], attempted: tuple[str, ...]
+) -> dict[str, Any]:
+    argv = tuple(plan["argv"]) if plan is not None and plan["kind"] == "command" else attempted
     pairs = tuple((key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
                   for key, value in arguments.items())  # fmt: skip
     if argv:

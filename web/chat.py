@@ -34,7 +34,7 @@ _RECHECK_SECONDS = 15.0  # a session that ended elsewhere (another process) is n
 @blueprint.websocket("/ws/chat")
 async def chat() -> None:
     """Serve one socket. `?view=html` adds the rendered fragment to each event that has one."""
-    fragments = await Fragments.of_request() if websocket.args.get("view") == "html" else None
+    fragments = Fragments.of_request() if websocket.args.get("view") == "html" else None
     await websocket.accept()
     connection = _Connection(site(), current(), current_actor(), fragments)
     await connection.serve()

@@ -33,7 +33,7 @@ class Fragments:
     t: Translator
 
     @classmethod
-    async def of_request(cls) -> Fragments:
+    def of_request(cls) -> Fragments:
         """For whoever sends this request."""
         return cls(current_app.jinja_env, language_of_request())
 
@@ -82,7 +82,7 @@ class Fragments:
         if call is None:
             return None
         then = _at(event, call)
-        return None if then is None else await self.card(card_of_live(then, self.t))
+        return None if then is None else await self.card(card_of_live(then))
 
 
 def _at(event: Mapping[str, Any], call: LiveCall) -> LiveCall | None:

@@ -38,6 +38,7 @@ class LiveCall:
     call_id: str
     tool: str
     arguments: Mapping[str, Any]
+    argv: tuple[str, ...] = ()
     state: LiveState = "preparing"
     plan: Mapping[str, Any] | None = None
     decision: Mapping[str, Any] | None = None

@@ -20,6 +20,7 @@ from toolhost.web.guard import current, current_actor, public, visitor
 from toolhost.web.site import Site, site
 from toolhost.web.starters import starters
 from toolhost.web.thread import Snapshot, card_of_call, snapshot
+from toolhost.web.visible import visible_text
 from toolhost.web.workspaces import named_workspaces
 
 __all__ = ["blueprint"]
@@ -60,15 +61,14 @@ async def home() -> ResponseReturnValue:
 @blueprint.get("/c/<conversation_id>")
 async def conversation(conversation_id: str) -> ResponseReturnValue:
     """A conversation."""
-    fragments = await Fragments.of_request()
-    return await _chat(await snapshot(site(), current_actor(), conversation_id, fragments.t))
+    return await _chat(await snapshot(site(), current_actor(), conversation_id))
 
 
 @blueprint.get("/c/<conversation_id>/thread")
 async def thread(conversation_id: str) -> ResponseReturnValue:
     """A conversation's thread alone: for a page that was away too long to catch up."""
-    fragments = await Fragments.of_request()
-    shown = await snapshot(site(), current_actor(), conversation_id, fragments.t)
+    fragments = Fragments.of_request()
+    shown = await snapshot(site(), current_actor(), conversation_id)
     return {
         "html": await fragments.thread(shown.entries, shown.cards),
         "seen": shown.seen,
@@ -79,12 +79,12 @@ async def thread(conversation_id: str) -> ResponseReturnValue:
 @blueprint.get("/approvals")
 async def approvals() -> ResponseReturnValue:
     """Everything that waits for this person."""
-    parts, actor, fragments = site(), current_actor(), await Fragments.of_request()
+    parts, actor = site(), current_actor()
     pending = await parts.host.pending_approvals(actor)
     titles = {item.id: item.title for item in await parts.conversations.list(actor.user_id)}
     cards = []
     for item in pending:
-        card = await card_of_call(parts, actor, item["call_id"], fragments.t)
+        card = await card_of_call(parts, actor, item["call_id"])
         if card is not None:
             where = item["conversation_id"]
             cards.append({"card": card, "conversation_id": where, "title": titles.get(where, "")})
@@ -104,14 +104,19 @@ async def sidebar() -> ResponseReturnValue:
     parts, actor = site(), current_actor()
     here = request.args.get("here")
     frame = await _frame(parts, actor, here)
-    return {"html": await render_template("_conversations.html", **frame), "waiting": frame["waiting"]}
+    title = next((item.title for _, members in frame["groups"] for item in members if item.id == here), "")
+    return {
+        "html": await render_template("_conversations.html", **frame),
+        "waiting": frame["waiting"],
+        "title": visible_text(title),
+    }
 
 
 @blueprint.get("/ui/calls/<call_id>")
 async def card(call_id: str) -> ResponseReturnValue:
     """One card."""
-    fragments = await Fragments.of_request()
-    found = await card_of_call(site(), current_actor(), call_id, fragments.t)
+    fragments = Fragments.of_request()
+    found = await card_of_call(site(), current_actor(), call_id)
     if found is None:
         raise AccessError("call_not_found", "There is no such call.", "Check the id.")
     return await fragments.card(found)
@@ -123,7 +128,7 @@ async def output(call_id: str) -> ResponseReturnValue:
     record = await site().host.call_record(call_id, current_actor())
     if record is None:
         raise AccessError("call_not_found", "There is no such call.", "Check the id.")
-    fragments = await Fragments.of_request()
+    fragments = Fragments.of_request()
     return await fragments.output(output_of(record["result"]))
 
 
@@ -137,7 +142,7 @@ async def static(name: str) -> Response:
 
 
 async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
-    parts, actor, fragments = site(), current_actor(), await Fragments.of_request()
+    parts, actor, fragments = site(), current_actor(), Fragments.of_request()
     tools = parts.host.tools_for(actor)
     page = await render_template(
         "chat.html",

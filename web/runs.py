@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from toolhost.approvals import LIFETIME_MS
-from toolhost.calls.arguments import prepare
 from toolhost.calls.words import parse_line, parse_words
 from toolhost.conversations import Conversation, Conversations, EntryKind
 from toolhost.errors import AccessError, ApprovalError, ToolHostError, UsageError
@@ -20,7 +19,7 @@ from toolhost.host import Host
 from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor, CallResult, Tool
 from toolhost.web.live import LiveCall, Run
-from toolhost.web.spelling import spell
+from toolhost.web.spelling import attempted_argv, spell
 
 __all__ = ["AT_ONCE", "LONGEST_MESSAGE", "Runs"]
 
@@ -132,10 +131,16 @@ class Runs:
         self, actor: Actor, conversation: Conversation, tool: Tool, arguments: object, text: str | None
     ) -> Run:
         # Checked before anything is written: a call that cannot be asked leaves no trace in the conversation.
-        checked = prepare(tool, arguments)
-        assert isinstance(arguments, Mapping)
+        if not isinstance(arguments, Mapping):
+            raise UsageError("invalid_arguments", f"The arguments of {tool.name} must be a JSON object.")
+        prepared = await self._host.prepare(tool.name, arguments, actor, conversation_id=conversation.id)
         run = self._new(actor, conversation.id)
-        run.call = LiveCall(call_id=new_id("c"), tool=tool.name, arguments=checked)
+        run.call = LiveCall(
+            call_id=prepared.id,
+            tool=tool.name,
+            arguments=prepared.arguments,
+            argv=attempted_argv(self._host, tool.name, prepared.arguments),
+        )
         await self._entry(run, "user", text=text if text is not None else spell(tool, arguments))
         await self._entry(run, "call", call_id=run.call.call_id)
         call = run.call
@@ -240,6 +245,7 @@ class Runs:
                     call_id=pending["call_id"],
                     tool=pending["tool"],
                     arguments=pending["arguments"],
+                    argv=attempted_argv(self._host, pending["tool"], pending["arguments"]),
                     plan=pending.get("plan"),
                     decision=pending.get("decision"),
                     created=pending["created"],

@@ -61,7 +61,8 @@ async def serve(app: Quart, listener: socket.socket, stopped: asyncio.Event) -> 
         parts.sockets.close()
 
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    # A copy: Hypercorn closes what it is given, and the listener is the caller's.
+    config.bind = [f"fd://{listener.dup().detach()}"]
     config.include_server_header = False
     config.websocket_max_message_size = LARGEST_FRAME
     config.websocket_ping_interval = 20.0

@@ -1,4 +1,4 @@
-"""A call as a person would type it: what a form sends is shown as the line that does the same."""
+"""A call in words: the line a person would type for it, and the command it stands for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from toolhost.errors import ToolHostError
+from toolhost.host import Host
 from toolhost.model import Tool
 
-__all__ = ["spell"]
+__all__ = ["attempted_argv", "spell"]
 
 
 def spell(tool: Tool, arguments: Mapping[str, Any]) -> str:
@@ -27,3 +29,14 @@ def spell(tool: Tool, arguments: Mapping[str, Any]) -> str:
         else:
             words.append(f"{key}:={shlex.quote(json.dumps(value, ensure_ascii=False))}")
     return " ".join(words)
+
+
+def attempted_argv(host: Host, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command a call stands for, also where it was denied and so never planned; empty for a tool in a worker."""
+    tool = host.plugins.tool(name)
+    if tool is None or tool.command is None:
+        return ()
+    try:
+        return tuple(host.plugins.argv(tool, arguments))
+    except ToolHostError:
+        return ()  # the tool has changed since: its arguments are what is left to show

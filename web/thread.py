@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from toolhost.conversations import Conversation, Entry
 from toolhost.model import Actor
 from toolhost.web.cards import Card, card_of_live, card_of_record
-from toolhost.web.language import Translator
 from toolhost.web.site import Site
+from toolhost.web.spelling import attempted_argv
 
 __all__ = ["Snapshot", "card_of_call", "snapshot"]
 
@@ -33,7 +33,7 @@ class Snapshot:
     alive: dict[str, bool]
 
 
-async def snapshot(parts: Site, actor: Actor, conversation_id: str, t: Translator) -> Snapshot:
+async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
     """Read a conversation.
 
     Raises:
@@ -41,7 +41,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str, t: Translato
     """
     conversation = await parts.conversations.get(actor.user_id, conversation_id)
     entries = await parts.conversations.entries(actor.user_id, conversation_id)
-    stored = await _stored(parts, actor, entries, t)
+    stored = await _stored(parts, actor, entries)
     # From here on without a wait: the live cards, the entries that came meanwhile and the numbers are of one moment.
     runs = parts.runs.of(actor.user_id, conversation_id)
     cards = dict(stored)
@@ -49,7 +49,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str, t: Translato
     late: list[Entry] = []
     for run in runs:
         if run.call is not None:
-            cards[run.call.call_id] = card_of_live(run.call, t, output=run.call.output)
+            cards[run.call.call_id] = card_of_live(run.call, output=run.call.output)
         for event in run.events:
             if event["type"] == "entry.added" and event["entry"]["id"] not in known:
                 late.append(Entry(**event["entry"]))
@@ -62,14 +62,20 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str, t: Translato
     )
 
 
-async def card_of_call(parts: Site, actor: Actor, call_id: str, t: Translator) -> Card | None:
+async def card_of_call(parts: Site, actor: Actor, call_id: str) -> Card | None:
     """The card of one stored call, or None."""
     waiting = {pending["call_id"]: pending for pending in await parts.host.pending_approvals(actor)}
     record = await parts.host.call_record(call_id, actor)
-    return None if record is None else card_of_record(record, waiting.get(call_id), t)
+    return (
+        None
+        if record is None
+        else card_of_record(
+            record, waiting.get(call_id), attempted_argv(parts.host, record["tool"], record["arguments"])
+        )
+    )
 
 
-async def _stored(parts: Site, actor: Actor, entries: Sequence[Entry], t: Translator) -> dict[str, Card]:
+async def _stored(parts: Site, actor: Actor, entries: Sequence[Entry]) -> dict[str, Card]:
     waiting = {pending["call_id"]: pending for pending in await parts.host.pending_approvals(actor)}
     cards: dict[str, Card] = {}
     for call_id in (entry.call_id for entry in entries if entry.call_id is not None):
@@ -78,5 +84,7 @@ async def _stored(parts: Site, actor: Actor, entries: Sequence[Entry], t: Transl
             # Written down before it was made, and never made: the host stopped in between.
             cards[call_id] = Card(call_id=call_id, tool="", state="interrupted", summary="")
         else:
-            cards[call_id] = card_of_record(record, waiting.get(call_id), t)
+            cards[call_id] = card_of_record(
+                record, waiting.get(call_id), attempted_argv(parts.host, record["tool"], record["arguments"])
+            )
     return cards

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from markupsafe import Markup, escape
 
-__all__ = ["visible", "visible_text"]
+__all__ = ["prose", "visible", "visible_text"]
 
 _KEPT = "\n\t"
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -35,6 +35,15 @@ def visible(text: str) -> Markup:
             plain.append(char)
     parts.append(str(escape("".join(plain))))
     return Markup("".join(parts))  # noqa: S704  # every part was escaped above
+
+
+def prose(text: str) -> Markup:
+    """A sentence of ours as HTML: what it quotes in backticks is set as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return visible(text)
+    pieces = [f"<code>{visible(part)}</code>" if at % 2 else str(visible(part)) for at, part in enumerate(parts)]
+    return Markup("".join(pieces))  # noqa: S704  # every part was escaped above
 
 
 def visible_text(text: str) -> str:

@@ -102,7 +102,7 @@ class Accounts:
             return not (await connection.execute(select(exists().select_from(users)))).scalar_one()
 
     async def new_setup_token(self) -> str | None:
-        """A fresh one-time token for the first administrator, replacing any earlier one; None once there is an account."""
+        """A fresh one-time token for the first administrator, replacing an earlier one; None once there is a user."""
         token = new_opaque_token()
         async with self._database.begin() as connection:
             if (await connection.execute(select(exists().select_from(users)))).scalar_one():

@@ -65,6 +65,10 @@ class CallRecords:
             },
         )
 
+    async def flush(self) -> None:
+        """Wait until everything recorded so far can be read."""
+        await self._behind.flush()
+
     async def get(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
         """The actor's own call: its result object with `tool`, `arguments`, `plan`, `created` and `finished`."""
         row = await self.row(call_id, actor)

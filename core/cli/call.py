@@ -7,7 +7,7 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +15,9 @@ import click
 
 from toolhost.cli.exits import exit_for_status, report, reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
-from toolhost.cli.terminal import StreamPrinter, confirm, interactive, safe
+from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, safe
 from toolhost.cli.words import arguments_from, workspace_from
 from toolhost.host import Host
-from toolhost.identifiers import new_id
 from toolhost.model import CallResult
 
 __all__ = ["command"]
@@ -68,13 +67,13 @@ class _Call:
         self._workspace = workspace
         self._quiet = quiet
         self._approve = approve
-        self._id = new_id("c")
+        self._id = Host.new_call_id()
+        self._stop: Callable[[], None] = lambda: None
         self._printers = {"stdout": StreamPrinter(sys.stdout), "stderr": StreamPrinter(sys.stderr)}
 
     async def run(self, host: Host) -> CallResult:
         """Make the call; ask for its approval where there is somebody to ask. Ctrl-C ends it."""
         arguments = arguments_from(host, self._tool, self._words, self._json_arguments)
-        loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
 
@@ -83,8 +82,9 @@ class _Call:
             if not host.cancel(self._id, LOCAL_ADMINISTRATOR):
                 task.cancel()
 
+        self._stop = stop
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         result = await host.call(
             self._tool,
             arguments,
@@ -99,21 +99,31 @@ class _Call:
         return await self._ask(host, result)
 
     async def _ask(self, host: Host, result: CallResult) -> CallResult:
-        pending = await host.pending_approvals(LOCAL_ADMINISTRATOR)
-        approval = next(each for each in pending if each["id"] == result.approval_id)
-        click.echo(_question(result, approval["plan"]), err=True)
+        record = await host.call_record(result.call_id, LOCAL_ADMINISTRATOR)
+        assert record is not None
+        assert result.approval_id is not None
+        click.echo(_question(result, record["plan"]), err=True)
         decision: Literal["approve", "refuse"] = "approve" if await confirm("Run it? [y/N] ") else "refuse"
-        return await host.answer(approval["id"], LOCAL_ADMINISTRATOR, decision, on_event=self._show)
+        return await host.answer(result.approval_id, LOCAL_ADMINISTRATOR, decision, on_event=self._show)
 
     def _show(self, event: Mapping[str, Any]) -> None:
-        if not self._quiet and event["type"] == "tool.output":
+        if self._quiet or event["type"] != "tool.output":
+            return
+        try:
             self._printers[event["stream"]].write(event["data"])
+        except BrokenPipeError:
+            self._quiet = True
+            abandon(sys.stdout)
+            self._stop()
 
     def print_end(self, result: CallResult) -> None:
         """Print what has not been streamed: a worker's answer, and why a call did not succeed."""
         if result.sandbox is not None and result.sandbox["kind"] == "worker":
+            # A value beside a text is the same answer for programs; they take --output json.
+            spoken = any(part["type"] == "text" for part in result.content)
             for part in result.content:
-                click.echo(_content(part))
+                if part["type"] != "json" or not spoken:
+                    click.echo(_content(part), nl=False)
             self._printers["stderr"].write(result.stderr.encode("utf-8", "surrogatepass"))
         if result.status == "ok":
             return
@@ -133,7 +143,8 @@ def _content(part: Mapping[str, Any]) -> str:
         text = json.dumps(part["value"], indent=2, ensure_ascii=False)
     else:
         text = str(part["path"])
-    return safe(text) if sys.stdout.isatty() else text.encode("utf-8", "replace").decode()
+    line = text if text.endswith("\n") else text + "\n"
+    return safe(line) if sys.stdout.isatty() else line.encode("utf-8", "replace").decode()
 
 
 def _question(result: CallResult, plan: Mapping[str, Any]) -> str:

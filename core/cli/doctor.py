@@ -29,7 +29,10 @@ def command(as_json: bool) -> None:
         {
             "name": name,
             "status": worst(checks),
-            "checks": [{"status": c.status, "message": c.message, "fix": c.fix} for c in checks],
+            "checks": [
+                {"name": check.layer, "status": check.status, "message": check.message, "fix": check.fix}
+                for check in checks
+            ],
         }
         for name, checks in found.items()
     ]
@@ -40,7 +43,7 @@ def command(as_json: bool) -> None:
         for name, checks in found.items():
             click.echo(f"{worst(checks):<5} {name}")
             for check in checks:
-                click.echo(safe(f"      {check.status:<5} {check.message}"))
+                click.echo(safe(f"      {check.status:<5} {check.layer}: {check.message}"))
                 if check.fix and check.status != "pass":
                     click.echo(safe(f"            {check.fix}"))
     sys.exit(Exit.FAILED if status == "fail" else Exit.OK)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
-import os
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from toolhost.cli.terminal import safe
+from toolhost.cli.terminal import abandon, safe
 from toolhost.errors import AccessError, ApprovalError, PluginError, ToolHostError, UsageError
 from toolhost.sandbox.errors import PlanRefused, SandboxError
 
@@ -98,9 +98,11 @@ def reported(command: Callable[_P, _T]) -> Callable[_P, _T]:
             if kwargs.get("output") == "json":
                 click.echo(json.dumps({"error": _error_object(error)}))
             sys.exit(_exit_for_error(error))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            report("Stopped before anything ran to its end.", "cancelled")
+            sys.exit(Exit.CANCELLED)
         except BrokenPipeError:
-            # Whoever read our output has gone; without this, the interpreter complains about it while it exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            abandon(sys.stdout)
             sys.exit(Exit.FAILED)
 
     return wrapped

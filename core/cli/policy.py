@@ -58,6 +58,6 @@ def explain_call(
         considered, request = host.consider(call)
         if output == "json":
             return json.dumps(explain_json(considered, request))
-        return safe(explain(considered, request))
+        return safe(explain(considered, request)).rstrip("\n")
 
     click.echo(run_with_host(explained))

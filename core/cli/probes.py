@@ -40,11 +40,13 @@ def _network(settings: Settings) -> list[Check]:
     """Who can reach the server: the address it would listen on, and the sockets that listen on its port now."""
     checks = []
     if is_loopback(settings.host):
-        checks.append(_pass("network", f"The server listens on {settings.host}, which only this machine can reach."))
+        checks.append(
+            _pass("listen address", f"The server listens on {settings.host}, which only this machine can reach.")
+        )
     else:
         checks.append(
             _fail(
-                "network",
+                "listen address",
                 f"The server would listen on {settings.host}, which other machines can reach without encryption.",
                 "Set TOOLHOST_HOST to 127.0.0.1 and put a TLS proxy in front.",
             )
@@ -53,13 +55,13 @@ def _network(settings: Settings) -> list[Check]:
     if open_to_others:
         checks.append(
             _fail(
-                "network",
+                "other listeners",
                 f"Something listens on port {settings.port} of {', '.join(open_to_others)}.",
                 "Stop it, or choose another TOOLHOST_PORT.",
             )
         )
     else:
-        checks.append(_pass("network", f"Nothing listens on port {settings.port} beyond loopback."))
+        checks.append(_pass("other listeners", f"Nothing listens on port {settings.port} beyond loopback."))
     return checks
 
 
@@ -74,7 +76,7 @@ def _transport(settings: Settings) -> list[Check]:
     except ConnectionRefusedError:
         return [
             Check(
-                layer="transport",
+                layer="server",
                 status="warn",
                 message=f"No server runs on {settings.host}:{settings.port}, so what it sends could not be looked at.",
                 fix="Start `toolhost serve` and run this again.",
@@ -83,7 +85,7 @@ def _transport(settings: Settings) -> list[Check]:
     except (OSError, http.client.HTTPException) as error:
         return [
             _fail(
-                "transport",
+                "server",
                 f"The server on {settings.host}:{settings.port} does not answer: {error}.",
                 "Restart `toolhost serve`, or see what else has the port.",
             )
@@ -93,7 +95,7 @@ def _transport(settings: Settings) -> list[Check]:
     if response.status != 200 or b'"status"' not in body:
         return [
             _fail(
-                "transport",
+                "server",
                 f"What answers on {settings.host}:{settings.port} is not toolhost.",
                 "Stop it, or choose another TOOLHOST_PORT.",
             )
@@ -102,12 +104,12 @@ def _transport(settings: Settings) -> list[Check]:
     if missing:
         return [
             _fail(
-                "transport",
+                "security headers",
                 f"The answers lack the headers {', '.join(missing)}.",
                 "Remove from the proxy what strips them.",
             )
         ]
-    return [_pass("transport", "The server answers on this machine with its security headers.")]
+    return [_pass("security headers", "The server answers on this machine with its security headers.")]
 
 
 def _application(settings: Settings) -> list[Check]:
@@ -119,22 +121,24 @@ def _policies(settings: Settings) -> list[Check]:
     if not settings.policies.is_dir():
         return [
             Check(
-                layer="application",
+                layer="policies",
                 status="warn",
                 message=f"There is no policies folder {settings.policies} yet, so nothing is granted.",
                 fix="Start `toolhost serve` once to have it made.",
             )
         ]
     problems = check_policies(settings.policies, data=settings.data, plugins=settings.plugins)
-    checks = [_fail("application", str(problem), "Correct that line.") for problem in problems]
+    checks = [_fail("policies", str(problem), "Correct that line.") for problem in problems]
     for path in (settings.policies, *sorted(settings.policies.glob("*.toml"))):
         if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             checks.append(
                 _fail(
-                    "application", f"{path} can be written by others, who could grant anything.", f"chmod go-w {path}"
+                    "policies folder",
+                    f"{path} can be written by others, who could grant anything.",
+                    f"chmod go-w {path}",
                 )
             )
-    return checks or [_pass("application", "Every policy file is valid, and only its owner can write it.")]
+    return checks or [_pass("policies", "Every policy file is valid, and only its owner can write it.")]
 
 
 def _state(settings: Settings) -> list[Check]:
@@ -143,7 +147,7 @@ def _state(settings: Settings) -> list[Check]:
     if not database.exists():
         return [
             Check(
-                layer="application",
+                layer="database",
                 status="warn",
                 message=f"There is no database in {state} yet.",
                 fix="Start `toolhost serve` once to have it made.",
@@ -151,7 +155,7 @@ def _state(settings: Settings) -> list[Check]:
         ]
     checks = []
     if stat.S_IMODE(state.stat().st_mode) & 0o077:
-        checks.append(_fail("application", f"Others can enter {state}.", f"chmod 0700 {state}"))
+        checks.append(_fail("state folder", f"Others can enter {state}.", f"chmod 0700 {state}"))
     try:
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
         try:
@@ -162,15 +166,15 @@ def _state(settings: Settings) -> list[Check]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        return [*checks, _fail("application", f"The database {database} cannot be read: {error}.", "Restore a backup.")]
+        return [*checks, _fail("database", f"The database {database} cannot be read: {error}.", "Restore a backup.")]
     if verdict != "ok":
-        checks.append(_fail("application", f"The database {database} is damaged: {verdict}.", "Restore a backup."))
+        checks.append(_fail("database", f"The database {database} is damaged: {verdict}.", "Restore a backup."))
     else:
-        checks.append(_pass("application", "The database is sound."))
+        checks.append(_pass("database", "The database is sound."))
     if not administrators:
         checks.append(
             Check(
-                layer="application",
+                layer="administrator",
                 status="warn",
                 message="Nobody is an administrator yet.",
                 fix="Open the setup page that `toolhost serve` prints, or run `toolhost user add NAME --role admin`.",
@@ -184,10 +188,10 @@ def _passwords() -> list[Check]:
     try:
         version = metadata.version("passlib")
     except metadata.PackageNotFoundError:
-        return [_pass("application", f"Passwords are hashed by libpass {metadata.version('libpass')}.")]
+        return [_pass("password library", f"Passwords are hashed by libpass {metadata.version('libpass')}.")]
     return [
         _fail(
-            "application",
+            "password library",
             f"The distribution passlib {version} is installed over libpass.",
             "Make the environment anew from requirements.lock.",
         )
@@ -205,7 +209,7 @@ def _audit(settings: Settings) -> list[Check]:
     if not log.exists():
         return [
             Check(
-                layer="audit",
+                layer="audit log",
                 status="warn",
                 message=f"There is no audit log {log} yet.",
                 fix="Start `toolhost serve` once to have it made.",
@@ -213,34 +217,34 @@ def _audit(settings: Settings) -> list[Check]:
         ]
     checks = []
     if stat.S_IMODE(log.stat().st_mode) & 0o077:
-        checks.append(_fail("audit", f"Others can read or write {log}.", f"chmod 0600 {log}"))
+        checks.append(_fail("audit log", f"Others can read or write {log}.", f"chmod 0600 {log}"))
     if not os.access(log, os.R_OK | os.W_OK):
         return [
             *checks,
-            _fail("audit", f"{log} cannot be written, so nothing can run.", "Give it to the service user."),
+            _fail("audit log", f"{log} cannot be written, so nothing can run.", "Give it to the service user."),
         ]
     broken, torn = _verify(log)
     if broken:
         checks.append(
             _fail(
-                "audit",
+                "audit chain",
                 f"{log}:{broken}: this record does not follow the one before it: something was changed or removed.",
                 "Keep the file as evidence and find out who wrote to it.",
             )
         )
     else:
-        checks.append(_pass("audit", "Every record of the audit log follows the one before it."))
+        checks.append(_pass("audit chain", "Every record of the audit log follows the one before it."))
     if torn:
         checks.append(
             Check(
-                layer="audit",
+                layer="audit chain",
                 status="warn",
                 message=f"{log}:{torn}: this line is no record; a crash may have cut it short.",
                 fix="Compare its time with the system log.",
             )
         )
     if shutil.disk_usage(log.parent).free < _LOW_DISK:
-        checks.append(_fail("audit", f"The disk of {log.parent} is nearly full.", "Make room."))
+        checks.append(_fail("disk", f"The disk of {log.parent} is nearly full.", "Make room."))
     return checks
 
 
@@ -259,12 +263,12 @@ def _verify(log: Path) -> tuple[int, int]:
     return 0, torn
 
 
-def _pass(layer: str, message: str) -> Check:
-    return Check(layer=layer, status="pass", message=message, fix="")
+def _pass(what: str, message: str) -> Check:
+    return Check(layer=what, status="pass", message=message, fix="")
 
 
-def _fail(layer: str, message: str, fix: str) -> Check:
-    return Check(layer=layer, status="fail", message=message, fix=fix)
+def _fail(what: str, message: str, fix: str) -> Check:
+    return Check(layer=what, status="fail", message=message, fix=fix)
 
 
 LAYERS: dict[str, Callable[[Settings], list[Check]]] = {

@@ -14,7 +14,7 @@ import termios
 import unicodedata
 from typing import TextIO
 
-__all__ = ["StreamPrinter", "confirm", "interactive", "safe"]
+__all__ = ["StreamPrinter", "abandon", "confirm", "interactive", "safe"]
 
 # Format characters (bidirectional overrides, zero-width), private use, surrogates and separators that break lines.
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
@@ -52,6 +52,13 @@ class StreamPrinter:
         else:
             self._target.write(safe(self._decoder.decode(data)))
         self._target.flush()
+
+
+def abandon(target: TextIO) -> None:
+    """Send what is still printed nowhere: its reader has gone, and the interpreter would complain while it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, target.fileno())
+    os.close(nowhere)
 
 
 def interactive() -> bool:

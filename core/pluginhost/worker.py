@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolhost.errors import PluginError, ToolHostError
+from toolhost.model import Status
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.schemas import clean_text
 from toolhost.pluginhost.wire import LineSplitter, content_parts, error_code, error_message, read_message, whole_text
@@ -29,6 +30,8 @@ _MESSAGES = 10_000
 """Progress and log messages of one call."""
 _STDERR_FLOOD = 64 << 20
 """Bytes of standard error between two calls' ends that no plugin needs."""
+_LIMITS = ("memory_limit", "result_too_large")
+"""Codes by which an honest worker says that a call was over a limit."""
 _TAIL = 2_000
 """Characters of standard error that explain a death."""
 
@@ -54,21 +57,20 @@ class _Pending:
 
 
 class Worker:
-    """A running worker. Made by `start`, ended by `close`; usable until `dead`.
+    """A running worker. Made by `start`, ended by `close`; usable until it has a `failure`.
 
     Attributes:
         plan: What its sandbox was made from.
         calls: How many calls are in flight.
-        served: Whether it has answered a call.
+        failure: Why it can take no more calls, or None.
     """
 
     def __init__(self, plan: SandboxPlan, execution: Execution) -> None:
         self.plan = plan
-        self.served = False
         self._execution = execution
         self._pending: dict[str, _Pending] = {}
         self._ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._failure: PluginError | None = None
+        self.failure: PluginError | None = None
         self._stderr = ""
         self._stderr_flow = 0
         self._ended: asyncio.Task[None] = asyncio.create_task(self._supervise(), name=f"worker {plan.tool}")
@@ -106,18 +108,14 @@ class Worker:
         """How many calls are in flight."""
         return len(self._pending)
 
-    @property
-    def dead(self) -> bool:
-        """Whether it can take no more calls."""
-        return self._failure is not None or self._ended.done()
-
     async def describe(self, within: float, max_bytes: int) -> dict[str, Any]:
         """What the plugin declares: `info` and `tools`, unchecked.
 
         Raises:
             PluginError: As `start`, or what the worker says is wrong with a tool.
         """
-        reply, _ = await self._ask({"op": "describe"}, within, max_bytes, None)
+        pending = _Pending(asyncio.get_running_loop().create_future(), None, max_bytes)
+        reply = await self._ask({"op": "describe"}, within, pending)
         if reply["op"] != "described":
             raise _reported(reply)
         return reply
@@ -134,32 +132,46 @@ class Worker:
             on_progress: Told how far the tool says it is.
 
         Returns:
-            The reply; a tool that raised is a reply too.
+            The reply, whatever happened. `failure` says whether the worker lives on.
 
         Raises:
-            TimeoutError: If the tool did not answer; it has stopped, or its worker is dead.
-            asyncio.CancelledError: As for `TimeoutError`.
-            PluginError: `worker_died`, `worker_protocol`.
+            asyncio.CancelledError: When the tool has stopped, or its worker is dead.
         """
         limit = self.plan.limits.output
         request = {"op": "call", "tool": tool, "arguments": arguments, "max_bytes": limit}
-        reply, pending = await self._ask(request, within, limit, on_progress)
-        stderr = whole_text("".join(pending.log))
-        if reply["op"] == "error":
-            error = _reported(reply)
-            too_large = error.code == "result_too_large"
-            return WorkerReply(
-                status="limit" if too_large else "error",
-                error=error,
-                stderr=stderr,
-                truncated=pending.truncated,
-                limits=self._limits(),
+        pending = _Pending(asyncio.get_running_loop().create_future(), on_progress, limit)
+        status: Status = "error"
+        error: PluginError | None = None
+        content: tuple[Mapping[str, Any], ...] = ()
+        value: Any = None
+        try:
+            reply = await self._ask(request, within, pending)
+            if reply["op"] == "error":
+                error = _reported(reply)
+                status = "limit" if error.code in _LIMITS else "error"
+            elif reply["op"] == "result":
+                status, (content, value) = "ok", reply["content"]
+            else:
+                error = self._violation(f"answered a call with {reply['op']!r}")
+        except TimeoutError:
+            status = "timeout"
+            error = PluginError(
+                "timeout",
+                f"The tool did not answer within {within:g} s.",
+                "Ask for less at once, or have an administrator raise limits.wall.",
+                recoverable=True,
             )
-        if reply["op"] != "result":
-            raise self._violation(f"answered a call with {reply['op']!r}")
-        content, value = reply["content"]
+        except PluginError as failure:
+            status = "limit" if failure.code == "worker_limit" else "error"
+            error = failure
         return WorkerReply(
-            content=content, value=value, stderr=stderr, truncated=pending.truncated, limits=self._limits()
+            status=status,
+            content=content,
+            value=value,
+            error=error,
+            stderr=whole_text("".join(pending.log)),
+            truncated=pending.truncated,
+            limits=self._limits(),
         )
 
     async def close(self) -> None:
@@ -179,26 +191,21 @@ class Worker:
         }
         return reports(self.plan.limits, worker=True) | own
 
-    async def _ask(
-        self, request: Mapping[str, Any], within: float, max_bytes: int, on_progress: OnProgress | None
-    ) -> tuple[dict[str, Any], _Pending]:
-        if self._failure is not None:
-            raise self._failure
+    async def _ask(self, request: Mapping[str, Any], within: float, pending: _Pending) -> dict[str, Any]:
+        if self.failure is not None:
+            raise self.failure
         # Random, so that a plugin can answer only calls it was given.
         call_id = secrets.token_hex(8)
-        pending = _Pending(asyncio.get_running_loop().create_future(), on_progress, max_bytes)
         self._pending[call_id] = pending
         try:
             async with asyncio.timeout(within):
                 await self._send({**request, "id": call_id})
-                reply = await asyncio.shield(pending.answer)
+                return await asyncio.shield(pending.answer)
         except (TimeoutError, asyncio.CancelledError):
             await self._stop(call_id, pending)
             raise
         finally:
             del self._pending[call_id]
-        self.served = True
-        return reply, pending
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         try:
@@ -206,7 +213,7 @@ class Worker:
             await self._execution.stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
             await self.wait()
-            raise self._failure or PluginError("worker_died", "The plugin's worker ended.") from None
+            raise self.failure or PluginError("worker_died", "The plugin's worker ended.") from None
 
     async def _stop(self, call_id: str, pending: _Pending) -> None:
         """See that the call has stopped: by asking, then by killing everything."""
@@ -236,11 +243,11 @@ class Worker:
                 async with asyncio.timeout(1):
                     await reader
         self._fail(end)
-        assert self._failure is not None
+        assert self.failure is not None
         waiting: list[asyncio.Future[Any]] = [self._ready, *(pending.answer for pending in self._pending.values())]
         for future in waiting:
             if not future.done():
-                future.set_exception(self._failure)
+                future.set_exception(self.failure)
                 future.exception()  # whoever waits gets it; nobody waiting is no mistake
 
     def _death(self, outcome: Outcome) -> PluginError:
@@ -252,8 +259,8 @@ class Worker:
 
     def _fail(self, error: PluginError) -> None:
         """The first failure is the reason; it ends the worker."""
-        if self._failure is None:
-            self._failure = error
+        if self.failure is None:
+            self.failure = error
             self._execution.kill()
 
     def _violation(self, what: str) -> PluginError:

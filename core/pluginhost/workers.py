@@ -30,7 +30,8 @@ _BACK_OFF = 0.1
 _DESCRIPTION = 4 << 20
 """Bytes of a plugin's description of its tools."""
 
-_BLAMELESS = ("worker_closed", "worker_hung", "worker_limit")
+# Ends that say nothing against a plugin: the host's own, and what one call asked too much of.
+_BLAMELESS = ("worker_closed", "worker_limit")
 
 
 @dataclass(slots=True)
@@ -87,33 +88,33 @@ class WorkerPool:
         Raises:
             SandboxError: Where there is no sandbox for it.
         """
-        deadline = time.monotonic() + plan.limits.wall
         # Everything the sandbox is made of, and nothing of the call: equal plans share a worker.
         shape = replace(plan, tool=tool.plugin, arguments=None)
         key = shape.digest
         health = self._health.setdefault(tool.plugin, _Health())
         armed = key in self._workers
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + plan.limits.wall):
+            # The call's own time begins when its worker stands.
+            async with asyncio.timeout(plan.limits.wall + _START):
                 worker = await self._worker(key, shape, health)
         except TimeoutError:
-            return _timeout(plan, "No worker was free")
+            busy = "All workers of the host are busy."
+            error = PluginError("workers_busy", busy, "Try again in a while.", recoverable=True)
+            return WorkerReply(status="error", error=error)
         except PluginError as error:
-            return self._failed(tool.plugin, health, error)
+            self._blame(tool.plugin, health, error)
+            return WorkerReply(status="limit" if error.code == "worker_limit" else "error", error=error)
         self._keep(key)
         try:
             reply = await worker.call(
-                tool.name.removeprefix(tool.plugin + "."), arguments, deadline - time.monotonic(), on_progress
+                tool.name.removeprefix(tool.plugin + "."), arguments, plan.limits.wall, on_progress
             )
-        except TimeoutError:
-            if worker.dead:
-                self._count(tool.plugin, health, "it did not stop when it was told to")
-            return _timeout(plan, "The tool did not answer")
-        except PluginError as error:
-            return self._failed(tool.plugin, health, error)
         finally:
             self._release(key, worker)
-        health.failures = 0
+        if worker.failure is None:
+            health.failures = 0
+        else:
+            self._blame(tool.plugin, health, worker.failure)
         return replace(reply, armed=armed)
 
     async def close(self) -> None:
@@ -128,21 +129,18 @@ class WorkerPool:
     async def _worker(self, key: str, shape: SandboxPlan, health: _Health) -> Worker:
         while True:
             if self._closed:
-                raise PluginError("worker_closed", "The host is shutting down.")
+                raise _shutting_down()
             starting = self._workers.get(key)
             if starting is None:
                 await asyncio.sleep(max(0.0, health.not_before - time.monotonic()))
                 starting = await self._begin(key, shape)
             try:
                 worker = await asyncio.shield(starting)
-            except BaseException:
-                if starting.done() and self._workers.get(key) is starting:
-                    self._forget(key)
-                raise
-            if not worker.dead:
-                return worker
-            if self._workers.get(key) is starting:
-                self._forget(key)
+                if worker.failure is None:
+                    return worker
+            finally:
+                if starting.done() and _standing(starting) is None:
+                    self._forget(key, starting)
 
     async def _begin(self, key: str, shape: SandboxPlan) -> asyncio.Task[Worker]:
         while key not in self._workers and len(self._workers) + len(self._ending) >= MAX_WORKERS:
@@ -151,8 +149,12 @@ class WorkerPool:
                 self._end(idle)
             self._changed.clear()
             await self._changed.wait()
+        if self._closed:
+            raise _shutting_down()
         if key not in self._workers:
             self._workers[key] = asyncio.create_task(Worker.start(self._sandbox, shape, _START))
+            # Whoever asked for it may have given up by the time it stands.
+            asyncio.get_running_loop().call_later(_START + _IDLE, self._end_unused, key, self._workers[key])
         return self._workers[key]
 
     def _keep(self, key: str) -> None:
@@ -162,18 +164,26 @@ class WorkerPool:
 
     def _release(self, key: str, worker: Worker) -> None:
         """After a call: forget a dead worker, and let an idle one retire in a while."""
-        if worker.dead:
-            self._forget(key)
-        elif worker.calls == 0 and not self._closed:
+        starting = self._workers.get(key)
+        if starting is not None and starting.done() and _standing(starting) is None:
+            self._forget(key, starting)
+        elif worker.failure is None and worker.calls == 0 and not self._closed:
             self._keep(key)
             # Inserted at the end: the first key is always the worker that has been idle the longest.
             self._retirements[key] = asyncio.get_running_loop().call_later(_IDLE, self._end, key)
         self._changed.set()
 
-    def _forget(self, key: str) -> None:
-        self._keep(key)
-        self._workers.pop(key, None)
+    def _forget(self, key: str, starting: asyncio.Task[Worker]) -> None:
+        """Make way for a new worker, unless somebody has already."""
+        if self._workers.get(key) is starting:
+            self._keep(key)
+            del self._workers[key]
         self._changed.set()
+
+    def _end_unused(self, key: str, starting: asyncio.Task[Worker]) -> None:
+        worker = _standing(starting)
+        if self._workers.get(key) is starting and key not in self._retirements and worker and worker.calls == 0:
+            self._end(key)
 
     def _end(self, key: str) -> None:
         """End one worker in the background."""
@@ -195,29 +205,32 @@ class WorkerPool:
             worker = await starting
             await worker.close()
 
-    def _failed(self, plugin: str, health: _Health, error: PluginError) -> WorkerReply:
-        if error.code == "worker_limit":
-            return WorkerReply(status="limit", error=error)
-        # Calls that shared a worker get the same error object: it is one failure.
-        if error.code not in _BLAMELESS and error is not health.last:
-            health.last = error
-            self._count(plugin, health, error.message)
-        return WorkerReply(status="error", error=error)
-
-    def _count(self, plugin: str, health: _Health, reason: str) -> None:
+    def _blame(self, plugin: str, health: _Health, failure: PluginError) -> None:
+        """Count a worker's failure against its plugin: once, however many calls it took with it."""
+        if failure.code in _BLAMELESS or failure is health.last:
+            return
+        health.last = failure
         health.failures += 1
         health.not_before = time.monotonic() + _BACK_OFF * 2 ** (health.failures - 1)
         if health.failures >= MAX_FAILURES:
+            for key, starting in list(self._workers.items()):
+                worker = _standing(starting)
+                if worker is not None and worker.plan.tool == plugin:
+                    self._end(key)
             self._on_quarantine(
-                plugin, "worker_failing", f"Its worker failed {health.failures} times in a row; the last time: {reason}"
+                plugin,
+                "worker_failing",
+                f"Its worker failed {health.failures} times in a row; the last time: {failure.message}",
             )
 
 
-def _timeout(plan: SandboxPlan, what: str) -> WorkerReply:
-    error = PluginError(
-        "timeout",
-        f"{what} within {plan.limits.wall:g} s.",
-        "Ask for less at once, or have an administrator raise limits.wall.",
-        recoverable=True,
-    )
-    return WorkerReply(status="timeout", error=error)
+def _standing(starting: asyncio.Task[Worker]) -> Worker | None:
+    """The worker that a start has led to, while it can take calls."""
+    if not starting.done() or starting.cancelled() or starting.exception() is not None:
+        return None
+    worker = starting.result()
+    return worker if worker.failure is None else None
+
+
+def _shutting_down() -> PluginError:
+    return PluginError("worker_closed", "The host is shutting down.")

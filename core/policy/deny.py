@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from toolhost.policy.compile import GLOB
 from toolhost.policy.slots import PathSlot, SlotKind, TextSlot
-from toolhost.policy.template import GLOB, Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
+from toolhost.policy.template import Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
 
 __all__ = ["denies_arguments", "denies_program"]
 
@@ -28,12 +29,15 @@ def denies_arguments(template: Template, arguments: Sequence[str]) -> bool:
     if template.whole:
         return True
     tokens = [token for token in arguments if token != "--"]  # noqa: S105 - an argument, no password
+    taken: set[int] = set()
     for place in template.places:
         for flag in place.flags if isinstance(place, Flags) else ():
-            tokens, seen = _without(flag, tokens)
-            if flag.required and not seen:
+            found = _taken(flag, tokens)
+            if flag.required and not found:
                 return False
-    return any(_matches(places, tokens) for places in _variants(template.places))
+            taken |= found
+    kept = [token for at, token in enumerate(tokens) if at not in taken]
+    return any(_matches(places, kept) for places in _variants(template.places))
 
 
 def _variants(places: Sequence[Place]) -> Iterator[tuple[Place, ...]]:
@@ -47,19 +51,15 @@ def _variants(places: Sequence[Place]) -> Iterator[tuple[Place, ...]]:
     yield tuple(place for place in places if not isinstance(place, Flags | Dashes))
 
 
-def _without(flag: Flag, tokens: list[str]) -> tuple[list[str], bool]:
-    """The tokens without every occurrence of a flag, and whether there was one."""
-    kept: list[str] = []
-    at, seen = 0, False
+def _taken(flag: Flag, tokens: Sequence[str]) -> set[int]:
+    """The places of every occurrence of a flag and of its value. A bundle counts for each flag in it."""
+    found: set[int] = set()
+    at = 0
     while at < len(tokens):
         width = max(_width(flag.value, name, tokens, at) for name in flag.names)
-        if width:
-            seen = True
-            at += width
-        else:
-            kept.append(tokens[at])
-            at += 1
-    return kept, seen
+        found.update(range(at, at + width))
+        at += width or 1
+    return found
 
 
 def _width(value: SlotKind | str | None, name: str, tokens: Sequence[str], at: int) -> int:

@@ -99,7 +99,7 @@ def read_bytes(path: Path, file: str) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise DocumentError(_cannot_open(start, error)) from None
-    with os.fdopen(fd, "rb") as stream:
+    try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             raise DocumentError(Problem.at(start, "not_a_file", "A policy must be a regular file."))
@@ -112,7 +112,10 @@ def read_bytes(path: Path, file: str) -> bytes:
                     "run `chmod go-w` on it.",
                 )
             )
-        data = stream.read(MAX_BYTES + 1)
+        with os.fdopen(fd, "rb", closefd=False) as stream:
+            data = stream.read(MAX_BYTES + 1)
+    finally:
+        os.close(fd)
     if len(data) > MAX_BYTES:
         raise DocumentError(Problem.at(start, "file_too_large", f"A policy has at most {MAX_BYTES >> 10} KiB."))
     return data
@@ -147,14 +150,17 @@ def parse_document(data: bytes, file: str) -> Document:
     try:
         return Document(file, text, tomli.loads(text))
     except tomli.TOMLDecodeError as error:
+        twice = _twice(file, text)
+        if twice is not None:
+            raise DocumentError(twice) from None
         place = Place(file=file, line=error.lineno, column=error.colno)
         raise DocumentError(Problem.at(place, "toml_syntax", f"{error.msg}.")) from None
     except RecursionError:
         raise DocumentError(
             Problem.at(Place(file=file), "toml_syntax", "Arrays and tables are nested too deeply.")
         ) from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise DocumentError(Problem.at(Place(file=file), "toml_syntax", f"{error}.")) from None
+    except ValueError:  # more digits than Python converts
+        raise DocumentError(Problem.at(Place(file=file), "toml_syntax", "A number has too many digits.")) from None
 
 
 def _place_of(file: str, before: str) -> Place:
@@ -173,11 +179,30 @@ def _parser() -> Parser:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language()))
 
 
-def _locate(file: str, text: str) -> tuple[dict[KeyPath, Place], dict[KeyPath, Place]]:
-    """Positions of keys and of values, by path. Array items are numbered from 0."""
+def _twice(file: str, text: str) -> Problem | None:
+    """The first key or table that stands a second time; tomli says so without a place of use to people."""
+    found: list[tuple[str, Place, Place]] = []
+    _locate(file, text, found)
+    for name, first, second in found:
+        message = f"`{name}` stands here for the second time; the first is on line {first.line}."
+        return Problem.at(second, "duplicate_key", message)
+    return None
+
+
+def _locate(
+    file: str, text: str, twice: list[tuple[str, Place, Place]] | None = None
+) -> tuple[dict[KeyPath, Place], dict[KeyPath, Place]]:
+    """Positions of keys and of values, by path. Array items are numbered from 0.
+
+    Args:
+        file: The file's name.
+        text: Its content.
+        twice: Is given each key or table that stands a second time, with both places.
+    """
     lines = text.encode().split(b"\n")
     keys: dict[KeyPath, Place] = {}
     values: dict[KeyPath, Place] = {}
+    twice = [] if twice is None else twice
     counts: dict[KeyPath, int] = {}
 
     def place(node: Node) -> Place:
@@ -192,6 +217,8 @@ def _locate(file: str, text: str) -> tuple[dict[KeyPath, Place], dict[KeyPath, P
         for leaf in _leaves(parts[0]):
             path = (*path, _key_text(leaf))
             keys.setdefault(path, place(leaf))
+        if path in values:
+            twice.append((str(path[-1]), values[path], place(parts[0])))
         value(parts[1], path)
 
     def value(node: Node, path: KeyPath) -> None:
@@ -228,6 +255,8 @@ def _locate(file: str, text: str) -> tuple[dict[KeyPath, Place], dict[KeyPath, P
                 path = (*path, number)
             elif path in counts:
                 path = (*path, counts[path] - 1)
+            elif path in values:
+                twice.append((str(path[-1]), values[path], place(leaves[0])))
             values.setdefault(path, place(leaves[0]))
             for child in node.named_children:
                 if child.type == "pair":

@@ -40,7 +40,8 @@ def explain_json(considered: Considered, request: Request) -> dict[str, Any]:
     """The same as a JSON object."""
     plan = considered.plan
     return {
-        "decision": {**considered.decision.as_json(), "hint": considered.decision.hint},
+        "decision": considered.decision.as_json(),
+        "hint": considered.decision.hint,
         "tool": request.tool.name,
         "asked": None if request.argv is None else list(request.argv),
         "plan": None if plan is None else _plan_json(plan),

@@ -10,10 +10,11 @@ from toolhost.policy.document import DocumentError, parse_document
 from toolhost.policy.limit_table import LIMITS, read_limits
 from toolhost.policy.path_table import root_problem
 from toolhost.policy.places import Places
-from toolhost.policy.problems import Problem, near
+from toolhost.policy.problems import Problem
 from toolhost.policy.rule_table import read_denies
 from toolhost.policy.table import Table
-from toolhost.policy.values import ROLES, HostPolicy, NamedWorkspace
+from toolhost.policy.values import HostPolicy, NamedWorkspace
+from toolhost.policy.who_table import read_roles
 
 __all__ = ["LoadedHost", "load_host"]
 
@@ -84,12 +85,7 @@ def _workspaces(table: Table, places: Places, allowed: tuple[str, ...] | None) -
         entry = table.table(name, ("path", "write", "who"))
         path = entry.text("path", required=True)
         write = entry.flag("write")
-        who = entry.strings("who")
-        for item in who:
-            if item.text not in ROLES:
-                entry.problem(
-                    item.place, "bad_value", f"`{item.text}` is no role that may run tools.{near(item.text, ROLES)}"
-                )
+        who = read_roles(entry, "who")
         if path is None:
             continue
         found = root_problem(path.text, places, allowed, writable=write)
@@ -99,6 +95,6 @@ def _workspaces(table: Table, places: Places, allowed: tuple[str, ...] | None) -
             name=name,
             path=path.text,
             write=write,
-            who=tuple(item.text for item in who) if "who" in entry else ROLES,
+            who=who,
             place=table.key_place(name),
         )

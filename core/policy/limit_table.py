@@ -40,7 +40,7 @@ def read_limits(table: Table, maxima: Mapping[str, tuple[Any, Place]] | None = N
         if name not in LIMITS:
             continue
         if name in _UNSUPPORTED:
-            table.problem(table.key_place(name), "not_supported_yet", f"The limit `{name}` is not supported yet.")
+            table.problem(table.key_place(name), "not_supported_yet", f"{table.label(name)} is not supported yet.")
             continue
         value = _read(table, name)
         if value is None:
@@ -50,7 +50,8 @@ def read_limits(table: Table, maxima: Mapping[str, tuple[Any, Place]] | None = N
             table.problem(
                 table.place(name),
                 "above_host_maximum",
-                f"`{name}` is {show_limit(name, value)}, and {place} allows at most {show_limit(name, most)}.",
+                f"{table.label(name)} is {show_limit(name, value)}, "
+                f"and {place} allows at most {show_limit(name, most)}.",
             )
         found[name] = (value, table.place(name))
     return found
@@ -69,7 +70,9 @@ def _read(table: Table, name: str) -> float | None:
     if isinstance(raw, int) and not isinstance(raw, bool):
         unit = "s" if LIMITS[name] == "duration" else "M"
         table.problem(
-            table.place(name), "wrong_type", f'`{name}` needs its unit, in a string: write "{raw}{unit}", for instance.'
+            table.place(name),
+            "wrong_type",
+            f'{table.label(name)} needs its unit, in a string: write "{raw}{unit}", for instance.',
         )
         return None
     text = table.text(name)
@@ -78,5 +81,5 @@ def _read(table: Table, name: str) -> float | None:
     try:
         return duration(text.text) if LIMITS[name] == "duration" else size(text.text)
     except ValueError as error:
-        table.problem(text.place, "bad_value", f"`{name}` must be {error}.")
+        table.problem(text.place, "bad_value", f"{table.label(name)} must be {error}.")
         return None

@@ -91,7 +91,7 @@ class Lookup:
         root, parts = placed
         if _leaves(parts):
             return _escape(value)
-        real: Sequence[str] | Refusal = parts if self._lexical else self._follow(root, parts, value, write=write)
+        real: Sequence[str] | Refusal = parts if self._lexical else self._follow(root, parts, value)
         if isinstance(real, Refusal):
             return real
         refusal = self._kept(root, _normal(real), value, write=write)
@@ -115,31 +115,28 @@ class Lookup:
                     best = length, root
         return None if best is None else (best[1], parts[best[0] :])
 
-    def _follow(self, root: Root, parts: Sequence[str], value: str, *, write: bool) -> Sequence[str] | Refusal:
-        """The real components below the root, every link followed; as written where something is missing."""
-        try:
+    def _follow(self, root: Root, parts: Sequence[str], value: str) -> Sequence[str] | Refusal:
+        """The real components below the root, every link followed as far as there are files."""
+        existing = len(parts)
+        while True:
             try:
-                fd = self._beneath(root, parts)
-                last: Sequence[str] = ()
-            except FileNotFoundError:
-                if not write or not parts or parts[-1] == "..":
-                    return parts
-                fd = self._beneath(root, parts[:-1])
-                last = parts[-1:]
-        except OSError as error:
-            if error.errno in (errno.EXDEV, errno.ELOOP):
-                return _escape(value)
-            if error.errno == errno.ENAMETOOLONG:
-                return Refusal(code="bad_path", reason=f"{_shown(value)} is no usable path: it is too long.")
-            return parts  # missing, no folder, no permission: the program finds the same and can say so
+                fd = self._beneath(root, parts[:existing])
+                break
+            except OSError as error:
+                if error.errno in (errno.EXDEV, errno.ELOOP):
+                    return _escape(value)
+                if error.errno == errno.ENAMETOOLONG:
+                    return Refusal(code="bad_path", reason=f"{_shown(value)} is no usable path: it is too long.")
+                if error.errno != errno.ENOENT or not existing:
+                    return parts  # no folder, no permission: the program finds the same and can say so
+                existing -= 1
         try:
+            if not stat.S_ISDIR(os.fstat(self._fd(root)).st_mode):
+                return parts
             real = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - on every call
         finally:
             os.close(fd)
-        if stat.S_ISREG(os.fstat(self._fd(root)).st_mode):
-            return last
-        below = _parts(real)[len(_parts(root.source)) :]
-        return [*below, *last]
+        return [*_parts(real)[len(_parts(root.source)) :], *parts[existing:]]
 
     def _beneath(self, root: Root, parts: Sequence[str]) -> int:
         if not parts:

@@ -79,6 +79,7 @@ class Places:
         """
         if path != self.workspaces and _within(path, self.workspaces):
             return
+        self._check_exact(path)
         for place, what in self._forbidden(writable):
             if _within(path, place):
                 raise UnfitError(
@@ -86,7 +87,6 @@ class Places:
                 )
             if _within(place, path):
                 raise UnfitError("root_control_plane", f"{path} holds {place}, {what}, which no tool may reach.")
-        self._check_exact(path)
         if allowed is not None and not any(_within(path, place) for place in allowed):
             raise UnfitError(
                 "root_not_allowed", f"{path} lies under none of the places that host.toml allows for roots."
@@ -105,6 +105,8 @@ class Places:
             yield folder, "a place of sockets that give power over the host"
 
     def _check_exact(self, path: str) -> None:
+        if path == "/":
+            raise UnfitError("root_control_plane", "/ is the whole machine: name a folder of a project.")
         if path == self.workspaces:
             raise UnfitError("root_control_plane", f"{path} holds the workspaces of all conversations.")
         if path == "/home" or os.path.dirname(path) == "/home" or path in self.homes:  # noqa: PTH120

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolhost.model import DecisionOutcome
+from toolhost.policy.compile import TemplateError, compile_template
 from toolhost.policy.limit_table import LIMITS, read_limits
 from toolhost.policy.problems import Place
 from toolhost.policy.programs import file_id
 from toolhost.policy.table import Located, Table
-from toolhost.policy.template import Template, TemplateError, compile_template
+from toolhost.policy.template import Template
 from toolhost.policy.values import DenyRule, Rule
 
 __all__ = ["read_denies", "read_rules"]

@@ -119,15 +119,20 @@ def check(path: Path, *, data: Path, plugins: Path) -> list[Problem]:
         data: The data directory.
         plugins: The plugins folder.
     """
-    folder = path if path.is_dir() else path.parent
+    whole = path.is_dir()
+    folder = path if whole else path.parent
     places = Places.of(data=data, policies=folder.absolute(), plugins=plugins)
-    loaded = read_host(folder / _HOST, str(folder / _HOST), places)
+    loaded = read_host(folder / _HOST, _HOST if whole else str(folder / _HOST), places)
     problems = list(loaded.problems)
-    files = _files(folder, problems) if path.is_dir() else [] if path.name == _HOST else [path]
+    files = _files(folder, problems) if whole else [] if path.name == _HOST else [path]
     for file in files:
         if file.stem in RESERVED:
             continue
-        problems.extend(load_policy(file, str(file), host=loaded.host or HostPolicy(), places=places).problems)
+        problems.extend(
+            load_policy(
+                file, file.name if whole else str(file), host=loaded.host or HostPolicy(), places=places
+            ).problems
+        )
     return problems
 
 

@@ -63,6 +63,11 @@ class Table:
     def __bool__(self) -> bool:
         return bool(self._data)
 
+    def label(self, key: str) -> str:
+        """A key as messages name it."""
+        parts = [str(part) for part in self.path if isinstance(part, str)]
+        return f"`{'.'.join([*parts, key])}`"
+
     def raw(self, key: str) -> Any:
         """A value as it was parsed, or None."""
         return self._data.get(key)
@@ -87,7 +92,7 @@ class Table:
         """A string."""
         if key not in self._data:
             if required:
-                self.problem(self.place(), "missing_key", f"{self._name(key)} is required.")
+                self.problem(self.place(), "missing_key", f"{self.label(key)} is required.")
             return None
         value = self._data[key]
         if not isinstance(value, str):
@@ -112,7 +117,7 @@ class Table:
             self._wrong(key, "a number", value)
             return None
         if not 1 <= value < 1 << 31:
-            self.problem(self.place(key), "bad_value", f"{self._name(key)} must be at least 1.")
+            self.problem(self.place(key), "bad_value", f"{self.label(key)} must be at least 1.")
             return None
         return value
 
@@ -123,10 +128,10 @@ class Table:
     def items(self, key: str, *, tables: bool = False) -> list[Located | int]:
         """A list of strings, and where `tables` is set also of tables, given by their number."""
         value = self._data.get(key, [])
-        wanted = "a list of strings and tables" if tables else "a list of strings"
+        wanted = "a list" if tables else "a list of strings"
         if isinstance(value, str):
             self.problem(
-                self.place(key), "wrong_type", f'{self._name(key)} must be {wanted}: write ["{_short(value)}"].'
+                self.place(key), "wrong_type", f'{self.label(key)} must be {wanted}: write ["{_short(value)}"].'
             )
             return []
         if not isinstance(value, list):
@@ -142,7 +147,7 @@ class Table:
                 self.problem(
                     self.place(key, number),
                     "wrong_type",
-                    f"{self._name(key)} must be {wanted}, and this is {_kind(item)}.",
+                    f"{self.label(key)} must be {wanted}, and this is {_kind(item)}.",
                 )
         return found
 
@@ -185,16 +190,13 @@ class Table:
         )
 
     def _unknown(self, key: str, known: tuple[str, ...], home: str | None) -> None:
-        where = f"[{'.'.join(str(part) for part in self.path)}]" if self.path else "a policy file"
+        named = ".".join(part for part in self.path if isinstance(part, str))
+        where = f"[{named}]" if named else "The top of the file"
         hint = f" It belongs in {home}." if home else near(key, known) or f" Known keys: {', '.join(sorted(known))}."
         self.problem(self.key_place(key), "unknown_key", f"{where} has no key `{_short(key)}`.{hint}")
 
     def _wrong(self, key: str, wanted: str, value: object) -> None:
-        self.problem(self.place(key), "wrong_type", f"{self._name(key)} must be {wanted}, and this is {_kind(value)}.")
-
-    def _name(self, key: str) -> str:
-        parts = [str(part) for part in self.path if isinstance(part, str)]
-        return f"`{'.'.join([*parts, key])}`"
+        self.problem(self.place(key), "wrong_type", f"{self.label(key)} must be {wanted}, and this is {_kind(value)}.")
 
 
 def _short(text: str) -> str:

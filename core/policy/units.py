@@ -43,7 +43,7 @@ def show_duration(seconds: float) -> str:
     for unit in ("h", "m"):
         if seconds % _SECONDS[unit] == 0:
             return f"{int(seconds // _SECONDS[unit])}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def show_size(count: int) -> str:

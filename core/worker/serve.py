@@ -103,7 +103,10 @@ class _Server:
 
     def _start(self, tool: DeclaredTool, arguments: Mapping[str, Any], running: _Running) -> None:
         async def invoke() -> object:
-            return await self._invoke(tool, arguments, running)
+            try:
+                return await self._invoke(tool, arguments, running)
+            except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the loop, and every other call with it
+                raise ToolError(_said(error, "The tool failed"), "tool_raised", False) from error
 
         running.task = self._event_loop().create_task(invoke())
         running.task.add_done_callback(lambda task: self._answer(running, task.result))
@@ -181,5 +184,11 @@ class _Running:
 def _failure(error: BaseException, what: str) -> dict[str, Any]:
     if isinstance(error, ToolError):
         return {"code": str(error.code), "message": str(error.message), "recoverable": bool(error.recoverable)}
+    if isinstance(error, MemoryError):
+        return {"code": "memory_limit", "message": f"{what}: there is not enough memory.", "recoverable": True}
     code = "plugin_error" if isinstance(error, ImportError | SyntaxError) else "tool_raised"
-    return {"code": code, "message": f"{what}: {type(error).__name__}: {error}"[:1000], "recoverable": False}
+    return {"code": code, "message": _said(error, what), "recoverable": False}
+
+
+def _said(error: BaseException, what: str) -> str:
+    return f"{what}: {type(error).__name__}: {error}"[:1000]

@@ -8,9 +8,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+
 from toolhost.storage import Database
 from toolhost.storage.database import HEAD
 from toolhost.storage.tables import metadata
+
+
+def modes(folder: Path) -> list[int]:
+    return [path.stat().st_mode & 0o777 for path in folder.iterdir()]
 
 
 async def test_the_migrations_lead_to_exactly_the_tables(tmp_path: Path) -> None:
@@ -30,9 +35,9 @@ async def test_a_database_opens_a_second_time(tmp_path: Path) -> None:
 
 async def test_only_its_owner_reads_the_database(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "toolhost.db")
-    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    seen = modes(tmp_path)
     await database.close()
-    assert set(modes.values()) == {0o600}
+    assert set(seen) == {0o600}
 
 
 def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:

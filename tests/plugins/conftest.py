@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+
+from tests.conftest import SERVICE_USER, give
 from toolhost.model import Actor, Call, Decision, Tool
 from toolhost.pluginhost import PluginRegistry, WorkerReply
 from toolhost.policy import Considered, PolicyStore, Request, consider
 from toolhost.sandbox import Outcome, Sandbox
-
-from tests.conftest import SERVICE_USER, give
 
 POLICIES = Path(__file__).parents[2] / "policies"
 ADA = Actor(user_id="u_ada", username="ada", role="admin", channel="cli")
@@ -59,7 +59,7 @@ class Running:
 
     def tool(self, name: str) -> Tool:
         tool = self.registry.tool(name)
-        assert tool is not None, f"no tool {name}: {self.registry.plugins}"
+        assert tool is not None, self.registry.plugins[name.split(".")[0]].reason
         return tool
 
     def consider(self, name: str, arguments: dict[str, Any], workspace: Path | None = None) -> Considered:
@@ -104,8 +104,8 @@ class Bench:
         self.policies = folder / "policies"
         self.workspace = folder / "workspace"
         self._folder = folder
-        self._state = state
-        for made in (self.plugins, self.policies, self.workspace, folder / "state"):
+        self.state = state
+        for made in (self.plugins, self.policies, self.workspace):
             made.mkdir()
         for file in POLICIES.glob("*.toml"):
             shutil.copy(file, self.policies)
@@ -146,13 +146,13 @@ class Bench:
             pytest.fail(said, pytrace=False)
 
     def _play(self, scenario: Callable[[Running], Awaitable[None]], timeout: float) -> None:
-        sandbox = Sandbox.start(self._state)
+        sandbox = Sandbox.start(self.state)
 
         async def play() -> None:
             policies = PolicyStore(self.policies, data=self._folder, plugins=self.plugins)
             policies.load()
             assert not policies.problems
-            registry = PluginRegistry(self.plugins, sandbox, policies, self._folder / "state")
+            registry = PluginRegistry(self.plugins, sandbox, policies, self.state)
             try:
                 async with asyncio.timeout(timeout):
                     await registry.load()

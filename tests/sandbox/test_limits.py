@@ -52,7 +52,8 @@ def test_memory_of_one_process_is_limited(box: Driver) -> None:
 
 def test_memory_of_many_processes_counts_together(box: Driver) -> None:
     code = (
-        "import os, time\nfor _ in range(8):\n  if os.fork() == 0:\n    x = bytearray(b'x' * (40 << 20)); time.sleep(60)\n"
+        "import os, time\nfor _ in range(8):\n"
+        "  if os.fork() == 0:\n    x = bytearray(b'x' * (40 << 20)); time.sleep(60)\n"
         "time.sleep(60)"
     )
     said = box.python(code, limits={"memory": 120 << 20, "wall": 30})
@@ -69,7 +70,8 @@ def test_memory_shared_with_forked_children_counts_once(box: Driver) -> None:
 
 def test_processes_are_counted_per_sandbox(box: Driver) -> None:
     code = (
-        "import os, time\nn = 0\ntry:\n  for _ in range(100):\n    if os.fork() == 0: time.sleep(30); os._exit(0)\n    n += 1\n"
+        "import os, time\nn = 0\ntry:\n  for _ in range(100):\n"
+        "    if os.fork() == 0: time.sleep(30); os._exit(0)\n    n += 1\n"
         "except OSError: pass\nprint(n + 1)"
     )
     one = {"programs": ["python3"], "arguments": ["-c", code], "limits": {"processes": 20}}

@@ -59,16 +59,14 @@ async def me() -> ResponseReturnValue:
 
 
 def _answer(signed_in: SignedIn) -> Response:
-    body: dict[str, object] = {
-        "access_token": signed_in.access_token,
-        "token_type": "bearer",
-        "expires_in": signed_in.expires_in,
-        "user": signed_in.user.as_json(),
-    }
-    # A browser keeps its refresh token in a cookie that no script can read. A program has no such place.
-    if "Sec-Fetch-Site" not in request.headers and "Origin" not in request.headers:
-        body["refresh_token"] = signed_in.refresh_token
-    response = jsonify(body)
+    response = jsonify(
+        {
+            "access_token": signed_in.access_token,
+            "token_type": "bearer",
+            "expires_in": signed_in.expires_in,
+            "user": signed_in.user.as_json(),
+        }
+    )
     if may_set_cookies():
         set_session(response, signed_in)
     return response

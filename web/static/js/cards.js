@@ -57,6 +57,7 @@ export function append(callId, html) {
 
 /** Give the buttons of a question their half second, and its times their local form. */
 export function arm(root) {
+  tick(root);
   for (const pane of findAll(".output", root)) pane.classList.add("wrap");
   for (const place of findAll("[data-until]", root)) {
     const time = new Date(Number(place.dataset.until)).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
@@ -156,11 +157,13 @@ document.addEventListener("click", async (event) => {
   }
 });
 
-setInterval(() => {
-  for (const place of findAll("[data-since]")) {
+function tick(root) {
+  for (const place of findAll("[data-since]", root)) {
     const seconds = Math.max(0, Math.floor((Date.now() - Number(place.dataset.since)) / 1000));
     place.textContent = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   }
-}, 1000);
+}
+
+setInterval(() => tick(document), 1000);
 
 arm(document);

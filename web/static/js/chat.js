@@ -32,6 +32,11 @@ toBottom.addEventListener("click", () => {
   scrollDown();
 });
 
+// The dock grows and shrinks, cards open, output comes: whoever was at the end stays there.
+const observer = new ResizeObserver(() => settle());
+observer.observe(scroller);
+observer.observe(thread);
+
 function settle() {
   if (following) scrollDown();
   else toBottom.hidden = scroller.scrollHeight <= scroller.clientHeight;
@@ -104,6 +109,7 @@ function take(event) {
   else if (event.type === "accepted") composer.accepted(event.ref);
   else if (event.type === "error") failed(event);
   if (event.type.startsWith("approval.") || TERMINAL.has(event.type)) refreshSidebar(conversation);
+  if (event.type === "run.failed" && !event.html) composer.complain(event.error.message);
   runs();
   settle();
 }
@@ -111,7 +117,13 @@ function take(event) {
 function begun(created) {
   conversation = created.id;
   find("#hero")?.remove();
-  find(".workspace")?.remove();
+  const workspace = find("#workspace");
+  if (workspace) {
+    const chip = find("#workspace-chip");
+    find(".chip-text", chip).textContent = workspace.selectedOptions[0].text;
+    chip.hidden = false;
+    workspace.closest("label").remove();
+  }
   history.replaceState(null, "", `/c/${created.id}`);
 }
 

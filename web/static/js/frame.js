@@ -58,6 +58,11 @@ export async function refreshSidebar(here) {
   const answer = await get(`/ui/sidebar${here ? `?here=${encodeURIComponent(here)}` : ""}`).catch(() => null);
   if (!answer?.ok) return;
   find("#conversations").innerHTML = answer.data.html;
+  const heading = find("#page-title");
+  if (heading && answer.data.title) {
+    heading.textContent = answer.data.title;
+    document.title = document.title.replace(/^(\(\d+\) )?.* · /s, `$1${answer.data.title} · `);
+  }
   showWaiting(answer.data.waiting);
 }
 

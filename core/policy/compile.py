@@ -1,0 +1,175 @@
+"""From the text of a rule to a template, or to the character at which it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from toolhost.argv_syntax import Anything, Group, Node, Slot, TemplateSyntaxError, Word, parse
+from toolhost.policy.slots import SlotError, SlotKind, UnsupportedSlotError, parse_slot
+from toolhost.policy.template import Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
+
+__all__ = ["GLOB", "TemplateError", "compile_template"]
+
+GLOB = frozenset("*?")
+"""Characters that make the program of a deny a pattern."""
+
+
+class TemplateError(ValueError):
+    """Raised for a template that is not one.
+
+    Attributes:
+        code: Stable code.
+        offset: Zero-based character at which it goes wrong.
+    """
+
+    def __init__(self, offset: int, message: str, code: str = "bad_template") -> None:
+        super().__init__(message)
+        self.code = code
+        self.offset = offset
+
+
+def compile_template(text: str, *, deny: bool = False) -> Template:
+    """Compile the text of a rule.
+
+    Args:
+        text: As the policy writes it.
+        deny: Whether it is a deny, which may be wider: `...` anywhere, a glob for the program.
+
+    Raises:
+        TemplateError: With the character at which it goes wrong.
+    """
+    try:
+        nodes = parse(text)
+    except TemplateSyntaxError as error:
+        raise TemplateError(error.offset, f"{error}.") from None
+    if not nodes or not isinstance(nodes[0], Word):
+        raise TemplateError(0, "A rule starts with the name of a program.")
+    places = tuple(_gather(_places(nodes[1:])))
+    _check_order(nodes[1:], places, deny=deny)
+    bare = not any(isinstance(place, Flags | Dashes | Rest) for place in _flat(places))
+    return Template(_program(nodes[0], deny=deny), places, bare)
+
+
+def _program(word: Word, *, deny: bool) -> str:
+    name = word.text
+    if "/" in name:
+        parts = name.split("/")[1:]
+        if not name.startswith("/") or not all(parts) or "." in parts or ".." in parts:
+            raise TemplateError(word.offset, f"A program is a name or an absolute path, not `{name}`.", "bad_program")
+    if name.startswith("-") or any(ord(char) < 33 or char == "\x7f" for char in name) or name in (".", "..", ""):
+        raise TemplateError(word.offset, f"`{name}` is no name of a program.", "bad_program")
+    if not deny and GLOB & set(name):
+        raise TemplateError(word.offset, f"`{name}`: only a deny may name programs by a glob.", "bad_program")
+    return name
+
+
+def _places(nodes: Sequence[Node]) -> Iterator[Flag | Place]:
+    at = 0
+    while at < len(nodes):
+        node = nodes[at]
+        at += 1
+        match node:
+            case Word() if node.text == "--":
+                yield Dashes()
+            case Word() if _is_flag(node.text):
+                value = nodes[at] if at < len(nodes) else None
+                own = isinstance(value, Slot) and not value.many
+                yield _flag(node, value if own and isinstance(value, Slot) else None, required=True)
+                at += own
+            case Word() | Slot():
+                yield _positional_place(node)
+            case Group():
+                yield _group(node)
+            case Anything():
+                yield Rest()
+
+
+def _group(group: Group) -> Flag | Optional:
+    first, rest = group.items[0], group.items[1:]
+    if isinstance(first, Word) and _is_flag(first.text):
+        if len(rest) > 1 or (rest and isinstance(rest[0], Word) and _is_flag(rest[0].text)):
+            raise TemplateError(group.offset, "Brackets hold one flag and at most one value: [-n {int}].")
+        if rest and isinstance(rest[0], Slot) and rest[0].many:
+            raise TemplateError(rest[0].offset, "A flag takes one value: write it without `...`.")
+        return _flag(first, rest[0] if rest else None, required=False)
+    return Optional(
+        tuple(
+            Dashes() if isinstance(item, Word) and item.text == "--" else _positional_place(item)
+            for item in group.items
+        )
+    )
+
+
+def _flag(word: Word, value: Word | Slot | None, *, required: bool) -> Flag:
+    names = tuple(word.text.split("|"))
+    if not all(_is_flag(name) for name in names):
+        raise TemplateError(word.offset, f"`{word.text}`: every name of a flag begins with `-`.")
+    if len(set(names)) != len(names):
+        raise TemplateError(word.offset, f"`{word.text}` names a flag twice.")
+    if isinstance(value, Slot):
+        return Flag(names, _slot(value), required)
+    return Flag(names, value.text if value else None, required)
+
+
+def _positional_place(item: Word | Slot) -> Literal | Value:
+    if isinstance(item, Slot):
+        return Value(_slot(item), item.many)
+    if _is_flag(item.text):
+        raise TemplateError(item.offset, f"`{item.text}` stands after a value in the same brackets: give it its own.")
+    if "|" in item.text:
+        raise TemplateError(item.offset, f"`{item.text}`: alternatives are for flags; write {{choice:...}}.")
+    return Literal(item.text)
+
+
+def _slot(slot: Slot) -> SlotKind:
+    try:
+        return parse_slot(slot.body)
+    except SlotError as error:
+        code = "not_supported_yet" if isinstance(error, UnsupportedSlotError) else "bad_slot"
+        raise TemplateError(slot.offset, str(error), code) from None
+
+
+def _gather(items: Iterator[Flag | Place]) -> Iterator[Place]:
+    """Join neighbouring flags to one place."""
+    run: list[Flag] = []
+    for item in items:
+        if isinstance(item, Flag):
+            run.append(item)
+            continue
+        if run:
+            yield _flags(run)
+            run = []
+        yield item
+    if run:
+        yield _flags(run)
+
+
+def _flags(run: Sequence[Flag]) -> Flags:
+    return Flags(tuple(run), {name: flag for flag in run for name in flag.names})
+
+
+def _check_order(nodes: Sequence[Node], places: tuple[Place, ...], *, deny: bool) -> None:
+    end = nodes[-1].offset if nodes else 0
+    flat = _flat(places)
+    names = [name for place in places if isinstance(place, Flags) for flag in place.flags for name in flag.names]
+    for name in names:
+        if names.count(name) > 1:
+            raise TemplateError(end, f"The flag `{name}` stands twice.")
+    if sum(isinstance(place, Dashes) for place in flat) > 1:
+        raise TemplateError(end, "`--` stands twice.")
+    if Dashes() in flat and any(isinstance(place, Flags) for place in flat[flat.index(Dashes()) :]):
+        raise TemplateError(end, "After `--` nothing is a flag: write the flags before it.")
+    if sum(isinstance(place, Value) and place.many for place in flat) > 1:
+        raise TemplateError(end, "Two lists cannot be told apart: one `...` slot a template.")
+    if not deny and Rest() in places[:-1]:
+        rest = next(node.offset for node in nodes if isinstance(node, Anything))
+        raise TemplateError(rest, "`...` stands last; only a deny may have it elsewhere.")
+
+
+def _flat(places: Sequence[Place]) -> list[Place]:
+    """The places, those in brackets among them."""
+    return [inner for place in places for inner in (place.places if isinstance(place, Optional) else (place,))]
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and word not in ("-", "--")

@@ -1,0 +1,38 @@
+"""Reading `[who]`: whom a policy serves."""
+
+from __future__ import annotations
+
+from toolhost.policy.problems import Place, near
+from toolhost.policy.table import Table
+from toolhost.policy.values import ROLES, Who
+
+__all__ = ["WHO_KEYS", "read_roles", "read_who"]
+
+WHO_KEYS = ("roles", "users", "scopes")
+
+
+def read_who(table: Table, place: Place) -> Who:
+    """Roles and users; every role that may run tools where the table says nothing.
+
+    Args:
+        table: The table.
+        place: Where it is written.
+    """
+    for item in table.strings("scopes")[:1]:
+        table.problem(item.place, "not_supported_yet", "`who.scopes` is not supported yet.")
+    users = tuple(item.text for item in table.strings("users"))
+    # Whoever lists users and no roles means these users, and an emptied list means nobody.
+    default = () if "users" in table else ROLES
+    return Who(roles=read_roles(table, "roles", default), users=users, place=place)
+
+
+def read_roles(table: Table, key: str, default: tuple[str, ...] = ROLES) -> tuple[str, ...]:
+    """A list of roles that may run tools."""
+    if key not in table:
+        return default
+    items = table.strings(key)
+    for item in items:
+        if item.text not in ROLES:
+            hint = near(item.text, ROLES) or f" Roles: {', '.join(ROLES)}."
+            table.problem(item.place, "bad_value", f"`{item.text}` is no role that may run tools.{hint}")
+    return tuple(item.text for item in items)

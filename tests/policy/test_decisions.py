@@ -1,0 +1,217 @@
+"""Decisions: deny beats ask beats allow, order never matters, empty means none."""
+
+import pytest
+from policy_bench import Bench, actor
+
+WORKSPACE = '[paths]\nwrite = ["{workspace}"]\n'
+
+
+def policy(*, allow: str = "", ask: str = "", deny: str = "", more: str = WORKSPACE) -> str:
+    """A policy's text with these rules, written as TOML list items."""
+    return f"[commands]\nallow = [{allow}]\nask = [{ask}]\ndeny = [{deny}]\n{more}"
+
+
+def test_a_rule_that_allows_is_named_with_its_line(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"uname [-a]"'))
+    decision = bench.decide("uname -a")
+    assert (decision.outcome, decision.code, decision.source) == ("allow", "rule_allow", "probe.toml:3")
+
+
+def test_ask_beats_allow_and_deny_beats_both(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"ls ..."', ask='"ls -a"', deny='"ls -a x"'))
+    assert [bench.decide(line).code for line in ("ls", "ls -a", "ls -a x")] == ["rule_allow", "rule_ask", "rule_deny"]
+
+
+def test_what_no_rule_matches_is_denied_without_a_source(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"uname -a"'))
+    decision = bench.decide("uname -r")
+    assert (decision.outcome, decision.code, decision.source) == ("deny", "no_rule", None)
+    assert "uname -a" in decision.hint
+
+
+@pytest.mark.parametrize("text", ["", "[commands]\n", "[commands]\nallow = []\n", "[tools]\nallow = []\n"])
+def test_an_empty_policy_grants_nothing(bench: Bench, text: str) -> None:
+    bench.load(probe=text + WORKSPACE)
+    assert bench.decide("uname").code == "no_rule"
+    assert bench.worker("probe.read", {}, {}).decision.code == "no_rule"
+
+
+def test_a_plugin_without_a_policy_is_granted_nothing(bench: Bench) -> None:
+    bench.load()
+    assert bench.decide("uname").code == "no_policy"
+
+
+def test_a_policy_that_cannot_be_used_grants_nothing_and_says_where(bench: Bench) -> None:
+    bench.problems(probe="[comands]\n")
+    decision = bench.decide("uname")
+    assert (decision.outcome, decision.code, decision.source) == ("deny", "policy_invalid", "probe.toml:2")
+
+
+def test_the_hosts_deny_wins_over_an_allow(bench: Bench) -> None:
+    bench.load(host='[commands]\ndeny = ["git push ..."]\n', probe=policy(allow='"git push {ref}"'))
+    decision = bench.decide("git push main")
+    assert (decision.outcome, decision.code, decision.source) == ("deny", "host_deny", "host.toml:2")
+
+
+@pytest.mark.parametrize("requested", ["/usr/bin/uname", "uname"])
+def test_a_program_may_be_asked_for_by_the_path_it_is_pinned_to(bench: Bench, requested: str) -> None:
+    bench.load(probe=policy(allow='"uname"'))
+    assert bench.argv((requested,))[0] == "/usr/bin/uname"
+
+
+@pytest.mark.parametrize(
+    "requested", ["./uname", "/workspace/uname", "/tmp/uname", "uname ", "Uname", "", "/bin/../usr/bin/uname"]
+)
+def test_a_lookalike_is_not_the_program(bench: Bench, requested: str) -> None:
+    bench.load(probe=policy(allow='"uname"'))
+    assert bench.decide((requested,)).code == "no_rule"
+
+
+def test_a_deny_means_the_file_a_name_stands_for(bench: Bench) -> None:
+    target = bench.load(probe=policy(allow='"awk {text}"')).policy("probe").programs["awk"].target.rpartition("/")[2]
+    assert target != "awk"
+    bench.load(host=f'[commands]\ndeny = ["{target} {{text}}"]\n')
+    assert bench.decide("awk 1").code == "host_deny"
+
+
+def test_a_deny_means_a_program_by_its_file_whatever_it_is_called(bench: Bench) -> None:
+    bench.load(host='[commands]\ndeny = ["uname -a"]\n', probe=policy(allow='"/bin/uname -a"'))
+    assert bench.decide("/bin/uname -a").code == "host_deny"
+
+
+def test_a_worker_tool_needs_a_rule_of_its_own(bench: Bench) -> None:
+    bench.load(probe='[tools]\nallow = ["read"]\nask = ["write"]\ndeny = ["wipe"]\n' + WORKSPACE)
+    codes = [bench.worker(f"probe.{name}", {}, {}).decision.code for name in ("read", "write", "wipe", "other")]
+    assert codes == ["rule_allow", "rule_ask", "tool_deny", "no_rule"]
+
+
+@pytest.mark.parametrize(
+    ("tools", "code"),
+    [
+        ('ask = ["run"]', "rule_ask"),
+        ('deny = ["run"]', "tool_deny"),
+        ('allow = ["run"]', "rule_allow"),
+        ("", "rule_allow"),
+    ],
+)
+def test_of_tools_and_commands_the_strictest_wins(bench: Bench, tools: str, code: str) -> None:
+    bench.load(probe=f"[tools]\n{tools}\n" + policy(allow='"uname"'))
+    assert bench.decide("uname").code == code
+
+
+def test_a_tool_rule_alone_does_not_grant_a_command(bench: Bench) -> None:
+    bench.load(probe='[tools]\nallow = ["run"]\n' + WORKSPACE)
+    assert bench.decide("uname").code == "no_rule"
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "username", "served"),
+    [
+        ("", "user", "ada", True),
+        ("", "admin", "ada", True),
+        ("", "viewer", "ada", False),
+        ('roles = ["admin"]', "user", "ada", False),
+        ('roles = ["admin"]', "admin", "ada", True),
+        ("roles = []", "admin", "ada", False),
+        ('users = ["ada"]', "user", "ada", True),
+        ('users = ["ada"]', "admin", "eve", False),
+        ("users = []", "admin", "ada", False),
+        ('roles = ["admin"]\nusers = ["ada"]', "user", "ada", True),
+    ],
+)
+def test_who_is_served(bench: Bench, who: str, role: str, username: str, served: bool) -> None:
+    bench.load(probe=policy(allow='"uname"') + f"[who]\n{who}\n")
+    decision = bench.decide("uname", actor=actor(role, username))
+    assert decision.code == ("rule_allow" if served else "actor_not_served")
+
+
+def test_a_program_this_machine_lacks_is_denied_and_the_policy_still_loads(bench: Bench) -> None:
+    store = bench.load(probe=policy(allow='"no-such-program", "uname"'))
+    decision = bench.decide("no-such-program")
+    assert (decision.code, decision.source) == ("program_missing", "probe.toml:3")
+    assert bench.decide("uname").outcome == "allow"
+    assert "no-such-program" in store.warnings[0]
+
+
+def test_of_two_rules_that_match_the_one_that_says_more_is_taken(bench: Bench) -> None:
+    narrow = '{ run = "ls -a", limits = { wall = "5s" } }'
+    for allow in (f'"ls ...", {narrow}', f'{narrow}, "ls ..."'):
+        bench.load(probe=policy(allow=allow))
+        plan = bench.command("ls -a").plan
+        assert plan is not None
+        assert plan.limits.wall == 5
+
+
+def test_limits_are_the_rules_then_the_policys_then_the_hosts(bench: Bench) -> None:
+    bench.load(
+        host='[limits]\nmemory = "256M"\ncpu = "10s"\n',
+        probe=policy(allow='{ run = "uname", limits = { wall = "2m" } }')
+        + '[limits]\nwall = "10s"\nprocesses = 5\ncpu = "7s"\n',
+    )
+    plan = bench.command("uname").plan
+    assert plan is not None
+    limits = plan.limits
+    assert (limits.wall, limits.processes, limits.cpu, limits.memory) == (120, 5, 7, 256 << 20)
+
+
+def test_the_plan_has_exactly_what_the_policy_names(bench: Bench) -> None:
+    bench.load(
+        probe=policy(allow='"ls"').replace("[commands]", '[commands]\ninside = ["cat", "ls"]')
+        + '[env]\nset = { TZ = "UTC" }\n'
+    )
+    plan = bench.command("ls").plan
+    assert plan is not None
+    assert [program.name for program in plan.programs] == ["ls", "cat"]
+    assert plan.env == (("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("PATH", "/usr/bin:/bin"), ("TZ", "UTC"))
+    assert [(root.source, root.target, root.writable) for root in plan.roots] == [
+        (str(bench.workspace), "/workspace", True)
+    ]
+    assert (plan.cwd, plan.network, plan.kind) == ("/workspace", (), "command")
+    assert plan.policy_digest == bench.store.digest("probe")
+
+
+def test_git_commits_as_the_actor_and_obeys_no_repository(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"git status"'))
+    plan = bench.command("git status", actor=actor(username="Ada <x>\n")).plan
+    assert plan is not None
+    env = dict(plan.env)
+    assert (env["GIT_AUTHOR_NAME"], env["GIT_COMMITTER_EMAIL"]) == ("Ada x", "Ada x@toolhost.local")
+    (file,) = plan.files
+    assert file.target == "/etc/gitconfig" == env["GIT_CONFIG_VALUE_0"]
+    assert "directory = *" in file.text
+
+
+def test_a_read_only_workspace_is_not_written_whatever_the_policy_says(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"touch {write}", "ls"'))
+    plan = bench.command("ls", workspace_writable=False).plan
+    assert plan is not None
+    assert [root.writable for root in plan.roots] == [False]
+    assert bench.decide("touch x", workspace_writable=False).code == "path_read_only"
+
+
+@pytest.mark.parametrize(
+    ("cwd", "code"),
+    [
+        ("{workspace}", "rule_allow"),
+        ("/tmp", "rule_allow"),
+        ("/workspace", "rule_allow"),
+        ("/srv", "cwd_outside_roots"),
+        ("/workspace/..", "cwd_outside_roots"),
+        ("/workspace/none", "cwd_missing"),
+        ("relative", "cwd_outside_roots"),
+    ],
+)
+def test_the_working_folder_lies_in_a_root(bench: Bench, cwd: str, code: str) -> None:
+    bench.load(probe=policy(allow='"uname"'))
+    assert bench.decide("uname", cwd=cwd).code == code
+
+
+def test_without_the_workspace_granted_no_command_works_in_it(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"uname"', more=""))
+    assert bench.decide("uname").code == "cwd_outside_roots"
+    assert bench.decide("uname", cwd="/tmp").code == "rule_allow"
+
+
+def test_a_workspace_that_is_gone_is_a_denial(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"uname"'))
+    assert bench.decide("uname", workspace=str(bench.folder / "gone")).code == "root_missing"

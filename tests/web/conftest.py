@@ -1,0 +1,42 @@
+"""One server for each module, and two people at it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from webserver import Person, WebServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WebServer]:
+    """A running server."""
+    running = WebServer()
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def fresh() -> Iterator[Callable[..., WebServer]]:
+    """Makes servers for one test alone, not started yet."""
+    made: list[WebServer] = []
+
+    def make(**variables: str) -> WebServer:
+        made.append(WebServer(**variables))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def ada(server: WebServer) -> Person:
+    """The administrator."""
+    return server.set_up("ada")
+
+
+@pytest.fixture(scope="module")
+def bob(server: WebServer, ada: Person) -> Person:
+    """Somebody else."""
+    return server.add_user("bob")

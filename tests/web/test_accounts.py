@@ -1,0 +1,222 @@
+"""The first run, signing in, sessions, tokens."""
+
+import base64
+import json
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import jwt
+import pytest
+from webserver import PASSWORD, Person
+from websockets.exceptions import ConnectionClosed
+
+ME = "/api/auth/me"
+
+
+def claims(**changed: object) -> dict[str, object]:
+    now = int(time.time())
+    whole = {"iss": "toolhost", "aud": "toolhost", "typ": "access", "jti": "x", "iat": now, "exp": now + 600}
+    return {name: value for name, value in {**whole, **changed}.items() if value is not None}
+
+
+def bearer(person: Person, token: str) -> int:
+    return person.get(ME, headers={"Authorization": f"Bearer {token}"}, anonymous=True).status
+
+
+def test_the_first_run_takes_the_printed_token_once(fresh) -> None:
+    server = fresh().start()
+    stranger = server.stranger()
+    account = {"username": "ada", "password": PASSWORD}
+    assert stranger.post("/api/auth/login", {"username": "admin", "password": "admin"}).status == 401
+    assert stranger.get("/").headers["location"].startswith("/login")
+    wrong = stranger.post("/api/setup", {"token": "x" * 43, **account})
+    assert (wrong.status, wrong.code) == (403, "setup_token_wrong")
+    short = stranger.post("/api/setup", {"token": server.setup_token, "username": "ada", "password": "short"})
+    assert (short.status, short.code) == (422, "password_too_short")
+    assert stranger.post("/api/setup", {"token": server.setup_token, **account}).status == 201
+    again = stranger.post("/api/setup", {"token": server.setup_token, "username": "eve", "password": PASSWORD})
+    assert (again.status, again.code) == (410, "setup_done")
+    assert server.person("ada").get(ME).json["user"]["role"] == "admin"
+    assert stranger.get("/setup").status == 303
+
+
+def test_a_login_gives_tokens_in_the_answer_and_in_cookies_no_script_can_read(server, ada) -> None:
+    answer = server.stranger().post("/api/auth/login", {"username": "Ada", "password": PASSWORD})
+    assert answer.json.keys() == {"access_token", "token_type", "expires_in", "user"}
+    assert (answer.json["token_type"], answer.json["expires_in"]) == ("bearer", 3600)
+    assert set(answer.cookies) == {"toolhost-access", "toolhost-refresh"}
+    for morsel in answer.cookies.values():
+        assert morsel["httponly"]
+        assert morsel["samesite"] == "Lax"
+        assert morsel["path"] == "/"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"username": "ada", "password": "wrong password"},
+        {"username": "nobody", "password": "wrong password"},
+        {"username": 7, "password": []},
+        {"username": "ada", "password": "x" * 5000},
+        {"username": "ada", "password": "\ud800" * 12},
+        {},
+    ],
+    ids=lambda body: repr(body)[:40],
+)
+def test_a_failed_login_does_not_say_what_was_wrong(server, ada, body) -> None:
+    answer = server.stranger().post("/api/auth/login", body)
+    assert (answer.status, answer.code) == (401, "login_failed")
+
+
+@pytest.mark.parametrize("password", ["é" * 100, "x" * 200, "with\0nul in the middle"])
+def test_long_and_unusual_passwords_work_whole(server, ada, password) -> None:
+    name = f"user{abs(hash(password))}"
+    created = server.add_user(name)
+    database = sqlite3.connect(server.data / "state" / "toolhost.db", timeout=10)
+    from toolhost.accounts.passwords import Passwords
+
+    hashed = Passwords()._context.hash(password)
+    with database:
+        database.execute("UPDATE users SET password_hash = ? WHERE username = ?", (hashed, name))
+    database.close()
+    created.sign_in(name, password)
+    assert server.stranger().post("/api/auth/login", {"username": name, "password": password[:-1]}).status == 401
+
+
+def test_logging_out_ends_the_session_and_its_sockets_at_once(server, ada) -> None:
+    person = server.person("ada")
+    with person.socket() as socket:
+        socket.send("ping")
+        assert socket.next()["type"] == "pong"
+        assert person.post("/api/auth/logout").status == 200
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.next(timeout=5)
+        assert closed.value.rcvd.code == 4401
+    assert person.get(ME).status == 401
+    refresh = {"refresh_token": person.cookies["toolhost-refresh"]}
+    assert server.stranger().post("/api/auth/refresh", refresh).status == 401
+
+
+def test_a_refresh_token_works_once(server, ada) -> None:
+    person = server.person("ada")
+    first = person.browse("POST", "/api/auth/refresh", {})
+    assert first.status == 200
+    assert first.cookies["toolhost-refresh"].value != person.cookies["toolhost-refresh"]
+    assert person.browse("POST", "/api/auth/refresh", {}).status == 401
+    assert bearer(person, first.json["access_token"]) == 200
+
+
+def test_of_many_uses_of_one_refresh_token_at_once_one_succeeds(server, ada) -> None:
+    token = {"refresh_token": server.person("ada").cookies["toolhost-refresh"]}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: server.stranger().post("/api/auth/refresh", token).status, range(8)))
+    assert sorted(answers) == [200] + [401] * 7
+
+
+def test_a_refresh_token_is_no_access_token(server, ada) -> None:
+    person = server.person("ada")
+    assert bearer(person, person.cookies["toolhost-refresh"]) == 401
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"aud": "other"},
+        {"iss": "other"},
+        {"typ": "refresh"},
+        {"typ": None},
+        {"exp": None},
+        {"exp": 1},
+        {"iat": None},
+        {"jti": None},
+        {"sub": None},
+        {"sid": None},
+        {"sid": "s_other"},
+        {"sub": "u_other"},
+    ],
+    ids=str,
+)
+def test_a_token_that_is_not_whole_is_refused(server, ada, changed) -> None:
+    key = base64.b64decode((server.data / "state" / "jwt.key").read_bytes())
+    real = jwt.decode(ada.bearer, options={"verify_signature": False})
+    own = {"sub": real["sub"], "sid": real["sid"]}
+    assert bearer(ada, jwt.encode(claims(**own), key)) == 200
+    assert bearer(ada, jwt.encode(claims(**{**own, **changed}), key)) == 401
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS384", "HS512"])
+def test_a_token_of_another_algorithm_is_refused(server, ada, algorithm) -> None:
+    key = base64.b64decode((server.data / "state" / "jwt.key").read_bytes()) * 2
+    real = jwt.decode(ada.bearer, options={"verify_signature": False})
+    token = jwt.encode(claims(sub=real["sub"], sid=real["sid"]), "" if algorithm == "none" else key, algorithm)
+    assert bearer(ada, token) == 401
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic YTpi", "Bearer x.y.z", "Bearer " + "x" * 20000])
+def test_garbage_in_the_authorization_header_is_refused(ada, header) -> None:
+    assert ada.get(ME, headers={"Authorization": header}, anonymous=True).status == 401
+
+
+def test_a_bearer_wins_over_a_cookie(server, ada) -> None:
+    person = server.person("ada")
+    assert person.browse("GET", ME).status == 200
+    assert person.browse("GET", ME, Authorization="Bearer nonsense").status == 401
+
+
+def test_a_disabled_user_is_out_at_the_next_request(server, ada) -> None:
+    person = server.add_user("carol")
+    assert person.get(ME).status == 200
+    database = sqlite3.connect(server.data / "state" / "toolhost.db", timeout=10)
+    with database:
+        database.execute("UPDATE users SET disabled = 1 WHERE username = 'carol'")
+    database.close()
+    assert person.get(ME).status == 401
+    assert server.stranger().post("/api/auth/login", {"username": "carol", "password": PASSWORD}).status == 401
+
+
+def test_sessions_outlive_the_server_and_the_key_is_the_services_alone(fresh) -> None:
+    server = fresh().start()
+    person = server.set_up()
+    key = server.data / "state" / "jwt.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert server.end() == 0
+    server.start()
+    assert person.get(ME).status == 200
+
+
+@pytest.mark.parametrize("secret", ["changeme", "x" * 40, "please-change-me-0123456789-abcdefghij"])
+def test_a_weak_secret_key_is_refused_at_start(toolhost, secret) -> None:
+    done = toolhost("serve", "--port", "1", env={"JWT_SECRET_KEY": secret})
+    assert done.returncode != 0
+    assert secret not in done.stderr
+
+
+def test_a_good_secret_key_from_the_environment_is_used(fresh) -> None:
+    secret = "q3Zf8yLw1pT6vXe9Rb2nKc5mJd7hGa4s"
+    server = fresh(JWT_SECRET_KEY=secret).start()
+    person = server.set_up()
+    assert jwt.decode(person.bearer, secret, algorithms=["HS256"], audience="toolhost")["typ"] == "access"
+    assert not (server.data / "state" / "jwt.key").exists()
+
+
+def test_what_happens_at_the_door_is_in_the_audit_log_and_no_secret_is_anywhere(fresh) -> None:
+    server = fresh().start()
+    token = server.setup_token
+    person = server.set_up()
+    server.stranger().post("/api/auth/login", {"username": "ada", "password": "the wrong passphrase"})
+    refreshed = person.browse("POST", "/api/auth/refresh", {})
+    person.post("/api/auth/logout")
+    server.end()
+    events = [record["event"] for record in server.audit() if record["category"] == "auth"]
+    assert events == ["setup_completed", "login", "login_failed", "refresh", "logout"]
+    secrets = [token, PASSWORD, "the wrong passphrase", person.bearer, *person.cookies.values()]
+    secrets += [morsel.value for morsel in refreshed.cookies.values()]
+    texts = [path.read_bytes() for path in (server.log, *(server.data / "state").iterdir()) if path.is_file()]
+    assert not [secret for secret in secrets for text in texts if secret.encode() in text]
+
+
+def test_the_access_log_has_no_query(server, ada) -> None:
+    ada.get("/health?token=planted-in-the-query")
+    assert "planted-in-the-query" not in server.log.read_text()
+    assert json.loads(server.log.read_text().splitlines()[-1])["path"] == "/health"

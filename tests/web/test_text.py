@@ -1,0 +1,156 @@
+"""Texts: the catalogues, the templates, and what others wrote made safe to look at."""
+
+import html
+import re
+import string
+import tomllib
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolhost.calls.words import parse_line, parse_words
+from toolhost.model import Tool
+from toolhost.web.forms import fields_of
+from toolhost.web.language import Languages
+from toolhost.web.spelling import spell
+from toolhost.web.visible import prose, visible, visible_text
+
+WEB = Path(__file__).parents[2] / "web"
+TEMPLATES = sorted((WEB / "templates").glob("*.html"))
+STATIC = sorted(path for path in (WEB / "static").rglob("*") if path.is_file())
+
+
+def flat(table: dict, prefix: str = "") -> dict[str, str]:
+    found = {}
+    for key, value in table.items():
+        found.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return found
+
+
+def catalogue(code: str) -> dict[str, str]:
+    return flat(tomllib.loads((WEB / "locale" / f"{code}.toml").read_text()))
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_the_languages_say_the_same_things() -> None:
+    english, french = catalogue("en"), catalogue("fr")
+    assert english.keys() == french.keys()
+    assert {key for key in english if placeholders(english[key]) != placeholders(french[key])} == set()
+
+
+def test_every_text_a_template_asks_for_exists() -> None:
+    known = catalogue("en")
+    for path in TEMPLATES:
+        for key in re.findall(r"""\bt\(["']([\w.]+)["'][,)]""", path.read_text()):
+            assert key in known, f"{path.name}: {key}"
+        for key in re.findall(r"""t\.count\(["']([\w.]+)["']""", path.read_text()):
+            assert f"{key}.one" in known, f"{path.name}: {key}"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "accept", "chosen"),
+    [
+        (None, None, "en"),
+        (None, "fr-CA,fr;q=0.9,en;q=0.8", "fr"),
+        (None, "de, en;q=0.5, fr;q=0.7", "fr"),
+        (None, "fr;q=0, en", "en"),
+        (None, "*;q=broken,,;", "en"),
+        ("fr", "en", "fr"),
+        ("xx", "fr", "fr"),
+    ],
+)
+def test_the_language_is_the_persons_choice_then_the_browsers(cookie, accept, chosen) -> None:
+    assert Languages().choose(cookie, accept).code == chosen
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_templates_have_no_inline_script_style_or_handler(path) -> None:
+    text = path.read_text()
+    assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text)
+    assert "|safe" not in text.replace(" ", "")
+
+
+@pytest.mark.parametrize("path", [*TEMPLATES, *STATIC], ids=lambda path: path.name)
+def test_nothing_comes_from_elsewhere(path) -> None:
+    text = path.read_text().replace("http://www.w3.org/2000/svg", "").replace("http://127.0.0.1:8001/", "")
+    assert not re.search(r"""https?://|["'(]//""", re.sub(r"\$\{scheme\}://", "", text))
+
+
+@given(st.text())
+def test_nothing_hidden_reaches_the_page(text) -> None:
+    shown = html.unescape(re.sub(r"<span class=\"mark\"[^>]*>|</span>", "", str(visible(text))))
+    assert not [
+        char for char in shown if unicodedata.category(char) in ("Cf", "Cs") or (char < " " and char not in "\n\t")
+    ]
+    assert "<" not in str(visible(text)).replace('<span class="mark"', "").replace("</span>", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain <b>&", "plain &lt;b&gt;&amp;"),
+        ("a\nb\tc", "a\nb\tc"),
+        ("\x1b[31m", "␛[31m"),
+        ("\u202egnp.exe", "U+202Egnp.exe"),
+        ("zero\u200bwidth", "zeroU+200Bwidth"),
+        ("\U000e0041tag", "U+E0041tag"),
+        ("café 日本", "café 日本"),
+    ],
+)
+def test_hidden_characters_are_named(text, shown) -> None:
+    assert html.unescape(visible_text(text)) == html.unescape(shown)
+    assert re.sub(r"<[^>]*>", "", str(visible(text))) == shown
+
+
+def test_a_sentence_with_backticks_is_escaped_all_the_same() -> None:
+    assert str(prose("denies `<b> x`.")) == "denies <code>&lt;b&gt; x</code>."
+    assert str(prose("one ` <i>")) == "one ` &lt;i&gt;"
+
+
+SCHEMA = {
+    "properties": {
+        "text": {"type": "string"},
+        "count": {"type": "integer"},
+        "flag": {"type": "boolean"},
+        "many": {"type": "array", "items": {"type": "string"}},
+        "any": {"type": "object"},
+    },
+    "required": ["count"],
+}
+TOOL = Tool(name="plug.tool", plugin="plug", about="", input_schema=SCHEMA)
+WORDS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "text": WORDS,
+            "count": st.integers(),
+            "flag": st.booleans(),
+            "many": st.lists(WORDS),
+            "any": st.dictionaries(WORDS, st.integers()),
+        },
+    )
+)
+def test_the_line_shown_for_a_form_makes_the_same_call(arguments) -> None:
+    name, words = parse_line(spell(TOOL, arguments))
+    assert name == "plug.tool"
+    assert parse_words(TOOL, words) == arguments
+
+
+def test_a_form_asks_for_what_the_schema_takes() -> None:
+    kinds = {field.name: field.kind for field in fields_of(TOOL)}
+    assert kinds == {"count": "number", "text": "lines", "flag": "boolean", "many": "list", "any": "json"}
+    assert fields_of(TOOL)[0].name == "count"
+    choice = Tool(
+        name="p.t", plugin="p", about="", input_schema={"properties": {"c": {"type": "string", "enum": ["a", "b"]}}}
+    )
+    assert fields_of(choice)[0].choices == ("a", "b")
