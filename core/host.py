@@ -25,7 +25,7 @@ from toolhost.errors import ApprovalError, UsageError
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, Tool
 from toolhost.pluginhost import PluginRegistry
-from toolhost.policy import Considered, PolicyStore, Request, Request
+from toolhost.policy import Considered, PolicyStore, Request
 from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
 from toolhost.storage import Database

@@ -212,14 +212,17 @@ class Person:
 class Socket:
     """One end of `/ws/chat`."""
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
+    connection: ClientConnection
+
+    def __init__(self, opening: connect) -> None:
+        self._opening = opening
 
     def __enter__(self) -> Self:
+        self.connection = self._opening.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.connection.close()
+    def __exit__(self, *raised: Any) -> None:
+        self._opening.__exit__(*raised)
 
     def send(self, kind: str, **fields: object) -> None:
         self.connection.send(json.dumps({"type": kind, **fields}))

@@ -12,6 +12,7 @@ from toolhost.cli.exits import Exit, reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, enter, run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.cli.words import arguments_from, workspace_from
+from toolhost.data import DataDirectory
 from toolhost.host import Host
 from toolhost.policy import check, explain, explain_json
 
@@ -32,7 +33,10 @@ def check_files(path: str | None) -> None:
     Prints one line for each problem, file:line:column: code: message, and exits with 1 if there is any.
     """
     settings = enter()
-    problems = check(Path(path).absolute() if path else settings.policies, data=settings.data, plugins=settings.plugins)
+    if path is None:
+        DataDirectory(settings).prepare()
+    target = settings.policies if path is None else Path(path).absolute()
+    problems = check(target, data=settings.data, plugins=settings.plugins)
     for problem in problems:
         click.echo(safe(str(problem)))
     if problems:

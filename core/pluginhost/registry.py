@@ -19,10 +19,10 @@ from toolhost.pluginhost.command import expand
 from toolhost.pluginhost.descriptions import DescriptionCache
 from toolhost.pluginhost.discovery import Candidate, candidates, digest, module_file
 from toolhost.pluginhost.manifest import MANIFEST, Manifest, read_manifest
+from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.proxy import PluginProxy, command_tools, declared_tools
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
 from toolhost.pluginhost.runtime import worker_runtime
-from toolhost.pluginhost.worker import OnProgress
 from toolhost.pluginhost.workers import WorkerPool
 from toolhost.sandbox import Limits, Sandbox, SandboxError, SandboxPlan
 

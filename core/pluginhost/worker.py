@@ -6,22 +6,19 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from toolhost.errors import PluginError, ToolHostError
 from toolhost.model import Status
+from toolhost.pluginhost.pending import OnProgress, Pending
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.schemas import clean_text
 from toolhost.pluginhost.wire import LineSplitter, content_parts, error_code, error_message, read_message, whole_text
 from toolhost.sandbox import Execution, LimitReport, Outcome, Sandbox, SandboxError, SandboxPlan
 from toolhost.sandbox.execution import reports
 
-__all__ = ["OnProgress", "Worker"]
-
-OnProgress = Callable[[Mapping[str, Any]], None]
-"""Gets `{"done", "total", "message"}`."""
+__all__ = ["Worker"]
 
 _CHUNK = 64 << 10
 _GRACE = 0.5
@@ -36,26 +33,6 @@ _TAIL = 2_000
 """Characters of standard error that explain a death."""
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A call the worker has not answered."""
-
-    answer: asyncio.Future[dict[str, Any]]
-    on_progress: OnProgress | None
-    max_bytes: int
-    messages: int = 0
-    log: list[str] = field(default_factory=list)
-    log_size: int = 0
-    truncated: bool = False
-
-    def add_log(self, text: str) -> None:
-        room = self.max_bytes - self.log_size
-        if len(text) > room:
-            text, self.truncated = text[: max(room, 0)], True
-        self.log.append(text)
-        self.log_size += len(text)
-
-
 class Worker:
     """A running worker. Made by `start`, ended by `close`; usable until it has a `failure`.
 
@@ -68,7 +45,7 @@ class Worker:
     def __init__(self, plan: SandboxPlan, execution: Execution) -> None:
         self.plan = plan
         self._execution = execution
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, Pending] = {}
         self._ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self.failure: PluginError | None = None
         self._stderr = ""
@@ -114,7 +91,7 @@ class Worker:
         Raises:
             PluginError: As `start`, or what the worker says is wrong with a tool.
         """
-        pending = _Pending(asyncio.get_running_loop().create_future(), None, max_bytes)
+        pending = Pending(asyncio.get_running_loop().create_future(), None, max_bytes)
         reply = await self._ask({"op": "describe"}, within, pending)
         if reply["op"] != "described":
             raise _reported(reply)
@@ -139,7 +116,7 @@ class Worker:
         """
         limit = self.plan.limits.output
         request = {"op": "call", "tool": tool, "arguments": arguments, "max_bytes": limit}
-        pending = _Pending(asyncio.get_running_loop().create_future(), on_progress, limit)
+        pending = Pending(asyncio.get_running_loop().create_future(), on_progress, limit)
         status: Status = "error"
         error: PluginError | None = None
         content: tuple[Mapping[str, Any], ...] = ()
@@ -191,7 +168,7 @@ class Worker:
         }
         return reports(self.plan.limits, worker=True) | own
 
-    async def _ask(self, request: Mapping[str, Any], within: float, pending: _Pending) -> dict[str, Any]:
+    async def _ask(self, request: Mapping[str, Any], within: float, pending: Pending) -> dict[str, Any]:
         if self.failure is not None:
             raise self.failure
         # Random, so that a plugin can answer only calls it was given.
@@ -215,7 +192,7 @@ class Worker:
             await self.wait()
             raise self.failure or PluginError("worker_died", "The plugin's worker ended.") from None
 
-    async def _stop(self, call_id: str, pending: _Pending) -> None:
+    async def _stop(self, call_id: str, pending: Pending) -> None:
         """See that the call has stopped: by asking, then by killing everything."""
         hung = PluginError("worker_hung", "The plugin's worker was ended because a call in it did not stop.")
         try:

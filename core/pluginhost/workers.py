@@ -11,8 +11,9 @@ from typing import Any
 
 from toolhost.errors import PluginError
 from toolhost.model import Tool
+from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.record import WorkerReply
-from toolhost.pluginhost.worker import OnProgress, Worker
+from toolhost.pluginhost.worker import Worker
 from toolhost.sandbox import Sandbox, SandboxPlan
 
 __all__ = ["MAX_FAILURES", "MAX_WORKERS", "WorkerPool"]

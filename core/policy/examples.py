@@ -44,7 +44,6 @@ def failing(examples: Iterable[Example], policy: Policy, host: HostPolicy) -> It
             actor=_actor(policy),
             argv=argv,
             workspace=INSIDE_WORKSPACE,
-            cwd=_folder(policy),
         )
         facts = resolve_example(request, policy, host)
         if facts.program is None and argv is not None:
@@ -71,11 +70,6 @@ def _actor(policy: Policy) -> Actor:
     role = policy.who.roles[0] if policy.who.roles else "user"
     username = "example" if policy.who.roles else next(iter(policy.who.users), "example")
     return Actor(user_id="example", username=username, role=role, channel="example")
-
-
-def _folder(policy: Policy) -> str:
-    """The workspace where it is granted; the sandbox's own folder where it is not."""
-    return "{workspace}" if any(grant.path == "{workspace}" for grant in policy.roots) else "/tmp"  # noqa: S108
 
 
 def _imagined(name: str) -> Program:

@@ -174,18 +174,12 @@ def _granted(request: Request, policy: Policy) -> list[tuple[str, str, bool]]:
 
 def _working_folder(request: Request, roots: Sequence[Root], *, lexical: bool) -> tuple[str, Refusal | None]:
     wanted = request.cwd
-    workspace = any(item.target == INSIDE_WORKSPACE for item in roots)
-    if request.argv is None:
-        return INSIDE_WORKSPACE if workspace else SCRATCH, None
+    if request.argv is None or wanted == WORKSPACE:
+        # A tool that is granted no workspace starts in its own empty folder, and there is nothing else to start in.
+        granted = any(item.target == INSIDE_WORKSPACE for item in roots)
+        return INSIDE_WORKSPACE if granted else SCRATCH, None
     if wanted == SCRATCH:
         return SCRATCH, None
-    if wanted == WORKSPACE:
-        if workspace:
-            return INSIDE_WORKSPACE, None
-        return SCRATCH, Refusal(
-            code="cwd_outside_roots",
-            reason="The tool works in the workspace, and its policy does not grant the workspace.",
-        )
     if not wanted.startswith("/"):
         return SCRATCH, Refusal(code="cwd_outside_roots", reason=f"The working folder `{wanted}` is not absolute.")
     with Lookup(roots, SCRATCH, lexical=lexical) as lookup:

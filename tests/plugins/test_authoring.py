@@ -215,3 +215,36 @@ def test_a_declared_tool_says_how_it_is_called() -> None:
     for function, is_async, context in cases:
         declared: DeclaredTool = declare(function, None)
         assert (declared.is_async, declared.context) == (is_async, context)
+
+
+def _untyped(x):  # type: ignore[no-untyped-def]
+    """Untyped."""
+
+
+def _starred(*x: str) -> None:
+    """Starred."""
+
+
+def _unknown(x: Nowhere) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Unknown."""
+
+
+def _strange(x: object()) -> None:  # type: ignore[valid-type]
+    """Strange."""
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_untyped, "'x' of the tool _untyped has no type"),
+        (_starred, "takes *x"),
+        (_unknown, "Nowhere"),
+        (_strange, "_strange"),
+        ("text", "register() takes a function, not str"),
+    ],
+)
+def test_a_function_that_cannot_be_a_tool_is_explained(function: Any, message: str) -> None:
+    with pytest.raises(ToolError) as raised:
+        describe(declare(function, None))
+    assert raised.value.code == "invalid_tool"
+    assert message in raised.value.message

@@ -155,7 +155,7 @@ FAILURES = [
     ("x = []; x.append(x); return x", "error", "unserialisable_result", "not JSON"),
     ("return 'x' * 2_000_000", "limit", "result_too_large", "at most 1048576 are accepted"),
     ("os._exit(7)", "error", "worker_died", "ended with status 7"),
-    ("os.kill(os.getpid(), 11)", "error", "worker_died", "ended with signal 11"),
+    ("os.kill(os.getpid(), 11); time.sleep(20)", "error", "worker_died", "ended with signal 11"),
     ("os.write(CHANNEL, b'garbage\\n'); time.sleep(20)", "error", "worker_protocol", "no message"),
     ("os.write(CHANNEL, b'\\xff\\n'); time.sleep(20)", "error", "worker_protocol", "no message"),
     ("os.write(CHANNEL, b'[' * 100_000 + b'\\n'); time.sleep(20)", "error", "worker_protocol", "no message"),

@@ -206,10 +206,13 @@ def test_the_working_folder_lies_in_a_root(bench: Bench, cwd: str, code: str) ->
     assert bench.decide("uname", cwd=cwd).code == code
 
 
-def test_without_the_workspace_granted_no_command_works_in_it(bench: Bench) -> None:
-    bench.load(probe=policy(allow='"uname"', more=""))
-    assert bench.decide("uname").code == "cwd_outside_roots"
-    assert bench.decide("uname", cwd="/tmp").code == "rule_allow"
+def test_without_the_workspace_granted_a_command_starts_in_an_empty_folder(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"uname", "cat {read}"', more=""))
+    plan = bench.command("uname").plan
+    assert plan is not None
+    assert (plan.cwd, plan.roots) == ("/tmp", ())
+    assert bench.decide("cat x").code == "path_outside_roots"
+    assert bench.decide("uname", cwd="/workspace").code == "cwd_outside_roots"
 
 
 def test_a_workspace_that_is_gone_is_a_denial(bench: Bench) -> None:

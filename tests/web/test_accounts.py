@@ -59,7 +59,6 @@ def test_a_login_gives_tokens_in_the_answer_and_in_cookies_no_script_can_read(se
         {"username": "nobody", "password": "wrong password"},
         {"username": 7, "password": []},
         {"username": "ada", "password": "x" * 5000},
-        {"username": "ada", "password": "\ud800" * 12},
         {},
     ],
     ids=lambda body: repr(body)[:40],

@@ -43,7 +43,7 @@ def test_a_call_that_cannot_be_asked_is_refused_before_a_decision(ada) -> None:
     assert (wrong.status, wrong.code) == (422, "invalid_arguments")
     assert ada.post("/api/tools/git.log/call", {"arguments": []}).status == 422
     assert ada.post("/api/tools/git.log/call", {"arguments": {}, "conversation_id": "v_none"}).status == 404
-    assert ada.post("/api/tools/git.log/call", {"arguments": {}, "conversation_id": 7}).status == 422
+    assert ada.post("/api/tools/git.log/call", {"arguments": {}, "conversation_id": 7}).status == 400
 
 
 def test_an_approved_call_runs_once(ada) -> None:
