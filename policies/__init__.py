@@ -1,1 +1,1 @@
-"""The packaged policies: host.toml and one file for each bundled plugin. Seeded into the data directory at first run."""
+"""The packaged policies: host.toml and one file for each bundled plugin, copied into a new data directory."""

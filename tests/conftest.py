@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import select
 import shutil
 import signal
@@ -17,18 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-SERVICE_USER = "toolhost"
+from owners import SERVICE_USER, give
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def give(path: Path, owner: str) -> None:
-    """Give a folder and everything in it to a user; as an ordinary user everything is ours anyway."""
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(owner)
-        for each in (path, *path.rglob("*")):
-            os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 @pytest.fixture
@@ -40,10 +30,27 @@ def space() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def first_data(executable: str) -> Iterator[Path]:
+    """A data directory after its first command. Making one anew copies Python's library into a tool root."""
+    folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TOOLHOST_DATA": str(folder / "data")}
+    subprocess.run([executable, "tools"], cwd="/", env=variables, capture_output=True, timeout=120, check=True)
+    yield folder / "data"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
-def data(space: Path) -> Path:
-    """Where a data directory goes; the first command makes it."""
-    return space / "data"
+def data(space: Path, first_data: Path) -> Path:
+    """A data directory in which nothing has been called yet."""
+    folder = space / "data"
+    # Links for the thousands of read-only files of the tool roots, copies of what is written.
+    subprocess.run(["cp", "-al", str(first_data), str(folder)], check=True, timeout=60)
+    for written in ("state/toolhost.db", "state/audit.log"):
+        (folder / written).unlink()
+        subprocess.run(["cp", "-a", str(first_data / written), str(folder / written)], check=True, timeout=60)
+    return folder
 
 
 @pytest.fixture

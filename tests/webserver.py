@@ -56,10 +56,10 @@ class WebServer:
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
-    def start(self) -> WebServer:
+    def start(self, port: int = 0) -> WebServer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+            self.port = port or probe.getsockname()[1]
         command = [str(Path(sys.executable).parent / "toolhost"), "serve", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -221,7 +221,7 @@ class Socket:
         self.connection = self._opening.__enter__()
         return self
 
-    def __exit__(self, *raised: Any) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._opening.__exit__(*raised)
 
     def send(self, kind: str, **fields: object) -> None:

@@ -108,12 +108,17 @@ class _Connection:
         if kind == "ping":
             self._reply("pong", reference)
         elif kind == "message":
-            conversation = await self._conversation(message, reference)
-            run = await runs.message(self._actor, conversation, _text(message, "text"))
+            run = await runs.message(
+                self._actor, lambda: self._conversation(message, reference), _text(message, "text")
+            )
             self._reply("accepted", reference, started=run.id)
         elif kind == "call":
-            conversation = await self._conversation(message, reference)
-            run = await runs.call(self._actor, conversation, _text(message, "tool"), message.get("arguments", {}))
+            run = await runs.call(
+                self._actor,
+                lambda: self._conversation(message, reference),
+                _text(message, "tool"),
+                message.get("arguments", {}),
+            )
             self._reply("accepted", reference, started=run.id)
         elif kind in ("approve", "refuse"):
             approval, reason = _text(message, "approval_id"), _text(message, "reason", "")

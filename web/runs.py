@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from toolhost.approvals import LIFETIME_MS
+from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.words import parse_line, parse_words
 from toolhost.conversations import Conversation, Conversations, EntryKind
 from toolhost.errors import AccessError, ApprovalError, ToolHostError, UsageError
@@ -21,7 +22,10 @@ from toolhost.model import Actor, CallResult, Tool
 from toolhost.web.live import LiveCall, Run
 from toolhost.web.spelling import attempted_argv, spell
 
-__all__ = ["AT_ONCE", "LONGEST_MESSAGE", "Runs"]
+__all__ = ["AT_ONCE", "LONGEST_MESSAGE", "Open", "Runs"]
+
+Open = Callable[[], Awaitable[Conversation]]
+"""Opens the conversation a run is for, once it is clear that there will be a run: a mistake makes no conversation."""
 
 _log = logging.getLogger("toolhost.web")
 
@@ -81,7 +85,7 @@ class Runs:
 
     # Starting
 
-    async def message(self, actor: Actor, conversation: Conversation, text: str) -> Run:
+    async def message(self, actor: Actor, conversation: Open, text: str) -> Run:
         """Start a run from what a person typed: a slash command calls a tool; nobody is there yet to answer the rest.
 
         Raises:
@@ -99,13 +103,16 @@ class Runs:
             name, words = parse_line(text)
             tool = self.granted(actor, name)
             return await self._start_call(actor, conversation, tool, parse_words(tool, words), text.strip())
-        run = self._new(actor, conversation.id)
-        await self._entry(run, "user", text=text)
-        await self._entry(run, "notice", text="no_model")
-        run.end("run.completed")
+        run = self._new(actor, (await conversation()).id)
+
+        async def answer() -> None:
+            await self._entry(run, "user", text=text)
+            await self._entry(run, "notice", text="no_model")
+
+        self._drive(run, answer())
         return run
 
-    async def call(self, actor: Actor, conversation: Conversation, name: str, arguments: object) -> Run:
+    async def call(self, actor: Actor, conversation: Open, name: str, arguments: object) -> Run:
         """Start a run from a form: a tool's name and its arguments.
 
         Raises:
@@ -128,29 +135,31 @@ class Runs:
         return tools[name]
 
     async def _start_call(
-        self, actor: Actor, conversation: Conversation, tool: Tool, arguments: object, text: str | None
+        self, actor: Actor, conversation: Open, tool: Tool, arguments: object, text: str | None
     ) -> Run:
         # Checked before anything is written: a call that cannot be asked leaves no trace in the conversation.
         if not isinstance(arguments, Mapping):
             raise UsageError("invalid_arguments", f"The arguments of {tool.name} must be a JSON object.")
-        prepared = await self._host.prepare(tool.name, arguments, actor, conversation_id=conversation.id)
-        run = self._new(actor, conversation.id)
+        prepare_arguments(tool, arguments)
+        place = await conversation()
+        prepared = await self._host.prepare(tool.name, arguments, actor, conversation_id=place.id)
+        run = self._new(actor, place.id)
         run.call = LiveCall(
             call_id=prepared.id,
             tool=tool.name,
             arguments=prepared.arguments,
             argv=attempted_argv(self._host, tool.name, prepared.arguments),
         )
-        await self._entry(run, "user", text=text if text is not None else spell(tool, arguments))
-        await self._entry(run, "call", call_id=run.call.call_id)
         call = run.call
 
         async def work() -> CallResult:
+            await self._entry(run, "user", text=text if text is not None else spell(tool, arguments))
+            await self._entry(run, "call", call_id=call.call_id)
             return await self._host.call(
                 tool.name,
                 arguments,
                 actor,
-                conversation_id=conversation.id,
+                conversation_id=place.id,
                 call_id=call.call_id,
                 on_event=run.from_host,
             )

@@ -65,7 +65,7 @@ async def serve(app: Quart, listener: socket.socket, stopped: asyncio.Event) -> 
     config.bind = [f"fd://{listener.dup().detach()}"]
     config.include_server_header = False
     config.websocket_max_message_size = LARGEST_FRAME
-    config.websocket_ping_interval = 20.0
+    # No pings of Hypercorn's: their task outlives its socket and holds up the end. The page sends its own.
     config.graceful_timeout = _GRACE_SECONDS
     config.h11_max_incomplete_size = 32 * 1024
     config.logger_class = _AccessLog

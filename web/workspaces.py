@@ -12,9 +12,7 @@ __all__ = ["check_workspace", "named_workspaces"]
 def named_workspaces(host: Host, actor: Actor) -> dict[str, bool]:
     """The named workspaces the actor may choose, and whether each may be written."""
     return {
-        name: named.write
-        for name, named in sorted(host.policies.host.workspaces.items())
-        if not named.who or actor.role in named.who
+        name: named.write for name, named in sorted(host.policies.host.workspaces.items()) if actor.role in named.who
     }
 
 

@@ -83,4 +83,9 @@ def _refuse(uri: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _validator(schema: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(json.loads(schema), retriever=_refuse)
+    return jsonschema_rs.validator_for(
+        json.loads(schema),
+        retriever=_refuse,
+        # The engine that takes linear time: a pattern is as untrusted as the plugin that wrote it.
+        pattern_options=jsonschema_rs.RegexOptions(),
+    )

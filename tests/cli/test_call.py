@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from owners import SERVICE_USER, give
 
 RESULT_KEYS = [
     "call_id",
@@ -256,6 +257,19 @@ def test_a_question_cannot_be_redrawn_by_what_it_shows(terminal: Callable) -> No
     assert r"\n  rule  none" in shown
     shell.type("n\n")
     assert shell.end() == 4
+
+
+def test_a_yes_counts_for_what_was_asked_only(terminal: Callable, workspace: Path, space: Path, data) -> None:
+    shell = terminal("call", "shell.run", "script=echo $((6*7))")
+    shell.wait_for("[y/N]")
+    workspace.rename(space / "before")
+    workspace.mkdir()
+    give(workspace, SERVICE_USER)
+    shell.type("y\n")
+    assert shell.end() == 4
+    assert "[plan_changed]" in shell.shown
+    assert "42" not in shell.shown
+    assert not any(record["event"] == "tool.intent" for record in audit(data))
 
 
 def test_ctrl_c_at_the_question_runs_nothing(terminal: Callable, data) -> None:

@@ -71,8 +71,9 @@ def test_a_misspelt_variable_gets_the_nearest_one(toolhost) -> None:
 
 
 @as_root
-def test_root_is_given_up_and_the_data_directory_belongs_to_the_service_user(toolhost, data: Path) -> None:
-    assert toolhost("tools").returncode == 0
+def test_root_is_given_up_and_the_data_directory_belongs_to_the_service_user(toolhost, space: Path) -> None:
+    data = space / "new"
+    assert toolhost("tools", env={"TOOLHOST_DATA": str(data)}).returncode == 0
     status = Path("/etc/passwd").read_text()
     uid = next(int(line.split(":")[2]) for line in status.splitlines() if line.startswith("toolhost:"))
     assert data.stat().st_uid == uid
@@ -98,6 +99,17 @@ def test_without_bubblewrap_tools_do_not_run(executable, environment, workspace:
     assert done.stdout == ""
     assert "bubblewrap" in done.stderr
     assert "hint: " in done.stderr
+
+
+@as_root
+def test_what_cannot_be_recorded_does_not_run(toolhost, workspace: Path, data: Path) -> None:
+    assert toolhost("call", "system.uname").returncode == 0
+    log = data / "state" / "audit.log"
+    os.chown(log, 0, 0)
+    done = toolhost("call", "shell.run", "script=echo ran > proof.txt", "--approve")
+    assert done.returncode == 7
+    assert error_of(done) == "audit_unavailable"
+    assert not (workspace / "proof.txt").exists()
 
 
 def test_a_missing_service_user_gets_the_command_that_creates_it(monkeypatch: pytest.MonkeyPatch, space: Path) -> None:

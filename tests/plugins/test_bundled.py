@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.plugins.conftest import Bench, Running, facts
+from pluginbench import Bench, Running, facts
 
 
 def denied(host: Running, name: str, **arguments: Any) -> str:

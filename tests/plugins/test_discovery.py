@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from pluginbench import Bench, Running
 
-from tests.plugins.conftest import Bench, Running
 from toolhost.pluginhost.discovery import Candidate, candidates, digest, module_file
 
 IMPORTED = "import builtins\nbuiltins.weather_was_imported = True\n"

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from pluginbench import Bench, Running
 
-from tests.plugins.conftest import Bench, Running
 from toolhost.pluginhost import PluginRegistry
 
 GOOD = """

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pluginbench import Bench, Running, facts
 
-from tests.plugins.conftest import Bench, Running, facts
 from toolhost.pluginhost import workers
 
 HEAD = """

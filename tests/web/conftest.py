@@ -1,4 +1,4 @@
-"""One server for each module, and two people at it."""
+"""One server, and two people at it."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from webserver import Person, WebServer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[WebServer]:
     """A running server."""
     running = WebServer()
@@ -30,13 +30,13 @@ def fresh() -> Iterator[Callable[..., WebServer]]:
         each.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ada(server: WebServer) -> Person:
     """The administrator."""
     return server.set_up("ada")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bob(server: WebServer, ada: Person) -> Person:
     """Somebody else."""
     return server.add_user("bob")

@@ -216,6 +216,11 @@ def test_what_happens_at_the_door_is_in_the_audit_log_and_no_secret_is_anywhere(
 
 
 def test_the_access_log_has_no_query(server, ada) -> None:
-    ada.get("/health?token=planted-in-the-query")
+    paths: list[str] = []
+    for _ in range(100):  # the line is written after the answer
+        ada.get("/health?token=planted-in-the-query")
+        paths = [json.loads(line)["path"] for line in server.log.read_text().splitlines()]
+        if "/health" in paths:
+            break
+    assert "/health" in paths
     assert "planted-in-the-query" not in server.log.read_text()
-    assert json.loads(server.log.read_text().splitlines()[-1])["path"] == "/health"

@@ -57,6 +57,7 @@ def test_it_is_not_opened_under_another_name(server, ada) -> None:
 
 
 def test_what_is_no_message_is_answered_with_an_error(ada) -> None:
+    before = ada.get("/api/conversations").json
     with ada.socket() as socket:
         socket.send("dance", ref="r1")
         answer = socket.next()
@@ -72,8 +73,11 @@ def test_what_is_no_message_is_answered_with_an_error(ada) -> None:
         ):
             socket.connection.send(raw)
             assert socket.next()["type"] == "error"
+        socket.send("message", text="/no.such")
+        assert socket.next()["type"] == "error"
         socket.send("ping", ref="still here")
-        assert (socket.next()["type"]) == "pong"
+        assert socket.next()["type"] == "pong"
+    assert ada.get("/api/conversations").json == before
 
 
 def test_a_frame_over_one_mebibyte_closes_the_socket_with_1009(ada) -> None:

@@ -47,8 +47,9 @@ async def call(name: str) -> ResponseReturnValue:
         return result.as_json(), status_of_result(result)
     if not isinstance(conversation_id, str):
         raise UsageError("body_invalid", "`conversation_id` is a text or null.", "Send the id of a conversation.")
-    conversation = await parts.conversations.get(actor.user_id, conversation_id)
-    run = await parts.runs.call(actor, conversation, tool.name, arguments)
+    run = await parts.runs.call(
+        actor, lambda: parts.conversations.get(actor.user_id, conversation_id), tool.name, arguments
+    )
     result = await asyncio.shield(run.first_result)
     return result.as_json(), status_of_result(result)
 

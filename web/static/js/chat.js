@@ -180,6 +180,8 @@ const connection = new Connection({
   },
 });
 
+document.addEventListener("toolhost:leaving", () => connection.stop());
+
 showWaiting(Number(document.body.dataset.waiting));
 runs();
 scrollDown();

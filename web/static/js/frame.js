@@ -40,6 +40,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 find("#sign-out").addEventListener("click", async () => {
+  document.dispatchEvent(new Event("toolhost:leaving"));
   await post("/api/auth/logout", {});
   location.assign("/login");
 });

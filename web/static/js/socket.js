@@ -2,6 +2,7 @@
 
 const FIRST_MS = 400;
 const LONGEST_MS = 15000;
+const PING_MS = 25000; // keeps proxies from closing a quiet connection, and notices a dead one
 
 export class Connection {
   /** `handlers`: state(name, attempt), event(event), opened(), ended(). */
@@ -9,7 +10,9 @@ export class Connection {
     this.handlers = handlers;
     this.attempt = 0;
     this.queue = [];
+    this.heard = Date.now();
     this.open();
+    setInterval(() => this.beat(), PING_MS);
     window.addEventListener("online", () => this.hurry());
     window.addEventListener("offline", () => this.handlers.state("offline", this.attempt));
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.hurry());
@@ -21,15 +24,27 @@ export class Connection {
     this.socket = new WebSocket(`${scheme}://${location.host}/ws/chat?view=html`);
     this.socket.addEventListener("open", () => {
       this.attempt = 0;
+      this.heard = Date.now();
       this.handlers.state("online", 0);
       this.handlers.opened();
       for (const message of this.queue.splice(0)) this.socket.send(message);
     });
-    this.socket.addEventListener("message", (event) => this.handlers.event(JSON.parse(event.data)));
+    this.socket.addEventListener("message", (event) => {
+      this.heard = Date.now();
+      this.handlers.event(JSON.parse(event.data));
+    });
     this.socket.addEventListener("close", (event) => this.closed(event.code));
   }
 
+  /** Close for good. */
+  stop() {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    this.socket.close();
+  }
+
   async closed(code) {
+    if (this.stopped) return;
     this.attempt += 1;
     this.handlers.state(navigator.onLine ? "connecting" : "offline", this.attempt);
     // A refused handshake looks like any other failure from here: ask whether the session still stands.
@@ -38,8 +53,14 @@ export class Connection {
     this.timer = setTimeout(() => this.open(), wait);
   }
 
+  beat() {
+    if (!this.ready) return;
+    if (Date.now() - this.heard > 3 * PING_MS) this.socket.close();
+    else this.sendNow({ type: "ping" });
+  }
+
   hurry() {
-    if (this.socket.readyState === WebSocket.CLOSED) this.open();
+    if (!this.stopped && this.socket.readyState === WebSocket.CLOSED) this.open();
   }
 
   get ready() {
