@@ -323,11 +323,11 @@ class Host:
         if row[0] is None:
             return self.data.own_workspace(conversation_id), True
         named = self.policies.host.workspaces.get(row[0])
-        if named is None:
+        if named is None or actor.role not in named.who:
             raise UsageError(
                 "workspace_not_allowed",
-                f"The workspace {row[0]!r} of this conversation is not in host.toml any more.",
-                "Ask an administrator, or start a new conversation.",
+                f"The workspace {row[0]!r} of this conversation is not open to you any more.",
+                "Ask an administrator to change [workspaces] in host.toml, or start a new conversation.",
             )
         return Path(named.path), named.write
 
