@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_a_host_that_is_killed_takes_its_sandboxes_along(own_box: Driver, work: 
     own_box.process.send_signal(number)
     assert gone("98781")
     assert own_box.process.wait(10) != 0
-    assert os.listdir(work) == ["up"]  # the spawner has removed the placeholder
+    assert becomes(lambda: os.listdir(work) == ["up"])  # the spawner has removed the placeholder
     own_box.close()
 
 
@@ -80,6 +81,15 @@ def test_root_may_not_start_a_sandbox(tmp_path: Path) -> None:
 def select_for(seconds: float) -> None:
     """Let the machine work for a moment: the point of these rounds is to hit different moments of a set-up."""
     select.select([], [], [], seconds)
+
+
+def becomes(true: Callable[[], bool], within: float = 1.0) -> bool:
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        select_for(0.01)
+    return True
 
 
 def ended(pid: int, within: float = 1.0) -> bool:
