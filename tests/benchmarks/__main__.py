@@ -23,7 +23,7 @@ from pathlib import Path
 from toolhost.cli.session import LOCAL_ADMINISTRATOR
 from toolhost.data import DataDirectory
 from toolhost.host import Host
-from toolhost.sandbox import Sandbox, seccomp
+from toolhost.sandbox import Sandbox, SandboxPlan, seccomp
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings
 
@@ -34,13 +34,14 @@ BARE = "bwrap started by hand, same flags"
 COLD = "command tool, cold, through the pipeline"
 
 
-def hand_started(tool_root: Path, workspace: Path, program: list[str]) -> Variant:
+def hand_started(tool_root: Path, plan: SandboxPlan, program: list[str]) -> Variant:
     """What somebody would write who starts bubblewrap themselves, with the isolation of our sandbox."""
     flags = (
         "--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup --unshare-net --disable-userns "
         "--uid 1000 --gid 1000 --hostname toolhost --clearenv --new-session --die-with-parent --cap-drop ALL "
         f"--ro-bind {tool_root} / --proc /proc --dev /dev --size 67108864 --tmpfs /tmp "
-        f"--bind {workspace} /workspace --chdir /workspace --remount-ro /dev --remount-ro /"
+        + " ".join(f"{'--bind' if root.writable else '--ro-bind'} {root.source} {root.target}" for root in plan.roots)
+        + f" --chdir {plan.cwd} --remount-ro /dev --remount-ro /"
     ).split()
     blob = seccomp.filter_bytes(network=False)
 
@@ -135,10 +136,13 @@ async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds:
         cold = call(host, "system.uname", {}, workspace)
         await cold()
         trees = settings.data / "state" / "tool-roots" / "trees"
-        tool_root = next(tree for tree in trees.iterdir() if (tree / "usr/bin/uname").exists())
+        plan = host.consider(await host.prepare("system.uname", {}, LOCAL_ADMINISTRATOR, workspace=workspace))[0].plan
+        assert plan is not None
+        needed = ("/usr/bin/uname", *(root.target for root in plan.roots))
+        tool_root = next(tree for tree in trees.iterdir() if all((tree / path[1:]).exists() for path in needed))
         variants = {
             DIRECT: direct(program),
-            BARE: hand_started(tool_root, workspace, program),
+            BARE: hand_started(tool_root, plan, program),
             COLD: cold,
         }
         show("A command tool (`uname --all`)", await interleave(variants, rounds), BARE)
