@@ -295,6 +295,15 @@ class Host:
         """`degraded` where tools cannot run."""
         return "ok" if self.sandbox is not None else "degraded"
 
+    async def conversation_workspace(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:
+        """The folder of one of the actor's conversations, and whether it is the conversation's own.
+
+        Raises:
+            UsageError: `conversation_not_found`, `workspace_not_allowed`.
+        """
+        folder, _ = await self._conversation_folder(conversation_id, actor)
+        return folder, folder.parent == self.data.workspaces
+
     def _restore(self, row: Mapping[str, Any], actor: Actor) -> Call:
         tool = self.plugins.tool(row["tool"])
         if tool is None:
@@ -335,7 +344,7 @@ class Host:
 def _index(behind: WriteBehind, record: AuditRecord) -> None:
     behind.put(
         _INDEX,
-        {
+        lambda: {
             "seq": record.seq,
             "id": record.id,
             "timestamp": record.timestamp,

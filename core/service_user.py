@@ -1,8 +1,8 @@
 """Giving up root: started as uid 0, every command first becomes the service user, for good.
 
 Nothing the host does needs root, and a sandbox made by host uid 0 is weaker: a set-uid file planted in a workspace
-would belong to root, and RLIMIT_NPROC does not count for it. The one thing only root can do is done before: making
-the service user's data directory.
+would belong to root, and RLIMIT_NPROC does not count for it. What only root can do is done before: making the service
+user's data directory, and its folders in the hierarchies of cgroup v1.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from toolhost.errors import MachineError
+from toolhost.sandbox.cgroups import prepare as prepare_cgroups
 
 __all__ = ["SERVICE_USER", "become_service_user"]
 
@@ -57,6 +58,7 @@ def become_service_user(data: Path, environ: MutableMapping[str, str] = os.envir
             f"Remove it and create it anew: {_CREATE_USER}",
         )
     _give_data_directory(data, user)
+    prepare_cgroups(user.pw_uid, user.pw_gid)
 
     os.initgroups(user.pw_name, user.pw_gid)
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)

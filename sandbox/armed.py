@@ -10,18 +10,24 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.channel import Channel, Started
 from toolhost.sandbox.errors import SandboxUnavailable
-from toolhost.sandbox.script import READY, Ended, ended
+from toolhost.sandbox.quarantine import Quarantine
+from toolhost.sandbox.script import NEXT, READY, Ended, complete, ended
 
 __all__ = ["Armed", "Feed", "Pipes"]
 
 _CHUNK = 1 << 16
 _SETUP = 20.0  # seconds; a loaded machine needs one
 _KILL = 5.0
+_LOOK, _LOOKS = 0.001, 1000  # seconds, and how often, until what was killed is gone
 
 
 class Pipes:
@@ -78,9 +84,12 @@ class Pipes:
 
 
 class Feed:
-    """Writes bytes to a pipe as fast as its reader takes them, then closes it."""
+    """Writes bytes to a pipe as fast as its reader takes them, then closes it, unless it is kept."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pipes: Pipes, fd: int, data: bytes) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, pipes: Pipes, fd: int, data: bytes, *, keep: bool = False
+    ) -> None:
+        self._keep = keep
         self._loop = loop
         self._pipes = pipes
         self._fd = fd
@@ -93,7 +102,8 @@ class Feed:
         if self._waiting:
             self._waiting = False
             self._loop.remove_writer(self._fd)
-        self._pipes.close(self._fd)
+        if not self._keep:
+            self._pipes.close(self._fd)
 
     def _write(self) -> None:
         try:
@@ -110,9 +120,19 @@ class Feed:
 
 
 class Armed:
-    """A sandbox that stands."""
+    """A sandbox that stands.
 
-    def __init__(self, channel: Channel, pipes: Pipes, started: Started) -> None:
+    Args:
+        channel: To the spawner.
+        pipes: Its pipes.
+        started: Its bubblewrap.
+        group: The control group of what runs in it.
+        again: Whether it is for many calls, one after another.
+    """
+
+    def __init__(
+        self, channel: Channel, pipes: Pipes, started: Started, group: CallGroup, *, again: bool = False
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._started = started
@@ -120,13 +140,27 @@ class Armed:
         self._json = bytearray()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._dead: asyncio.Future[None] = self._loop.create_future()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._covered = False
+        self._again = again
+        # Where nobody has joined a group of late the kernel waits for a moment in which no process forks, some 10 ms.
+        # So bubblewrap joins while it sets up; what joins right after it, and bubblewrap's leaving, cost nothing.
+        self._joined = False
+        self._joining = self._loop.run_in_executor(None, group.join, started.pid)
+        self._ending: asyncio.Future[None] | None = None
+        self._looks = 0
         self._pidfd = -1
         self._tool = -1
         self._fed: Feed | None = None
         self.pipes = pipes
+        self.group = group
+        self._quarantine: Quarantine | None = None
+        self._listener = started.listener
         self.pid = 0
         self._loop.add_reader(pipes.status, self._read_status)
         self._loop.add_reader(pipes.json, self._read_json)
+        if again:
+            os.write(pipes.ctl, NEXT)
 
     async def stand(self) -> None:
         """Wait until the launcher says that it stands.
@@ -145,12 +179,70 @@ class Armed:
                 "setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", "Run `toolhost doctor`."
             )
         self._channel.settle(self._started.call)
+        if not self._joined:
+            # A launcher that is kept joins too: what it makes for the next call is then born in the group.
+            launcher = [self.pid] if self._again else []
+            await self._joining
+            for pid in (*launcher, *_children(self.pid)):
+                self.group.join(pid)
+            self.group.leave(self._started.pid)
+            self._joined = True
+
+    @property
+    def stands(self) -> bool:
+        """Whether the launcher waits for a call."""
+        return bytes(self._status) == READY
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still stands, at this very moment."""
+        if self._dead.done() or self._pidfd < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return not poll.poll(0)
+
+    async def cover(self, roots: Sequence[dict[str, Any]]) -> None:
+        """Cover what the call may not see or create. Not to be cancelled.
+
+        Args:
+            roots: As the launch message describes them.
+
+        Raises:
+            PlanRefused: A path cannot be covered, or a root is not what it was.
+        """
+        if any(root["hidden"] or (root["writable"] and root["protected"]) for root in roots):
+            self._covered = await self._channel.cover(self._started.call, roots, again=self._again)
+
+    def take_listener(self) -> socket.socket | None:
+        """Hand the listening socket of its network over to somebody who closes it; None where it has none."""
+        taken, self._listener = self._listener, None
+        return taken
 
     def fire(self, script: bytes) -> None:
         """Begin the call."""
         # A raw wait status from the kernel, where it has one to give, tells SIGPIPE and SIGINT from 141 and 130.
-        self._tool = _only_child(self.pid)
-        self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, script)
+        self._tool = _newest_child(self.pid)
+        self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, script, keep=self._again)
+
+    async def stand_again(self) -> None:
+        """After the end of a call, stand for the next one in the same sandbox.
+
+        Raises:
+            SandboxUnavailable: It does not stand any more.
+        """
+        self._status.clear()
+        self._ready, self._over = self._loop.create_future(), self._loop.create_future()
+        if self._fed is not None:
+            self._fed.stop()
+        self._let_tool_go()
+        try:
+            os.write(self.pipes.ctl, NEXT)
+        except OSError as error:
+            raise SandboxUnavailable("setup_failed", f"The sandbox has ended: {error.strerror}.") from error
+        if not self.alive:
+            self._died()
+        await self.stand()
 
     def kill(self) -> None:
         """Kill the whole sandbox: its pid 1, never bubblewrap, which could leave a command running behind it."""
@@ -164,17 +256,63 @@ class Armed:
         """Call back when no process of the sandbox is left."""
         self._dead.add_done_callback(lambda _: callback())
 
-    async def dead(self) -> Ended | None:
-        """Wait until no process of the sandbox is left (and its placeholders are removed).
+    async def hide(self, quarantine: Quarantine) -> None:
+        """Cover what patterns hide too, and keep watch over what matches them at the end. Not to be cancelled.
+
+        Args:
+            quarantine: Of the call.
+
+        Raises:
+            PlanRefused: As `cover`, or `too_many_hidden`.
+        """
+        await self.cover(await asyncio.to_thread(quarantine.begin))
+        self._quarantine = quarantine
+
+    async def collect(self) -> tuple[str, ...]:
+        """After the end of the call: take away what it made although a pattern hides it, once.
+
+        Returns:
+            The paths inside, fit to be shown.
+        """
+        quarantine, self._quarantine = self._quarantine, None
+        return () if quarantine is None else await asyncio.to_thread(quarantine.collect)
+
+    async def finished(self) -> Ended | None:
+        """Wait until no process of the call is left and its placeholders are removed.
+
+        The first is so as soon as the launcher has said how the tool ended and has no other child, or when it has ended
+        itself; taking down what they stood in may take a moment longer.
 
         Returns:
             What the launcher said of the tool's end; None where it was killed before it could.
         """
-        await asyncio.shield(self._dead)
+        await asyncio.shield(self._over)
         self._read_status()
-        if self._started.waits:
-            await self._channel.gone(self._started.call)
+        await self._uncover()
         return self._exact(ended(bytes(self._status)))
+
+    def retire(self, then: Callable[[], object]) -> None:
+        """After the end of its call: let go of it as soon as its last process is gone.
+
+        Args:
+            then: Called when every descriptor is closed.
+        """
+
+        self.kill()  # the launcher ends by itself; nothing it could do is needed any more
+        self.on_dead(lambda: self._let_go(then))
+
+    def _let_go(self, then: Callable[[], object]) -> None:
+        self._close()
+        self._ending = asyncio.ensure_future(self._remove_group())
+        self._ending.add_done_callback(lambda _: then())
+
+    async def _remove_group(self) -> None:
+        """Remove the control group, once bubblewrap itself has left it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_KILL):
+                await asyncio.wait((self._joining,))
+                await self._channel.gone(self._started.call)
+        self.group.remove()
 
     async def destroy(self) -> None:
         """Kill it, wait until nothing is left of it, and close every descriptor. Safe at any time, also twice."""
@@ -187,12 +325,20 @@ class Armed:
                             await self._channel.gone(self._started.call)
                         else:
                             await asyncio.shield(self._dead)
-            if self._started.waits:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_KILL):
-                        await self._channel.gone(self._started.call)
+            await self._uncover()
+            await self.collect()
         finally:
             self._close()
+            await self._remove_group()
+
+    async def _uncover(self) -> None:
+        if self._covered:
+            self._covered = False
+            try:
+                async with asyncio.timeout(_KILL):
+                    await self._channel.uncover(self._started.call)
+            except (TimeoutError, SandboxUnavailable):
+                self.kill()  # nothing of it can be used again
 
     def _close(self) -> None:
         if self._fed is not None:
@@ -203,10 +349,15 @@ class Armed:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
+        self._let_tool_go()
+        self.pipes.close_all()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _let_tool_go(self) -> None:
         if self._tool >= 0:
             os.close(self._tool)
             self._tool = -1
-        self.pipes.close_all()
 
     def _read_status(self) -> None:
         try:
@@ -222,6 +373,21 @@ class Armed:
         self._status += data
         if self._status.startswith(READY):
             self._stands()
+        self._look_for_the_end()
+
+    def _look_for_the_end(self) -> None:
+        if self._over.done() or not complete(bytes(self._status)):
+            return
+        # Orphans become children of the launcher, so without a child that lives it is alone.
+        if not any(map(_lives, _children(self.pid))):
+            self._looks = 0
+            self._over.set_result(None)
+        elif self._again:  # otherwise the launcher ends now, which kills them; here it has killed them already
+            self._looks += 1
+            if self._looks > _LOOKS:
+                self.kill()
+            else:
+                self._loop.call_later(_LOOK, self._look_for_the_end)
 
     def _read_json(self) -> None:
         try:
@@ -258,8 +424,9 @@ class Armed:
         # A pid namespace's first process becomes waitable only after every other process in it is gone.
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
-        if not self._dead.done():
-            self._dead.set_result(None)
+        for future in (self._dead, self._over):
+            if not future.done():
+                future.set_result(None)
         self._stands()
 
     def _exact(self, said: Ended | None) -> Ended | None:
@@ -279,13 +446,29 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _only_child(pid: int) -> int:
+def _lives(pid: int) -> bool:
+    """Whether a process is more than an entry that waits to be read."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (OSError, IndexError):
+        return False
+
+
+def _newest_child(pid: int) -> int:
     """Pidfd of the process that will be the tool, or -1."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return os.pidfd_open(int(file.read().split()[0]))
+        return os.pidfd_open(_children(pid)[-1])
     except (OSError, IndexError):
         return -1
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(one) for one in file.read().split()]
+    except OSError:
+        return []
 
 
 def _exit_status(pidfd: int) -> int | None:

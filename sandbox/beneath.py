@@ -11,10 +11,11 @@ import ctypes
 import errno
 import os
 
-__all__ = ["open_beneath", "open_without_links"]
+__all__ = ["open_beneath", "open_strictly_beneath", "open_without_links"]
 
 _SYS_OPENAT2 = 437  # the same number on every architecture (added after the tables were unified)
 _AT_FDCWD = -100
+_RESOLVE_NO_XDEV = 0x01
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
@@ -71,3 +72,22 @@ def open_beneath(root_fd: int, path: str, flags: int = os.O_PATH, mode: int = 0)
             `os.open`.
     """
     return _openat2(root_fd, path, flags, mode, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+
+
+def open_strictly_beneath(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
+    """Open what a sandbox may have made: relative to a root, following no link at all and entering no other mount.
+
+    Args:
+        root_fd: Descriptor of the root.
+        path: Relative path.
+        flags: As for `os.open`; O_CLOEXEC is added.
+
+    Returns:
+        A descriptor the caller closes.
+
+    Raises:
+        OSError: ELOOP where a component is a link, EXDEV where the path leads out of the root or over a mount point;
+            otherwise as `os.open`.
+    """
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV
+    return _openat2(root_fd, path, flags, 0, resolve)

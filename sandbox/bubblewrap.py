@@ -67,9 +67,14 @@ def options(targets: Sequence[str]) -> bytes:
     return b"".join(os.fsencode(word) + b"\0" for word in made)
 
 
-def words(program: str) -> tuple[str, ...]:
-    """The argument vector: what anyone may read in `ps`."""
-    return (program, "--args", str(ARGS), "--", *launch_words())
+def words(program: str, *, again: bool = False) -> tuple[str, ...]:
+    """The argument vector: what anyone may read in `ps`.
+
+    Args:
+        program: bubblewrap.
+        again: Whether the sandbox is for many calls.
+    """
+    return (program, "--args", str(ARGS), "--", *launch_words(again=again))
 
 
 def find_bubblewrap(folders: Sequence[str] = _FOLDERS) -> str:

@@ -24,12 +24,12 @@ class Started:
     Attributes:
         call: Number of the launch.
         pid: Process id of bubblewrap (not of the sandbox's pid 1).
-        waits: Whether placeholders stand in a root: a result is only given once they are gone.
+        listener: Listens at the proxy's place inside, where the sandbox has a network; whoever takes it closes it.
     """
 
     call: int
     pid: int
-    waits: bool
+    listener: socket.socket | None = None
 
 
 class Channel:
@@ -40,6 +40,7 @@ class Channel:
         self._spawner = spawner
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: dict[int, asyncio.Future[Started]] = {}
+        self._covering: dict[int, asyncio.Future[bool]] = {}
         self._gone: dict[int, asyncio.Future[None]] = {}
         self._next = 0
         self._closed = False
@@ -83,6 +84,40 @@ class Channel:
             self._forget(call)
             raise
 
+    async def cover(self, call: int, roots: Sequence[dict[str, Any]], *, again: bool) -> bool:
+        """Have hidden and protected paths covered in a sandbox that stands. Not to be cancelled.
+
+        Args:
+            call: Number of the launch.
+            roots: As the launch message described them.
+            again: Whether it will be done again for the next call in the same sandbox.
+
+        Returns:
+            Whether placeholders stand in a root of the host: then `uncover` before a result is given.
+
+        Raises:
+            PlanRefused: A path cannot be covered.
+            SandboxUnavailable: The sandbox or the spawner is gone.
+        """
+        return await self._ask_cover({"do": "cover", "call": call, "roots": roots, "again": again})
+
+    async def uncover(self, call: int) -> None:
+        """Have the placeholders of a call removed, once nothing of it runs, and what covered them if it goes on.
+
+        Raises:
+            SandboxUnavailable: The spawner is gone (it has removed them), or the kernel refused.
+        """
+        await self._ask_cover({"do": "uncover", "call": call})
+
+    async def _ask_cover(self, message: dict[str, Any]) -> bool:
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._covering[message["call"]] = future
+        try:
+            await self._send(message, ())
+            return await future
+        finally:
+            self._covering.pop(message["call"], None)
+
     def settle(self, call: int) -> None:
         """Say that the sandbox stands."""
         self._tell({"do": "settle", "call": call})
@@ -92,7 +127,7 @@ class Channel:
         self._tell({"do": "kill", "call": call})
 
     async def gone(self, call: int) -> None:
-        """Wait until bubblewrap has ended and its placeholders are removed."""
+        """Wait until bubblewrap has ended."""
         future = self._gone.get(call)
         if future is not None:
             await asyncio.shield(future)
@@ -136,30 +171,36 @@ class Channel:
     def _receive(self) -> None:
         while True:
             try:
-                data = self._connection.recv(_MESSAGE)
+                data, descriptors, _, _ = socket.recv_fds(self._connection, _MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
+                data, descriptors = b"", []
             if not data:
                 if self._loop is not None:
                     self._loop.remove_reader(self._connection)
                 self._lost()
                 return
-            self._take(json.loads(data))
+            self._take(json.loads(data), *(socket.socket(fileno=fd) for fd in descriptors))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: dict[str, Any], listener: socket.socket | None = None) -> None:
         call = message.get("call", 0)
         if "pid" in message:
             future = self._starting.pop(call, None)
             if future is not None and not future.done():
-                future.set_result(Started(call=call, pid=message["pid"], waits=message["waits"]))
+                future.set_result(Started(call=call, pid=message["pid"], listener=listener))
+            elif listener is not None:
+                listener.close()
+        elif "covered" in message:
+            covering = self._covering.pop(call, None)
+            if covering is not None and not covering.done():
+                covering.set_result(message["covered"])
         elif "error" in message:
-            future = self._starting.pop(call, None)
+            asked: asyncio.Future[Any] | None = self._starting.pop(call, None) or self._covering.pop(call, None)
             kind, code, text, hint = message["error"]
-            if future is not None and not future.done():
+            if asked is not None and not asked.done():
                 made = PlanRefused if kind == "PlanRefused" else SandboxUnavailable
-                future.set_exception(made(code, text, hint))
+                asked.set_exception(made(code, text, hint))
         elif "gone" in message:
             ended = self._gone.pop(call, None)
             if ended is not None and not ended.done():
@@ -171,13 +212,15 @@ class Channel:
 
     def _lost(self) -> None:
         self._closed = True
-        for future in self._starting.values():
+        waiting: list[asyncio.Future[Any]] = [*self._starting.values(), *self._covering.values()]
+        for future in waiting:
             if not future.done():
                 future.set_exception(_spawner_gone())
         for ended in self._gone.values():
             if not ended.done():
                 ended.set_result(None)
         self._starting.clear()
+        self._covering.clear()
         self._gone.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from toolhost.sandbox.destinations import parse_rule
 from toolhost.sandbox.errors import PlanRefused
 from toolhost.sandbox.plan import SandboxPlan
 
@@ -37,9 +38,7 @@ def check_plan(plan: SandboxPlan) -> None:
             raise PlanRefused(
                 "env_name_invalid", f"{name!r} cannot be a variable's name here.", "Rename it in the policy."
             )
-    if plan.network:
-        # The broker comes later; until then a plan with hosts must not run as if it had none, or with more.
-        raise PlanRefused("network_not_supported", "Network access is not supported yet.", "Remove [network].")
+    _check_network(plan)
     if not plan.cwd.startswith("/"):
         raise PlanRefused("cwd_missing", f"The working folder {plan.cwd!r} is not an absolute path.")
     limits = plan.limits
@@ -62,6 +61,17 @@ def check_plan(plan: SandboxPlan) -> None:
         if root.target in seen:
             raise PlanRefused("root_target_invalid", f"Two roots stand at {root.target!r}.")
         seen.add(root.target)
+
+
+def _check_network(plan: SandboxPlan) -> None:
+    if plan.network and plan.kind == "worker":
+        # It lives through many calls, and a connection is recorded with the one that made it.
+        raise PlanRefused("worker_network", "A worker has no network.", "Give the command that needs it a rule.")
+    for rule in plan.network:
+        try:
+            parse_rule(rule)
+        except ValueError as error:
+            raise PlanRefused("network_invalid", f"{rule!a} is no rule of a network: it {error}.") from None
 
 
 def _check_text(value: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from toolhost.sandbox.errors import SandboxUnavailable
 
@@ -37,10 +38,12 @@ def namespace_refusal(number: int, what: str) -> SandboxUnavailable:
             "sysctl -w kernel.unprivileged_userns_clone=1",
         )
     if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        profile = f"abi <abi/4.0>, profile toolhost {os.path.realpath(sys.executable)} flags=(unconfined) {{ userns, }}"
         return SandboxUnavailable(
             "user_namespaces_restricted",
             "AppArmor keeps user namespaces from ordinary programs.",
-            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,`",
+            f"echo '{profile}' > /etc/apparmor.d/toolhost && apparmor_parser -r /etc/apparmor.d/toolhost "
+            "(or, for every program, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0)",
         )
     where = (
         " (this looks like a container: run it with user namespaces allowed)" if os.path.exists("/.dockerenv") else ""

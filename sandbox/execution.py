@@ -11,17 +11,19 @@ from typing import Literal
 
 from toolhost.sandbox.armed import Armed, Feed
 from toolhost.sandbox.errors import PlanRefused
+from toolhost.sandbox.growth import Growth
 from toolhost.sandbox.outcome import Enforcement, LimitReport, Outcome
 from toolhost.sandbox.plan import Limits, SandboxPlan
 from toolhost.sandbox.script import Ended
-from toolhost.sandbox.watchdog import Watchdog
+from toolhost.sandbox.watch import Watch
 
-__all__ = ["Execution", "OnOutput", "Run"]
+__all__ = ["Execution", "OnOutput", "Run", "refuse_weaker"]
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
 
 _CHUNK = 1 << 16
+_WHOLE_TREE = ("wallclock", "cgroup2", "cgroup1", "tmpfs", "host")
 
 
 class _Ending:
@@ -33,6 +35,27 @@ class _Ending:
         self.reason: str | None = None
         self._began = began
         self._was_armed = was_armed
+        self._growth: Growth | None = None
+
+    async def prepare(self) -> None:
+        """Do what comes before the call begins: refuse what this host cannot hold, measure what may not grow.
+
+        Raises:
+            PlanRefused: `limit_not_enforceable`.
+        """
+        try:
+            refuse_weaker(self.plan, self.armed.group.holds)
+            if self.plan.limits.workspace is not None:
+                self._growth = await Growth.begin(self.plan.roots, self.plan.limits.workspace)
+                self._growth.watch(self.armed.pid, self.kill)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Let go of everything that watches the call."""
+        if self._growth is not None:
+            self._growth.stop()
 
     def kill(self, reason: str) -> None:
         """Kill the sandbox; the first reason stands."""
@@ -40,7 +63,14 @@ class _Ending:
             self.reason = reason
             self.armed.kill()
 
-    def outcome(self, said: Ended | None, stdout: bytes, stderr: bytes, limits: Mapping[str, LimitReport]) -> Outcome:
+    def outcome(
+        self,
+        said: Ended | None,
+        stdout: bytes,
+        stderr: bytes,
+        limits: Mapping[str, LimitReport],
+        violations: tuple[str, ...],
+    ) -> Outcome:
         """The outcome, from the reason and what the launcher said."""
         if said is not None and said.refused == "cwd":
             raise PlanRefused(
@@ -60,6 +90,8 @@ class _Ending:
             status = "cancelled"
         elif self.reason is not None:
             status, limit = "limit", self.reason
+        elif self.armed.group.out_of_memory():
+            status, limit = "limit", "memory"
         elif said is None:
             status, number = "signaled", signal.SIGKILL
         elif self._used_up(said):
@@ -82,6 +114,7 @@ class _Ending:
             limit=limit,
             limits=limits,
             armed=self._was_armed,
+            violations=violations,
             duration_ms=(time.monotonic() - self._began) * 1000,
         )
 
@@ -93,24 +126,51 @@ class _Ending:
         return (said.signal == signal.SIGKILL or said.code == 128 + signal.SIGXCPU) and said.cpu >= self.plan.limits.cpu
 
 
-def reports(limits: Limits, *, worker: bool) -> dict[str, LimitReport]:
+def reports(limits: Limits, holds: Mapping[str, Enforcement], *, worker: bool) -> dict[str, LimitReport]:
     """Every limit and what enforces it.
 
     A worker lives through many calls: its wall clock, CPU time and output are its owner's to limit.
+
+    Args:
+        limits: The limits.
+        holds: What the call's control group enforces.
+        worker: Whether it is a worker.
     """
     by: dict[str, Enforcement] = {
         "wall": "none" if worker else "wallclock",
-        "cpu": "none" if worker else "rlimit",
-        "memory": "watchdog",
-        "processes": "rlimit",
+        "cpu": "none" if worker else holds.get("cpu", "rlimit"),
+        "memory": holds.get("memory", "watchdog"),
+        "processes": holds.get("processes", "rlimit"),
         "open_files": "rlimit",
         "file_size": "rlimit",
         "output": "none" if worker else "host",
         "scratch": "tmpfs",
-        "workspace": "none",
-        "calls": "none",
+        "workspace": "none" if limits.workspace is None else "watchdog",
+        "calls": "host",
     }
     return {name: LimitReport(value=getattr(limits, name), enforced_by=how) for name, how in by.items()}
+
+
+def refuse_weaker(plan: SandboxPlan, holds: Mapping[str, Enforcement]) -> None:
+    """Refuse a plan whose policy requires a limit that nothing holds for the whole tree here.
+
+    Raises:
+        PlanRefused: `limit_not_enforceable`.
+    """
+    if not plan.require:
+        return
+    made = reports(plan.limits, holds, worker=False)
+    if plan.kind == "worker":  # it lives through many calls, and nobody counts the CPU time of one
+        made["cpu"] = LimitReport(value=None, enforced_by="none")
+    for name in plan.require:
+        # RLIMIT_NPROC is set inside the sandbox's own user namespace, and counts all of it.
+        whole = (*_WHOLE_TREE, "rlimit") if name == "processes" else _WHOLE_TREE
+        if made[name].enforced_by not in whole:
+            raise PlanRefused(
+                "limit_not_enforceable",
+                f"The policy requires `{name}` to hold for the whole process tree, and here nothing does that.",
+                "Delegate a control group to the host (systemd: Delegate=yes), or take it out of `require`.",
+            )
 
 
 class Run(_Ending):
@@ -121,7 +181,7 @@ class Run(_Ending):
         plan: SandboxPlan,
         armed: Armed,
         began: float,
-        stdin: bytes,
+        stdin: bytes | None,
         on_output: OnOutput | None,
         *,
         was_armed: bool,
@@ -133,9 +193,9 @@ class Run(_Ending):
         self._fds: dict[Stream, int] = {"stdout": armed.pipes.stdout, "stderr": armed.pipes.stderr}
         for stream, fd in self._fds.items():
             self._loop.add_reader(fd, self._read, stream)
-        self._stdin = Feed(self._loop, armed.pipes, armed.pipes.stdin, stdin)
+        self._stdin = None if stdin is None else Feed(self._loop, armed.pipes, armed.pipes.stdin, stdin)
         self._clock = self._loop.call_later(plan.limits.wall, self.kill, "wall")
-        self._watchdog = Watchdog(armed.pid, plan.limits.memory, plan.limits.cpu, self.kill)
+        self._watch = Watch(armed.pid, plan.limits, armed.group, self.kill, cpu=True)
 
     async def wait(self) -> Outcome:
         """Wait for the end.
@@ -144,22 +204,30 @@ class Run(_Ending):
             PlanRefused: The working folder is not there, or the system refused a limit.
         """
         try:
-            said = await self.armed.dead()
+            said = await self.armed.finished()
             # All that was written is in the pipes now: no process is left that could write.
             for stream in self._fds:
                 while self._read(stream):
                     pass
         finally:
             self.stop()
-        return self.outcome(
-            said, bytes(self._data["stdout"]), bytes(self._data["stderr"]), reports(self.plan.limits, worker=False)
-        )
+        try:
+            if self._growth is not None and self.reason is None and await self._growth.over():
+                self.reason = "workspace"  # it was quicker than the watch
+        finally:
+            if self._growth is not None:
+                self._growth.close()
+        limits = reports(self.plan.limits, self.armed.group.holds, worker=False)
+        violations = await self.armed.collect()
+        return self.outcome(said, bytes(self._data["stdout"]), bytes(self._data["stderr"]), limits, violations)
 
     def stop(self) -> None:
         """Let go of the clock, the watchdog and the pipes."""
+        super().stop()
         self._clock.cancel()
-        self._watchdog.stop()
-        self._stdin.stop()
+        self._watch.stop()
+        if self._stdin is not None:
+            self._stdin.stop()
         for fd in self._fds.values():
             self._loop.remove_reader(fd)
 
@@ -195,6 +263,7 @@ class Execution(_Ending):
         stdin: `write(bytes)`, `await drain()`, `close()`.
         stdout: What the process writes, with back-pressure: what is not read stays with it.
         stderr: Likewise.
+        limits: Every limit and what enforces it.
     """
 
     stdin: asyncio.StreamWriter
@@ -203,7 +272,8 @@ class Execution(_Ending):
 
     def __init__(self, plan: SandboxPlan, armed: Armed, began: float, *, was_armed: bool) -> None:
         super().__init__(plan, armed, began, was_armed=was_armed)
-        self._watchdog = Watchdog(armed.pid, plan.limits.memory, None, self.kill)
+        self._watch = Watch(armed.pid, plan.limits, armed.group, self.kill, cpu=False)
+        self.limits: Mapping[str, LimitReport] = reports(plan.limits, armed.group.holds, worker=True)
         self._end: asyncio.Task[Outcome] | None = None
         self.pid = armed.pid
 
@@ -217,11 +287,16 @@ class Execution(_Ending):
             asyncio.streams.FlowControlMixin, os.fdopen(pipes.release(pipes.stdin), "wb", buffering=0)
         )
         self.stdin = asyncio.StreamWriter(transport, protocol, None, loop)
-        self._end = loop.create_task(self._watch())
+        self._end = loop.create_task(self._supervise())
 
     def kill(self, reason: str = "cancelled") -> None:
         """Kill every process of the sandbox; `wait` then says `cancelled`."""
         super().kill(reason)
+
+    def stop(self) -> None:
+        """Let go of everything that watches it."""
+        super().stop()
+        self._watch.stop()
 
     async def wait(self) -> Outcome:
         """Wait for its end; the outcome holds no output. Cancelling the wait kills nothing."""
@@ -229,14 +304,17 @@ class Execution(_Ending):
             raise RuntimeError("the execution was not opened")
         return await asyncio.shield(self._end)
 
-    async def _watch(self) -> Outcome:
+    async def _supervise(self) -> Outcome:
         try:
-            said = await self.armed.dead()
+            said = await self.armed.finished()
         finally:
-            self._watchdog.stop()
+            self.stop()
+            if self._growth is not None:
+                self._growth.close()
             self.stdin.close()
+            violations = await self.armed.collect()
             await self.armed.destroy()
-        return self.outcome(said, b"", b"", reports(self.plan.limits, worker=True))
+        return self.outcome(said, b"", b"", self.limits, violations)
 
 
 async def _reader(loop: asyncio.AbstractEventLoop, fd: int, limit: int) -> asyncio.StreamReader:

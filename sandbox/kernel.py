@@ -65,6 +65,7 @@ MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
 
 _MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
@@ -103,9 +104,9 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), "unshare")
 
 
-def setns(fd: int) -> None:
-    """Enter the mount namespace behind `fd`; the working directory and root become that namespace's root."""
-    _checked(_libc.setns(fd, CLONE_NEWNS), "setns")
+def setns(fd: int, kind: int = CLONE_NEWNS) -> None:
+    """Enter the namespace behind `fd`; of a mount namespace, the working directory and root become its root."""
+    _checked(_libc.setns(fd, kind), "setns")
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
@@ -122,7 +123,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str =
 
 def detach(path: str) -> None:
     """Lazily unmount what is mounted at `path`: it leaves the tree now and goes when its last user does."""
-    _checked(_libc.umount2(os.fsencode(path), _MNT_DETACH), f"umount {path}")
+    _checked(_libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW), f"umount {path}")
 
 
 def pivot_root(path: str) -> None:

@@ -3,191 +3,425 @@
     hidden, a folder     an empty read-only folder
     hidden, a file       an empty file nobody may read
     protected            itself, read-only
-    missing              an empty folder is made in its place (the first missing part of the path), covered read-only,
-                         and removed when the last sandbox that needed it has ended
+    missing              a placeholder is made in its place (the first missing part of the path), covered read-only, and
+                         removed when the last call that needed it has ended
     a link               an empty file nobody may read: where it leads is not what was named, so it is not followed
+    below a file         the file (`.git` of a worktree), read-only: else it could be replaced by a folder
 
 A mount can be walked around by renaming a folder above it (`mv sub sub2; mkdir sub`), so every folder between the
 root and the path is bound on itself: a mount point cannot be renamed from inside.
 
-Placeholders are folders, whatever the name suggests: an empty folder is invisible to git, `rmdir` cannot destroy
-content, and nobody reads a folder as configuration. Their mode (sticky and nothing else) marks one that an earlier
-host left behind when it was killed.
+All of it is done when a call begins, in the sandbox that already stands (the spawner enters its mount namespace), and
+never earlier: a mask over a file goes when the host replaces that file, so one that had been put there minutes ago
+could be gone, and a placeholder must not stand in a folder where nothing runs.
+
+First the roots are looked through in the host's namespace and placeholders are made; then everything is covered in the
+sandbox, where each path must still be the very file that was found.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from toolhost.sandbox import kernel
-from toolhost.sandbox.beneath import open_beneath
+from toolhost.sandbox.beneath import open_without_links
 from toolhost.sandbox.errors import PlanRefused
+from toolhost.sandbox.namespaces import Namespaces
+from toolhost.sandbox.placeholders import Placeholders, is_placeholder, is_readable
+from toolhost.sandbox.plan import Root
 
-__all__ = ["Masks", "open_inside"]
+__all__ = ["Masks", "masked_facts", "open_inside", "pin_folders"]
 
-_MARK = stat.S_ISVTX  # the whole mode of a placeholder
+_ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
-_CANNOT_CREATE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def open_inside(fd: int, path: str) -> int:
-    """Open a path beneath `fd`, refusing every link but the last component, which is opened itself."""
-    current = os.dup(fd)
+    """Open a path beneath `fd`, refusing every link but the last component, which is opened itself.
+
+    One component at a time, and no link is followed: so nothing leads out (and `os.open` is quicker than openat2 here).
+    """
+    current = fd
     try:
         for part in path.split("/"):
             if part in ("", ".", ".."):
                 raise OSError(errno.EINVAL, "not a plain path", path)
-            nearer = open_beneath(current, part, os.O_PATH | os.O_NOFOLLOW)
-            os.close(current)
+            nearer = os.open(part, _ITSELF, dir_fd=current)
+            if current != fd:
+                os.close(current)
             current = nearer
     except BaseException:
-        os.close(current)
+        if current != fd:
+            os.close(current)
         raise
     return current
 
 
 class Masks:
-    """Covers paths, and remembers the placeholders until nobody needs them."""
+    """Covers paths in standing sandboxes."""
 
-    def __init__(self) -> None:
-        # (device and inode of the folder that holds it, name) -> the placeholder
-        self._placeholders: dict[tuple[int, int, str], _Placeholder] = {}
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
+        self._placeholders = Placeholders()
+        self._kept: dict[int, _Kept] = {}  # by call, of sandboxes that are used again
 
-    def cover(self, call: int, fd: int, root: dict[str, Any]) -> None:
-        """Cover what a root hides and protects.
+    def cover(self, call: int, sandbox: int, roots: Sequence[dict[str, Any]], *, again: bool) -> bool:
+        """Cover what the roots of a call hide and protect.
 
         Args:
             call: The call's number.
-            fd: O_PATH descriptor of the mounted root, in B.
-            root: One root of a launch message.
+            sandbox: Process id of the sandbox's pid 1, in which nothing of the call runs yet.
+            roots: As the launch message describes them.
+            again: Whether all of it will be undone, for another call in the same sandbox.
+
+        Returns:
+            Whether `uncover` has something to do.
 
         Raises:
             PlanRefused: A path is not one that can be covered.
+            OSError: The sandbox is gone, or the kernel refused a mount.
         """
-        pinned: set[str] = set()
-        for path in root["hidden"]:
-            self._one(call, fd, path, hidden=True, writable=root["writable"], pinned=pinned)
-        if root["writable"]:  # in a read-only root everything is protected
-            for path in root["protected"]:
-                self._one(call, fd, path, hidden=False, writable=True, pinned=pinned)
+        entered = -1
+        empties = _Empties()
+        try:
+            self._namespaces.to_host()
+            surveys = _reachable(
+                [(root, _look(root, roots, call, self._placeholders)) for root in roots if _masked(root)]
+            )
+            self._namespaces.to_slim()
+            entered = os.open(f"/proc/{sandbox}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            empties.make([step.how for _, steps in surveys for step in steps])
+            kernel.setns(entered)
+            # The outer first: what it pins is copied with the inner roots in it, and those are then found in the copy.
+            for root, steps in surveys:
+                _put(root, roots, steps, empties)
+        except BaseException:
+            self._namespaces.to_slim()
+            self.release(call)
+            raise
+        finally:
+            self._namespaces.to_slim()
+            empties.close()
+            if entered >= 0:
+                os.close(entered)
+        if again:
+            self._kept[call] = _Kept(sandbox, roots, surveys)
+        return again or self._placeholders.needed(call)
+
+    def uncover(self, call: int) -> None:
+        """After a call: remove its placeholders, and its mounts if its sandbox is used again.
+
+        Raises:
+            OSError: The sandbox is gone, or the kernel refused.
+        """
+        kept = self._kept.pop(call, None)
+        self.release(call)
+        if kept is None:
+            return
+        entered = os.open(f"/proc/{kept.sandbox}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            kernel.setns(entered)
+            for root, steps in reversed(kept.surveys):
+                _take_away(root, kept.roots, steps)
+        finally:
+            self._namespaces.to_slim()
+            os.close(entered)
 
     def release(self, call: int) -> None:
-        """Forget a call, and remove the placeholders that nobody else needs."""
-        for key, placeholder in list(self._placeholders.items()):
-            placeholder.calls.discard(call)
-            if placeholder.calls:
+        """Forget a call, and remove the placeholders that nobody else needs. `tidy` some time after."""
+        self._kept.pop(call, None)
+        self._placeholders.release(call)
+
+    def tidy(self) -> None:
+        """Do what nobody has to wait for."""
+        self._placeholders.tidy()
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One mount.
+
+    Attributes:
+        path: Relative to the root.
+        how: `pin` binds a folder on itself, `itself` does so read-only, `folder` and `file` put an empty one over it.
+        facts: Device and inode of what stands there.
+    """
+
+    path: str
+    how: Literal["pin", "itself", "folder", "file"]
+    facts: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What covers a sandbox that is used again."""
+
+    sandbox: int
+    roots: Sequence[dict[str, Any]]
+    surveys: list[tuple[dict[str, Any], list[_Step]]]
+
+
+class _Empties:
+    """Detached mounts of the empty folder and the empty file, made in B where those are."""
+
+    def __init__(self) -> None:
+        self._trees: dict[str, list[int]] = {"folder": [], "file": []}
+
+    def make(self, wanted: Sequence[str]) -> None:
+        for how, trees in self._trees.items():
+            count = wanted.count(how)
+            if not count:
                 continue
-            del self._placeholders[key]
+            empty = os.open(f"/none/{how}", os.O_PATH | os.O_CLOEXEC)
             try:
-                # Another host (a `toolhost call` beside the server) may need it still: then it removes it.
-                fcntl.flock(placeholder.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.rmdir(key[2], dir_fd=placeholder.folder)
-            except OSError:
-                pass  # needed elsewhere, taken away already, or filled from outside: not ours any more
+                for _ in range(count):
+                    trees.append(kernel.clone_tree(empty, _READ_ONLY))
             finally:
-                os.close(placeholder.lock)
-                os.close(placeholder.folder)
+                os.close(empty)
 
-    def needs(self, call: int) -> bool:
-        """Whether a placeholder stands for this call."""
-        return any(call in placeholder.calls for placeholder in self._placeholders.values())
+    def take(self, how: str) -> int:
+        return self._trees[how].pop()
 
-    def _one(self, call: int, fd: int, path: str, *, hidden: bool, writable: bool, pinned: set[str]) -> None:
+    def close(self) -> None:
+        for trees in self._trees.values():
+            for tree in trees:
+                os.close(tree)
+
+
+def masked_facts(roots: Iterable[Root]) -> tuple[tuple[int, int] | None, ...]:
+    """Device and inode of everything literal that the roots hide or protect, or None where nothing is.
+
+    A mask goes when the host replaces the file beneath it. Who keeps a sandbox for later calls compares these.
+    """
+    found: list[tuple[int, int] | None] = []
+    for root in roots:
+        for path in (*root.hidden, *(root.protected if root.writable else ())):
+            try:
+                facts = os.lstat(f"{root.source}/{path}")
+            except OSError:
+                found.append(None)
+                continue
+            found.append(None if is_placeholder(facts.st_mode) else (facts.st_dev, facts.st_ino))
+    return tuple(found)
+
+
+# -- in the host's namespace -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What has to be mounted in one root."""
+
+    call: int
+    placeholders: Placeholders
+    writable: bool
+    pinned: set[str]
+    steps: list[_Step] = field(default_factory=list)
+    closed: set[str] = field(default_factory=set)  # something stands over these: nothing below can be reached
+
+    def path(self, fd: int, path: str, *, hidden: bool) -> None:
         parts = path.strip("/").split("/")
         if not path.strip("/") or any(part in ("", ".", "..") for part in parts):
             raise PlanRefused(
                 "mask_invalid", f"{path!r} is not a path inside a root.", "Write it relative to the root."
             )
-        current = os.dup(fd)
+        folder = fd
+        done = ""
         try:
-            for depth, part in enumerate(parts):
-                last = depth == len(parts) - 1
-                try:
-                    here = open_beneath(current, part, os.O_PATH | os.O_NOFOLLOW)
-                except FileNotFoundError:
-                    if writable:
-                        self._placeholder(call, current, part)
+            for part in parts:
+                done = f"{done}/{part}" if done else part
+                if done in self.closed:
                     return
-                except NotADirectoryError:
-                    return  # a file stands where a folder would have to
-                try:
-                    mode = os.fstat(here).st_mode
-                    if last or stat.S_ISLNK(mode):
-                        self._cover_leaf(call, current, part, here, mode, hidden=hidden)
-                        return
-                    above = "/".join(parts[: depth + 1])
-                    if writable and stat.S_ISDIR(mode) and above not in pinned:
-                        _mount_on(here, kernel.clone_tree(here, 0, recursive=True))
-                        pinned.add(above)
-                finally:
+                here = self._open(folder, part)
+                if here is None:
+                    return
+                if not self._descend(here, folder, done, last=done == "/".join(parts), hidden=hidden):
                     os.close(here)
-                # Opened again by name: the path now leads into the mount that pins it.
-                nearer = open_beneath(current, part, os.O_PATH | os.O_NOFOLLOW)
-                os.close(current)
-                current = nearer
+                    return
+                if folder != fd:
+                    os.close(folder)
+                folder = here
         finally:
-            os.close(current)
+            if folder != fd:
+                os.close(folder)
 
-    def _cover_leaf(self, call: int, parent: int, name: str, here: int, mode: int, *, hidden: bool) -> None:
-        if _is_placeholder(mode):
-            self._hold(call, parent, name, here)  # from a call that still runs, or a host that was killed
-            _cover_empty(here, folder=True)
-        elif hidden or not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-            _cover_empty(here, folder=stat.S_ISDIR(mode))
+    def _open(self, folder: int, part: str) -> int | None:
+        """What stands there, or the placeholder made for it; None where there is nothing to cover."""
+        try:
+            return os.open(part, _ITSELF, dir_fd=folder)
+        except NotADirectoryError:
+            return None  # the root itself is a file
+        except FileNotFoundError:
+            if not (self.writable and self.placeholders.make(self.call, part, folder)):
+                return None
+        return os.open(part, _ITSELF, dir_fd=folder)
+
+    def _descend(self, here: int, folder: int, path: str, *, last: bool, hidden: bool) -> bool:
+        """Note what to mount at a part of a path; False where nothing below it is looked at."""
+        facts = os.fstat(here)
+        mode = facts.st_mode
+        placeholder = is_placeholder(mode)
+        if not last and stat.S_ISDIR(mode) and not placeholder:
+            if self.writable and path not in self.pinned:
+                self.pinned.add(path)
+                self._note(path, "pin", facts)
+            return True
+        self.closed.add(path)
+        if placeholder:  # ours, of a call that still runs, or of a host that was killed
+            self.placeholders.hold(self.call, path.rpartition("/")[2], folder, facts)
+            self._note(path, "folder" if stat.S_ISDIR(mode) else "itself" if is_readable(mode) else "file", facts)
+        elif stat.S_ISDIR(mode):
+            self._note(path, "folder" if hidden else "itself", facts)
+        elif stat.S_ISREG(mode):
+            self._note(path, "file" if hidden and last else "itself", facts)
         else:
-            _mount_on(here, kernel.clone_tree(here, _READ_ONLY, recursive=True))
+            self._note(path, "file", facts)
+        return False
 
-    def _placeholder(self, call: int, parent: int, name: str) -> None:
+    def _note(self, path: str, how: Literal["pin", "itself", "folder", "file"], facts: os.stat_result) -> None:
+        self.steps.append(_Step(path, how, (facts.st_dev, facts.st_ino)))
+
+
+def _masked(root: dict[str, Any]) -> bool:
+    """Whether anything in a root is to be covered; in a read-only one everything is protected."""
+    return bool(root["hidden"] or (root["writable"] and root["protected"]))
+
+
+def _look(root: dict[str, Any], roots: Sequence[dict[str, Any]], call: int, placeholders: Placeholders) -> list[_Step]:
+    """Look through a root, as the host sees it, and make the placeholders."""
+    pinned = {
+        "/".join(parts[:depth])
+        for inner in roots
+        if inner["within"] and roots[inner["within"][0]] is root
+        for parts in [inner["within"][1].split("/")]
+        for depth in range(1, len(parts))
+    }
+    survey = _Survey(call, placeholders, root["writable"], pinned)
+    fd = open_without_links(root["source"])
+    try:
+        _check_same(fd, root)
+        for path in root["hidden"]:
+            survey.path(fd, path, hidden=True)
+        if root["writable"]:
+            for path in root["protected"]:
+                survey.path(fd, path, hidden=False)
+    finally:
+        os.close(fd)
+    return survey.steps
+
+
+def _reachable(surveys: list[tuple[dict[str, Any], list[_Step]]]) -> list[tuple[dict[str, Any], list[_Step]]]:
+    """Without what an outer root's mask already stands over: the same file may be hidden by two roots."""
+    emptied: list[str] = []
+    found = []
+    for root, steps in surveys:
+        places = {step: f"{root['target']}/{step.path}/" for step in steps}
+        left = [step for step in steps if not any(places[step].startswith(place) for place in emptied)]
+        emptied += [places[step] for step in left if step.how in ("folder", "file")]
+        found.append((root, left))
+    return found
+
+
+# -- in the sandbox ----------------------------------------------------------------------------------------------------
+
+
+def _put(root: dict[str, Any], roots: Sequence[dict[str, Any]], steps: list[_Step], empties: _Empties) -> None:
+    if not steps:
+        return
+    standing = _standing(root, roots)
+    try:
+        for step in steps:
+            point = open_inside(standing, step.path)
+            try:
+                facts = os.fstat(point)
+                if (facts.st_dev, facts.st_ino) != step.facts:
+                    raise PlanRefused("mask_failed", f"{step.path} changed while it was being covered.", "Try again.")
+                if step.how in ("folder", "file"):
+                    tree = empties.take(step.how)
+                else:
+                    attributes = 0 if step.how == "pin" else _READ_ONLY
+                    tree = kernel.clone_tree(point, attributes, recursive=stat.S_ISDIR(facts.st_mode))
+                _mount_on(point, tree)
+            finally:
+                os.close(point)
+    except OSError as error:
+        raise PlanRefused("mask_failed", f"A path of {root['source']} cannot be covered: {error.strerror}.") from error
+    finally:
+        os.close(standing)
+
+
+def _take_away(root: dict[str, Any], roots: Sequence[dict[str, Any]], steps: list[_Step]) -> None:
+    """Undo `_put`, the last mount first. One whose file was removed from outside has gone by itself."""
+    standing = _standing(root, roots)
+    try:
+        for step in reversed(steps):
+            folder, _, name = step.path.rpartition("/")
+            try:
+                parent = open_inside(standing, folder) if folder else os.dup(standing)
+            except OSError:
+                continue
+            try:
+                os.chdir(parent)
+                kernel.detach(name)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT):
+                    raise
+            finally:
+                os.chdir("/")
+                os.close(parent)
+    finally:
+        os.close(standing)
+
+
+def _standing(root: dict[str, Any], roots: Sequence[dict[str, Any]]) -> int:
+    """A root as it stands in the entered sandbox, and no other folder."""
+    try:
+        if root["within"]:
+            outer = _standing(roots[root["within"][0]], roots)
+            try:
+                fd = open_inside(outer, root["within"][1])
+            finally:
+                os.close(outer)
+        else:
+            fd = os.open(root["target"], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise PlanRefused("root_missing", f"The root {root['source']} went away.", "Try again.") from error
+    try:
+        _check_same(fd, root)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_same(fd: int, root: dict[str, Any]) -> None:
+    facts = os.fstat(fd)
+    if (facts.st_dev, facts.st_ino) != (root["device"], root["inode"]):
+        raise PlanRefused("root_changed", f"The root {root['source']} is not what it was.", "Ask again.")
+
+
+def pin_folders(fd: int, folders: str, pinned: set[str]) -> None:
+    """Bind every folder of a path beneath `fd` on itself, so that none of them can be renamed from inside.
+
+    Raises:
+        OSError: A folder is missing, or a link.
+    """
+    done = ""
+    for part in filter(None, folders.split("/")):
+        done = f"{done}/{part}" if done else part
+        if done in pinned:
+            continue
+        here = open_inside(fd, done)
         try:
-            os.mkdir(name, _MARK, dir_fd=parent)
-        except FileExistsError:
-            pass
-        except OSError as error:
-            # Who cannot create it here cannot create it inside: the sandbox has the same user and fewer rights.
-            if error.errno in _CANNOT_CREATE:
-                return
-            raise PlanRefused("mask_failed", f"{name} cannot be protected: {error.strerror}.") from error
-        here = open_beneath(parent, name, os.O_PATH | os.O_NOFOLLOW)
-        try:
-            self._cover_leaf(call, parent, name, here, os.fstat(here).st_mode, hidden=True)
+            _mount_on(here, kernel.clone_tree(here, 0, recursive=True))
         finally:
             os.close(here)
-
-    def _hold(self, call: int, parent: int, name: str, here: int) -> None:
-        facts = os.fstat(parent)
-        key = (facts.st_dev, facts.st_ino, name)
-        if key not in self._placeholders:
-            lock = os.open(f"/proc/self/fd/{here}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            if os.fstat(lock).st_nlink == 0:
-                os.close(lock)
-                raise PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
-            self._placeholders[key] = _Placeholder(os.dup(parent), lock, set())
-        self._placeholders[key].calls.add(call)
-
-
-@dataclass(slots=True)
-class _Placeholder:
-    folder: int  # O_PATH descriptor of the folder that holds it
-    lock: int  # the placeholder itself, under a shared lock
-    calls: set[int]
-
-
-def _is_placeholder(mode: int) -> bool:
-    return stat.S_ISDIR(mode) and mode & 0o1777 == _MARK
-
-
-def _cover_empty(point: int, *, folder: bool) -> None:
-    empty = os.open("/none/folder" if folder else "/none/file", os.O_PATH | os.O_CLOEXEC)
-    try:
-        _mount_on(point, kernel.clone_tree(empty, _READ_ONLY))
-    finally:
-        os.close(empty)
+        pinned.add(done)
 
 
 def _mount_on(point: int, tree: int) -> None:

@@ -5,8 +5,7 @@ inode the plan names, cloned, given its flags, and mounted in B. From there on n
 its path means. Three cases:
 
 * plain roots are kept mounted at /roots/N for later calls, the least used unmounted first;
-* a root with hidden or protected paths, or with another root inside it, is put together per call at /calls/N (the
-  paths may have changed since the last one) and taken away once the sandbox stands;
+* a root with another root inside it is put together per call at /calls/N and taken away once the sandbox stands;
 * the private /tmp is a tmpfs at /scratch/N, taken away likewise (the sandbox keeps its own reference).
 """
 
@@ -21,7 +20,7 @@ from typing import Any
 from toolhost.sandbox import kernel
 from toolhost.sandbox.beneath import open_without_links
 from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
-from toolhost.sandbox.masks import Masks, open_inside
+from toolhost.sandbox.masks import Masks, open_inside, pin_folders
 from toolhost.sandbox.namespaces import Namespaces
 
 __all__ = ["Mounts", "open_root", "refusal"]
@@ -76,7 +75,7 @@ class Mounts:
         self._busy: dict[int, list[str]] = {}  # mounts of one call
         self._launching: dict[int, set[str]] = {}  # kept mounts a sandbox in the making will still open by path
         self._next = 0
-        self.masks = Masks()
+        self.masks = Masks(namespaces)
 
     def prepare(self, call: int, tool_root: str, scratch: int, roots: list[dict[str, Any]]) -> list[int]:
         """Mount what a call needs.
@@ -103,23 +102,21 @@ class Mounts:
             handed.append(os.open(f"/tool-roots/{tool_root}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
             handed.append(self._scratch(call, scratch))
             outer = {one["within"][0] for one in roots if one["within"]}
+            pinned: list[set[str]] = [set() for _ in roots]
             for number, root in enumerate(roots):
                 if root["within"]:
-                    placed.append(self._inside(root, placed))
+                    placed.append(self._inside(root, roots, placed, pinned))
                     kept.append(placed[-1])
                     continue
-                if number in outer or root["hidden"] or root["protected"]:
+                if number in outer:
                     placed.append(self._composed(call, root))
                 else:
                     placed.append(self._plain(call, root))
                 handed.append(placed[-1])
-            for fd, root in zip(placed, roots, strict=True):
-                self.masks.cover(call, fd, root)
         except BaseException:
             for fd in handed:
                 os.close(fd)
             self.settle(call)
-            self.masks.release(call)
             raise
         finally:
             for fd in kept:
@@ -198,11 +195,16 @@ class Mounts:
             os.close(tree)
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
-    def _inside(self, root: dict[str, Any], placed: list[int]) -> int:
+    def _inside(
+        self, root: dict[str, Any], roots: list[dict[str, Any]], placed: list[int], pinned: list[set[str]]
+    ) -> int:
         """Mount a root that stands inside another, on that other's descriptor."""
         outer, path = root["within"]
         tree, _ = self._tree(root)
         try:
+            if roots[outer]["writable"]:
+                # Otherwise `mv` of a folder above would leave what is mounted here uncovered for the next call.
+                pin_folders(placed[outer], os.path.dirname(path), pinned[outer])
             point = open_inside(placed[outer], path)
             try:
                 kernel.attach_tree(tree, point)

@@ -39,7 +39,7 @@ class Outcome:
         limits: Every limit of the call, by name.
         armed: Whether the sandbox had been made before the call came.
         duration_ms: From the call's start to its end, milliseconds.
-        violations: Names of protected things the process touched, for the audit record.
+        violations: Paths that it made although a pattern of `deny` hides them, fit to be shown; they are quarantined.
     """
 
     status: Literal["exited", "signaled", "timeout", "limit", "cancelled"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 __all__ = ["HostFile", "Limits", "Program", "Root", "SandboxPlan"]
 
@@ -51,6 +51,8 @@ class Root:
         writable: Whether it may be written; a writable root is nosuid and nodev.
         executable: Whether files of a writable root may be executed (otherwise noexec).
         hidden: Paths relative to the root that are not there inside (policy `deny`).
+        hidden_globs: Patterns of such paths: what matches when a call begins is hidden, what matches later is found at
+            its end.
         protected: Paths relative to the root that cannot be written or created (policy `protect`).
     """
 
@@ -61,6 +63,7 @@ class Root:
     writable: bool = False
     executable: bool = False
     hidden: tuple[str, ...] = ()
+    hidden_globs: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
 
 
@@ -111,7 +114,10 @@ class SandboxPlan:
         files: Files the host writes, read-only.
         roots: Host folders, in the order they are mounted (outer before inner).
         limits: What the call may use.
+        require: Names of limits that must hold for the whole process tree; else it does not run.
         network: `host:port` allowed through the broker; empty is no network.
+        isolation: `call`: a sandbox of its own; `conversation`: one sandbox for the calls of a conversation in turn.
+        conversation: Names that conversation, among all users'; empty where there is none: then a sandbox of its own.
         arguments: Canonical JSON of a worker tool's arguments; None for a command.
         policy_digest: Digest of the policy files that allowed it.
         plugin_digest: Digest of the plugin's declared tools or code.
@@ -127,16 +133,29 @@ class SandboxPlan:
     files: tuple[HostFile, ...] = ()
     roots: tuple[Root, ...] = ()
     limits: Limits = Limits()
+    require: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
+    isolation: Literal["call", "conversation"] = "call"
+    conversation: str = ""
     arguments: str | None = None
     policy_digest: str = ""
     plugin_digest: str = ""
+    _known: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def digest(self) -> str:
         """`sha256:` and the digest of the canonical JSON of every field."""
-        return "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
+        if "digest" not in self._known:  # asked for several times a call
+            self._known["digest"] = "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
+        return self._known["digest"]
 
     def canonical(self) -> bytes:
         """The plan as canonical JSON: sorted keys, no spaces, ASCII only (lone surrogates stay escaped)."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+        fields = _fields(self)
+        del fields["_known"]
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_fields).encode()
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of one of the values above (`dataclasses.asdict` copies every leaf, which takes ten times as long)."""
+    return {name: getattr(value, name) for name in value.__slots__}

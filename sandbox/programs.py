@@ -10,7 +10,7 @@ import stat
 from toolhost.sandbox.errors import PlanRefused
 from toolhost.sandbox.plan import Program
 
-__all__ = ["SEARCH", "changed", "digest_of", "pin"]
+__all__ = ["SEARCH", "changed", "digest_of", "is_trusted", "pin"]
 
 # Fixed, so that nobody's PATH decides which program a policy means.
 SEARCH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -56,6 +56,17 @@ def changed(program: Program) -> bool:
         program.size,
         program.modified_ns,
     )
+
+
+def is_trusted(path: str) -> bool:
+    """Whether nobody but root can change a file or put another in its place."""
+    try:
+        target = os.path.realpath(path, strict=True)
+        _check_folders(path, os.path.dirname(target))
+        _check_trusted(path, target, os.stat(target))
+    except (OSError, PlanRefused):
+        return False
+    return True
 
 
 @functools.lru_cache(maxsize=1024)

@@ -18,6 +18,7 @@ def root(
     writable: bool = False,
     executable: bool = False,
     hidden: tuple[str, ...] = (),
+    hidden_globs: tuple[str, ...] = (),
     protected: tuple[str, ...] = (),
 ) -> Root:
     """A root, held to the folder or file that stands there now.
@@ -28,6 +29,7 @@ def root(
         writable: Whether it may be written.
         executable: Whether files of a writable root may be executed.
         hidden: Paths relative to it that are not there inside.
+        hidden_globs: Patterns of such paths.
         protected: Paths relative to it that cannot be written or created.
 
     Raises:
@@ -49,5 +51,6 @@ def root(
         writable=writable,
         executable=executable,
         hidden=hidden,
+        hidden_globs=hidden_globs,
         protected=protected,
     )

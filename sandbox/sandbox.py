@@ -7,24 +7,31 @@ import json
 import os
 import signal
 import socket
-import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from toolhost.sandbox import bubblewrap, seccomp, spawner
 from toolhost.sandbox.armed import Armed, Pipes
+from toolhost.sandbox.call_group import CallGroup
+from toolhost.sandbox.cgroups import Cgroups
 from toolhost.sandbox.channel import Channel
 from toolhost.sandbox.check import check_plan
 from toolhost.sandbox.diagnosis import namespace_refusal
+from toolhost.sandbox.egress import OnConnection, serving
 from toolhost.sandbox.errors import SandboxUnavailable
 from toolhost.sandbox.execution import Execution, OnOutput, Run
-from toolhost.sandbox.mounts import open_root
+from toolhost.sandbox.leftovers import Leftovers
 from toolhost.sandbox.outcome import Outcome
-from toolhost.sandbox.plan import Root, SandboxPlan
-from toolhost.sandbox.roots import root
+from toolhost.sandbox.plan import SandboxPlan
+from toolhost.sandbox.pool import Armament, Pool
+from toolhost.sandbox.quarantine import Quarantine
+from toolhost.sandbox.resolver import Resolver
 from toolhost.sandbox.script import call_script
+from toolhost.sandbox.sessions import Sessions
+from toolhost.sandbox.shape import Shape, place
 from toolhost.sandbox.tool_root import ToolRoots
 
 __all__ = ["Sandbox"]
@@ -35,19 +42,33 @@ _START = 10.0
 class Sandbox:
     """Makes and runs sandboxes. One per process; `start` it before any event loop or thread."""
 
-    def __init__(self, channel: Channel, tool_roots: ToolRoots, launcher: int) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        tool_roots: ToolRoots,
+        launcher: int,
+        cgroups: Cgroups,
+        leftovers: Leftovers,
+        armament: Armament,
+    ) -> None:
         self._channel = channel
+        self._cgroups = cgroups
         self._tool_roots = tool_roots
+        self._leftovers = leftovers
         self._launcher = launcher
+        self._resolver = Resolver()
         self._running: set[Armed] = set()
+        self._pool = Pool(self._arm, self._retire, armament)
+        self._sessions = Sessions(self._retire)
         self._making: dict[str, asyncio.Lock] = {}
 
     @classmethod
-    def start(cls, state: Path) -> Sandbox:
+    def start(cls, state: Path, *, armament: Armament | None = None) -> Sandbox:
         """Check the machine and fork the spawner.
 
         Args:
             state: The host's state folder; the tool roots are kept in it.
+            armament: How many sandboxes are kept armed.
 
         Raises:
             SandboxUnavailable: No sandbox can be made here; the hint is the exact fix.
@@ -62,6 +83,9 @@ class Sandbox:
         seccomp.filter_bytes(network=False)
         tool_roots = ToolRoots(str(state.absolute()))
         launcher = tool_roots.prepare_folder()
+        leftovers = Leftovers(str(state.absolute()))
+        leftovers.sweep()
+        cgroups = Cgroups.find()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
@@ -78,15 +102,24 @@ class Sandbox:
             os.waitpid(pid, 0)
             os.close(launcher)
             raise namespace_refusal(*said.get("fatal", (0, "the spawner ended at once")))
-        return cls(Channel(ours, pid), tool_roots, launcher)
+        return cls(Channel(ours, pid), tool_roots, launcher, cgroups, leftovers, armament or Armament())
 
-    async def run(self, plan: SandboxPlan, *, stdin: bytes = b"", on_output: OnOutput | None = None) -> Outcome:
+    async def run(
+        self,
+        plan: SandboxPlan,
+        *,
+        stdin: bytes = b"",
+        on_output: OnOutput | None = None,
+        on_connection: OnConnection | None = None,
+    ) -> Outcome:
         """Carry out a plan of kind `command`.
 
         Args:
             plan: What to run.
             stdin: What the process reads on standard input.
             on_output: Called with each piece of output as it comes.
+            on_connection: Called with each connection of a plan with a network when it has ended, at the latest before
+                this returns. What it raises ends the plan's network, and is raised here in the end.
 
         Raises:
             PlanRefused: The plan names something that is not what it says.
@@ -94,14 +127,53 @@ class Sandbox:
             asyncio.CancelledError: After every process of the call is gone.
         """
         began = time.monotonic()
-        script = _script(plan)
-        armed = await self._arm(plan)
+        call = self._pool.begin()
         try:
-            run = Run(plan, armed, began, stdin, on_output, was_armed=False)
-            armed.fire(script)
-            return await run.wait()
+            # A sandbox that is kept has no standard input to give, and its network would be another call's.
+            if plan.isolation == "conversation" and plan.conversation and not (stdin or plan.network):
+                return await self._in_conversation(plan, began, on_output)
+            script = _script(plan)
+            armed, was_armed = await self._ready(plan)
+            try:
+                async with serving(armed.take_listener(), plan.network, on_connection, self._resolver):
+                    run = Run(plan, armed, began, stdin, on_output, was_armed=was_armed)
+                    await run.prepare()
+                    armed.fire(script)
+                    outcome = await run.wait()
+            except BaseException:
+                await self._discard(armed)
+                raise
         finally:
-            await self._discard(armed)
+            self._pool.end(call)
+        self._retire(armed)
+        return outcome
+
+    async def _in_conversation(self, plan: SandboxPlan, began: float, on_output: OnOutput | None) -> Outcome:
+        script = _script(plan, again=True)
+        shape = await self._shape(plan)
+        async with self._sessions.turn(plan.conversation, shape) as seat:
+            # Not the seat's until its call is over: whatever goes wrong before then, the next call gets another one.
+            armed, seat.armed = seat.armed, None
+            was_armed = armed is not None
+            if armed is None:
+                armed = await self._uncancelled(self._made(shape, again=True))
+            elif shape.covers:
+                armed = await self._uncancelled(self._covered(armed, shape))
+            try:
+                armed.group.begin()
+                run = Run(plan, armed, began, None, on_output, was_armed=was_armed)
+                await run.prepare()
+                armed.fire(script)
+                outcome = await run.wait()
+            except BaseException:
+                await self._discard(armed)
+                raise
+            if armed.alive and outcome.status in ("exited", "signaled"):
+                seat.armed = armed
+                self._sessions.stand_again(seat)
+            else:
+                self._retire(armed)
+        return outcome
 
     async def launch(self, plan: SandboxPlan) -> Execution:
         """Start a plan of kind `worker` and leave it running.
@@ -112,9 +184,10 @@ class Sandbox:
         """
         began = time.monotonic()
         script = _script(plan)
-        armed = await self._arm(plan)
+        armed, _ = await self._ready(plan)
         try:
             execution = Execution(plan, armed, began, was_armed=False)
+            await execution.prepare()
             await execution.open()
             armed.fire(script)
         except BaseException:
@@ -125,38 +198,95 @@ class Sandbox:
 
     async def close(self) -> None:
         """Kill everything and end the spawner. Nothing can be run afterwards."""
+        await self._pool.close()
+        await self._sessions.close()
         await asyncio.gather(*(armed.destroy() for armed in list(self._running)), return_exceptions=True)
         self._running.clear()
         await self._channel.close()
+        self._leftovers.close()
+        self._tool_roots.close()
         if self._launcher >= 0:
             os.close(self._launcher)
             self._launcher = -1
 
-    async def _arm(self, plan: SandboxPlan) -> Armed:
-        roots, points, targets = _place_roots((*plan.roots, *_support_below_tmp(plan)))
-        tool_root = self._tool_roots.known(plan, points)
+    def disarm(self) -> None:
+        """Let go of every armed sandbox, such as after the policies were read again."""
+        self._pool.drop()
+        self._sessions.drop()
+
+    async def settled(self) -> int:
+        """Wait until as many sandboxes are armed as are wanted, and say how many those are."""
+        return await self._pool.settled()
+
+    async def _ready(self, plan: SandboxPlan) -> tuple[Armed, bool]:
+        """A sandbox for a plan, in which everything but the call itself is done, and whether it was armed before."""
+        shape = await self._shape(plan)
+        armed = self._pool.take(shape) if plan.kind == "command" else None
+        # A bubblewrap must not lose its pipes while it sets up (it would die and leave its child hanging), so a call
+        # that is cancelled meanwhile waits for these few milliseconds and destroys what then stands.
+        if armed is None:
+            return await self._uncancelled(self._made(shape)), False
+        if shape.covers:
+            armed = await self._uncancelled(self._covered(armed, shape))
+        return armed, True
+
+    async def _shape(self, plan: SandboxPlan) -> Shape:
+        places = place(plan)
+        tool_root = self._tool_roots.known(plan, places.points)
         if tool_root is None:
             # One at a time: two calls of the same plan would copy the same files.
             async with self._making.setdefault(plan.tool, asyncio.Lock()):
-                tool_root = self._tool_roots.known(plan, points)
+                tool_root = self._tool_roots.known(plan, places.points)
                 if tool_root is None:
-                    tool_root = await asyncio.to_thread(self._tool_roots.make, plan, points)
-        # A bubblewrap must not lose its pipes while it sets up (it would die and leave its child hanging), so a call
-        # that is cancelled meanwhile waits for these few milliseconds and destroys what then stands.
-        making = asyncio.ensure_future(self._stand(tool_root, plan, roots, targets))
-        if await _finish(making):
-            if not making.exception():
-                await self._discard(making.result())
-            raise asyncio.CancelledError
-        return making.result()
+                    tool_root = await asyncio.to_thread(self._tool_roots.make, plan, places.points)
+        return Shape(
+            owner=plan.tool.partition(".")[0],
+            policy_digest=plan.policy_digest,
+            tool_root=tool_root,
+            places=places,
+            limits=plan.limits,
+            network=plan.network,
+        )
 
-    async def _stand(self, tool_root: str, plan: SandboxPlan, roots: list[dict[str, Any]], targets: list[str]) -> Armed:
-        message = {"tool_root": tool_root, "scratch": plan.limits.scratch, "roots": roots}
+    async def _uncancelled(self, making: Coroutine[Any, Any, Armed]) -> Armed:
+        """The sandbox that something makes; if this task is cancelled meanwhile it is destroyed when it stands."""
+        task = asyncio.ensure_future(making)
+        if await _finish(task):
+            if not task.exception():
+                await self._discard(task.result())
+            raise asyncio.CancelledError
+        return task.result()
+
+    async def _made(self, shape: Shape, *, again: bool = False) -> Armed:
+        return await self._covered(await self._arm(shape, again=again), shape)
+
+    async def _covered(self, armed: Armed, shape: Shape) -> Armed:
+        try:
+            if shape.covers:
+                self._leftovers.note(shape.places.roots)
+            if any(root["hidden_globs"] for root in shape.places.roots):
+                await armed.hide(Quarantine(folder=self._tool_roots.quarantine, roots=shape.places.roots))
+            else:
+                await armed.cover(shape.places.roots)
+        except BaseException:
+            await self._discard(armed)
+            raise
+        return armed
+
+    async def _arm(self, shape: Shape, *, again: bool = False) -> Armed:
+        network = bool(shape.network)
+        message = {
+            "tool_root": shape.tool_root,
+            "scratch": shape.limits.scratch,
+            "roots": shape.places.roots,
+            "network": network,
+            "again": again,
+        }
         pipes = Pipes()
         memory: list[int] = []
         try:
-            memory.append(_memory("seccomp", seccomp.filter_bytes(network=bool(plan.network))))
-            memory.append(_memory("options", bubblewrap.options(targets)))
+            memory.append(_memory("seccomp", seccomp.filter_bytes(network=bool(shape.network))))
+            memory.append(_memory("options", bubblewrap.options(shape.places.targets)))
             theirs = (
                 pipes.stdin_theirs,
                 pipes.stdout_theirs,
@@ -172,14 +302,23 @@ class Sandbox:
             for fd in memory:
                 os.close(fd)
         pipes.close_theirs()
-        armed = Armed(self._channel, pipes, started)
+        # Made while bubblewrap is busy, joined when the sandbox stands.
+        armed = Armed(self._channel, pipes, started, CallGroup(self._cgroups), again=again)
         self._running.add(armed)
+        self._tool_roots.enter(shape.tool_root)
+        armed.on_dead(lambda: self._tool_roots.leave(shape.tool_root))
         try:
             await armed.stand()
+            # The launcher of a sandbox that is kept is in the group.
+            armed.group.limit(replace(shape.limits, processes=shape.limits.processes + again))
         except BaseException:
             await self._discard(armed)
             raise
         return armed
+
+    def _retire(self, armed: Armed) -> None:
+        """Let a sandbox go in which nothing runs any more, behind the caller's back."""
+        armed.retire(lambda: self._running.discard(armed))
 
     async def _discard(self, armed: Armed) -> None:
         """Destroy a sandbox to the end, however often this task is cancelled meanwhile."""
@@ -202,52 +341,10 @@ async def _finish(task: asyncio.Future[Any]) -> bool:
     return cancelled
 
 
-def _script(plan: SandboxPlan) -> bytes:
+def _script(plan: SandboxPlan, *, again: bool = False) -> bytes:
     check_plan(plan)
     env = {"HOME": "/tmp", "PATH": "/usr/bin:/bin"} | dict(plan.env)  # noqa: S108
-    return call_script(plan.argv, plan.cwd, env.items(), plan.limits, cpu=plan.kind == "command")
-
-
-def _place_roots(roots: tuple[Root, ...]) -> tuple[list[dict[str, Any]], tuple[tuple[str, bool], ...], list[str]]:
-    """Verify the roots, and find which stand in which.
-
-    Returns:
-        The roots of the launch message; mount points and whether each is a folder; targets bubblewrap mounts.
-    """
-    message: list[dict[str, Any]] = []
-    points: list[tuple[str, bool]] = []
-    for each in sorted(roots, key=lambda one: one.target.count("/")):
-        fd = open_root(each.source, each.device, each.inode)
-        folder = stat.S_ISDIR(os.fstat(fd).st_mode)
-        os.close(fd)
-        within = None
-        for number, outer in reversed(list(enumerate(message))):
-            if each.target.startswith(outer["target"] + "/"):
-                within = (number, each.target[len(outer["target"]) + 1 :])
-                break
-        if within is None and not each.target.startswith("/tmp/"):  # noqa: S108
-            points.append((each.target, folder))
-        message.append(
-            {
-                "source": each.source,
-                "target": each.target,
-                "device": each.device,
-                "inode": each.inode,
-                "writable": each.writable,
-                "executable": each.executable,
-                "hidden": each.hidden,
-                "protected": each.protected,
-                "within": within,
-            }
-        )
-    return message, tuple(sorted(points)), [one["target"] for one in message if one["within"] is None]
-
-
-def _support_below_tmp(plan: SandboxPlan) -> Iterator[Root]:
-    """Support that stands under /tmp: the private /tmp hides the tool root's copy, so it is mounted over that."""
-    for path in plan.support:
-        if path.startswith("/tmp/"):  # noqa: S108
-            yield root(path, path, executable=True)
+    return call_script(plan.argv, plan.cwd, env.items(), plan.limits, cpu=plan.kind == "command", again=again)
 
 
 def _memory(name: str, content: bytes) -> int:

@@ -8,6 +8,9 @@ P never runs anything of the call. It waits for Q, says how Q ended on the statu
 gives up before it becomes the tool), and ends, which ends the pid namespace. Mode 0111 makes P non-dumpable: the tool
 cannot reach its memory or descriptors through /proc, so it cannot forge the status.
 
+In a sandbox that is kept for the calls of one conversation P has a Q for each of them: it reads a line from the ctl
+pipe, makes a Q, kills whatever the call has left behind, says how Q ended, and reads the next line.
+
 What the status pipe carries, in order:
 
     bubblewrap's own error message, if it could not make the sandbox
@@ -15,7 +18,7 @@ What the status pipe carries, in order:
     "!cwd\\n" or "!limits\\n"    the call could not begin
     "Killed\n"                  a signal's name, where a signal ended the tool (not for SIGINT and SIGPIPE: dash)
     "137\n"                     dash's $?: the exit status, or 128 + the signal
-    two lines of `times`        CPU time of P, then of its children
+    two lines of `times`        CPU time of P, then of its children; only where a signal could have ended the tool
 """
 
 from __future__ import annotations
@@ -33,12 +36,14 @@ __all__ = [
     "CTL",
     "JSON",
     "LAUNCHER",
+    "NEXT",
     "READY",
     "ROOTS",
     "SECCOMP",
     "STDERR",
     "Ended",
     "call_script",
+    "complete",
     "ended",
     "launch_words",
 ]
@@ -49,9 +54,14 @@ STDERR, CTL, LAUNCHER = 5, 6, 7
 JSON, SECCOMP, ARGS, ROOTS = 9, 10, 11, 12
 
 READY = b"R"
+NEXT = b"\n"
 
 # dash reads a script in pieces and runs what it has: the braces around every call script make a cut one an error.
-_LAUNCH = f"( printf R >&2; . /proc/self/fd/{CTL} ); echo $? >&2; times >&2"
+_CALL = f"( printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
+_REPORT = "echo $r >&2; [ $r -le 128 ] || times >&2"
+_LAUNCH = f"{_CALL}; {_REPORT}"
+# `kill -1` spares only P itself, which is pid 1. There may be nothing to kill, and then nobody wants to hear of it.
+_LAUNCH_AGAIN = f"while read -r x <&{CTL}; do {_CALL}; kill -9 -1 2>/dev/null; {_REPORT}; done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +83,24 @@ class Ended:
     cpu: float
 
 
-def launch_words() -> tuple[str, ...]:
-    """The command bubblewrap starts."""
-    return (f"/proc/self/fd/{LAUNCHER}", "-c", _LAUNCH)
+def launch_words(*, again: bool = False) -> tuple[str, ...]:
+    """The command bubblewrap starts.
+
+    Args:
+        again: Whether for many calls, one after another; each begins with `NEXT` on the ctl pipe.
+    """
+    return (f"/proc/self/fd/{LAUNCHER}", "-c", _LAUNCH_AGAIN if again else _LAUNCH)
 
 
-def call_script(argv: Iterable[str], cwd: str, env: Iterable[tuple[str, str]], limits: Limits, *, cpu: bool) -> bytes:
+def call_script(
+    argv: Iterable[str],
+    cwd: str,
+    env: Iterable[tuple[str, str]],
+    limits: Limits,
+    *,
+    cpu: bool,
+    again: bool = False,
+) -> bytes:
     """The script that turns a waiting launcher into one call.
 
     Args:
@@ -87,6 +109,8 @@ def call_script(argv: Iterable[str], cwd: str, env: Iterable[tuple[str, str]], l
         env: The whole environment.
         limits: Per-process limits come from here.
         cpu: Whether CPU time is limited (a worker lives through many calls).
+        again: Whether more calls follow in the same sandbox: then there is no standard input, and the output pipes are
+            opened anew, so that no call changes the flags of the next one's.
     """
     # -p counts the processes of this user namespace: the launcher is one more. -f is in blocks of 512 bytes.
     wanted = [
@@ -101,11 +125,12 @@ def call_script(argv: Iterable[str], cwd: str, env: Iterable[tuple[str, str]], l
         seconds = max(math.ceil(limits.cpu), 1)
         wanted += [("-S -t", resource.RLIMIT_CPU, seconds, 1), ("-H -t", resource.RLIMIT_CPU, seconds + 1, 1)]
     ulimits = [f"ulimit {flag} {_within_host(which, value) // unit} 2>&5" for flag, which, value, unit in wanted]
+    streams = f"</dev/null >/proc/self/fd/1 2>/proc/self/fd/{STDERR}" if again else f"2>&{STDERR}"
     lines = [
         "{",
         f"cd {shlex.quote(cwd)} 2>&5 || {{ echo !cwd >&2; exit 126; }}",
         " && ".join(ulimits) + " || { echo !limits >&2; exit 126; }",
-        f"exec 2>&{STDERR} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
+        f"exec {streams} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
         "unset PWD OLDPWD",
         *(f"export {name}={shlex.quote(value)}" for name, value in env),
         "exec " + " ".join(shlex.quote(word) for word in argv),
@@ -118,6 +143,16 @@ def _within_host(which: int, value: int) -> int:
     """The value, or what the host process may have where that is less: asking for more is refused by the kernel."""
     _, hard = resource.getrlimit(which)
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+def complete(status: bytes) -> bool:
+    """Whether the launcher has said everything about a call's end."""
+    lines = status.split(b"\n")
+    for number, line in enumerate(lines[:-1]):
+        code = line.removeprefix(READY)
+        if code.isdigit():
+            return int(code) <= 128 or len(lines) > number + 3
+    return False
 
 
 def ended(status: bytes) -> Ended | None:

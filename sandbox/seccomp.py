@@ -21,12 +21,13 @@ from typing import Any
 
 from toolhost.sandbox.errors import SandboxUnavailable
 
-__all__ = ["RULES", "Compare", "Rule", "filter_bytes"]
+__all__ = ["RULES", "Compare", "Rule", "filter_bytes", "number_of"]
 
 _LOW = 0xFFFFFFFF  # the kernel uses only the low half of an int argument: comparing all 64 bits is a way around
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _NAMESPACES = 0x7E020080  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}
-_AF_INET, _AF_INET6 = 2, 10
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_SOCK_STREAM, _IPPROTO_TCP = 1, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,17 @@ RULES: tuple[Rule, ...] = (
         reason="executes a program that lies on no mount, so past noexec; and memory outside the scratch limit",
     ),
     Rule(
+        calls=("shmget", "msgget", "semget"),
+        errno=errno.ENOSYS,
+        reason="memory that belongs to no process, so that no limit counts it; /dev/shm is counted",
+    ),
+    Rule(
+        calls=("socketpair",),
+        errno=errno.EAFNOSUPPORT,
+        reason="pairs of unix sockets only: other families are kernel code without a use here",
+        when=(Compare(argument=0, value=_AF_UNIX, above=True),),
+    ),
+    Rule(
         calls=("kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module",
                "iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "lookup_dcookie", "nfsservctl", "_sysctl", "uselib"),
         errno=errno.EPERM,
@@ -186,13 +198,43 @@ _INTERNET_ONLY = (
         for family in range(_AF_INET6)
         if family != _AF_INET
     ),
+    # The broker speaks TCP and nobody answers names, so nothing else is of use; programs take these as "not here".
+    *(
+        Rule(
+            calls=("socket",),
+            errno=errno.EPROTONOSUPPORT,
+            reason="only streams: no raw sockets, no UDP",
+            when=(Compare(argument=1, mask=0xF, value=kind),),
+        )
+        for kind in range(16)
+        if kind != _SOCK_STREAM
+    ),
+    *(
+        Rule(
+            calls=("socket",),
+            errno=errno.EPROTONOSUPPORT,
+            reason="only TCP: no MPTCP, no SCTP",
+            when=(Compare(argument=2, value=protocol, above=protocol == _IPPROTO_TCP),),
+        )
+        for protocol in range(1, _IPPROTO_TCP + 1)
+    ),
     Rule(
-        calls=("socket",),
-        errno=errno.EPERM,
-        reason="raw sockets",
-        when=(Compare(argument=1, mask=0xF, value=3),),
+        calls=("setsockopt",),
+        errno=errno.ENOPROTOOPT,
+        reason="TCP_ULP: kernel TLS and its like, loaded on demand (CVE-2023-0461); programs do their own",
+        when=(Compare(argument=1, value=_IPPROTO_TCP), Compare(argument=2, value=31)),
     ),
 )
+
+
+def number_of(call: str) -> int | None:
+    """The number of a system call on this machine, or None where it is not known here."""
+    import pyseccomp
+
+    number = pyseccomp.resolve_syscall(pyseccomp.system_arch(), call)
+    if number < 0:
+        number = _LATE.get(call, number)
+    return int(number) if number >= 0 else None
 
 
 @functools.cache
@@ -228,10 +270,8 @@ def filter_bytes(*, network: bool) -> bytes:
 
 def _add(pyseccomp: Any, made: Any, rule: Rule, call: str) -> None:
     """Add one row; a mask of which one bit is enough becomes one row per bit (BPF compares for equality)."""
-    number = pyseccomp.resolve_syscall(pyseccomp.system_arch(), call)
-    if number < 0:
-        number = _LATE.get(call, number)
-    if number < 0:
+    number = number_of(call)
+    if number is None:
         return  # not a call of this architecture
     conditions: list[list[Any]] = [[]]
     for compare in rule.when:

@@ -4,10 +4,14 @@ It is forked before the host has an event loop or threads, has namespaces of its
 long as the host. The host asks over a socket, with the descriptors of the call attached; what those descriptors carry
 goes between the host and the sandbox directly, never through here.
 
-    host ── {"do": "launch", "call": 7, "tool_root": ..., "scratch": ..., "roots": [...]} + descriptors ──> spawner
-         <─ {"call": 7, "pid": 4711, "waits": false}     bubblewrap runs; `waits`: wait for "gone" (placeholders)
+    host ── {"do": "launch", "call": 7, "tool_root": ..., "scratch": ..., "roots": [...], ...} + descriptors ──> spawner
+         <─ {"call": 7, "pid": 4711}                     bubblewrap runs; with a network, and its listening socket
          <─ {"call": 7, "error": [code, message, hint]}  nothing was started
          ── {"do": "settle", "call": 7} ──>              the sandbox stands: its helper mounts can go
+         ── {"do": "cover", "call": 7, "roots": [...]} ──>   what is hidden and protected, just before the call begins
+         <─ {"call": 7, "covered": true}                 true: placeholders stand in a root of the host
+         ── {"do": "uncover", "call": 7} ──>             nothing of the call is left
+         <─ {"call": 7, "covered": false}                placeholders are removed
          ── {"do": "kill", "call": 7} ──>                kill it from here (the host never learned its pid)
          <─ {"call": 7, "gone": 0}                       bubblewrap has ended, and placeholders are removed
 
@@ -28,7 +32,8 @@ import traceback
 from typing import Any, NoReturn
 
 from toolhost.sandbox import bubblewrap, kernel
-from toolhost.sandbox.errors import SandboxError
+from toolhost.sandbox.call_network import CallNetworks
+from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 from toolhost.sandbox.mounts import Mounts
 from toolhost.sandbox.namespaces import enter
 from toolhost.sandbox.script import ARGS, CTL, JSON, LAUNCHER, ROOTS, SECCOMP, STDERR
@@ -102,6 +107,7 @@ class _Spawner:
         self._connection = connection
         self._bwrap = bwrap
         self._mounts = mounts
+        self._networks = CallNetworks()
         self._poll = select.poll()
         self._pids: dict[int, int] = {}  # call -> pid of its bubblewrap
         self._calls: dict[int, int] = {}  # pidfd -> call
@@ -130,13 +136,18 @@ class _Spawner:
         try:
             message = json.loads(data)
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                self._say(
-                    {"call": message["call"], "error": ["descriptors_exhausted", "The launch message was cut.", ""]}
+                cut = SandboxUnavailable(
+                    "descriptors_exhausted", "The spawner has no descriptors left.", "Raise the limit on open files."
                 )
+                self._refuse(message["call"], cut)
             elif message["do"] == "launch":
                 self._launch(message, handed)
             elif message["do"] == "settle":
                 self._mounts.settle(message["call"])
+            elif message["do"] == "cover":
+                self._cover(message)
+            elif message["do"] == "uncover":
+                self._uncover(message["call"])
             elif message["do"] == "kill":
                 self._kill(message["call"])
         finally:
@@ -147,36 +158,72 @@ class _Spawner:
     def _launch(self, message: dict[str, Any], handed: array.array[int]) -> None:
         call: int = message["call"]
         roots: list[int] = []
+        listener: socket.socket | None = None
         try:
             roots = self._mounts.prepare(call, message["tool_root"], message["scratch"], message["roots"])
             places = [*zip(handed, HANDED, strict=True), *((fd, ROOTS + number) for number, fd in enumerate(roots))]
             if places[-1][1] >= FIRST_FREE:
                 raise SandboxError("too_many_roots", f"A sandbox can have {FIRST_FREE - ROOTS - 2} roots.")
-            pid = os.posix_spawn(
-                self._bwrap,
-                bubblewrap.words(self._bwrap),
-                {},  # /proc/1/environ inside would show it (bubblewrap#725)
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for fd, place in places],
-                setsigmask=(),
-                setsigdef=_DEFAULTS,
-            )
+            with self._networks.new() if message["network"] else contextlib.nullcontext() as listener:
+                pid = os.posix_spawn(
+                    self._bwrap,
+                    bubblewrap.words(self._bwrap, again=message["again"]),
+                    {},  # /proc/1/environ inside would show it (bubblewrap#725)
+                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for fd, place in places],
+                    setsigmask=(),
+                    setsigdef=_DEFAULTS,
+                )
         except (SandboxError, OSError) as error:
             self._mounts.settle(call)
-            self._mounts.masks.release(call)
-            if isinstance(error, SandboxError):
-                refusal = [type(error).__name__, error.code, error.message, error.hint]
-            else:
-                refusal = ["SandboxUnavailable", "launch_failed", f"The sandbox cannot be made: {error}.", ""]
-            self._say({"call": call, "error": refusal})
+            self._refuse(call, error)
             return
         finally:
             for fd in roots:
                 os.close(fd)
-        pidfd = os.pidfd_open(pid)
         self._pids[call] = pid
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:  # what cannot be watched must not run
+            self._kill(call)
+            os.waitpid(self._pids.pop(call), 0)
+            self._kill_orphans()
+            self._mounts.settle(call)
+            with listener or contextlib.nullcontext():
+                self._refuse(call, error)
+            return
         self._calls[pidfd] = call
         self._poll.register(pidfd, select.POLLIN)
-        self._say({"call": call, "pid": pid, "waits": self._mounts.masks.needs(call)})
+        with listener or contextlib.nullcontext():
+            self._say({"call": call, "pid": pid}, () if listener is None else (listener.fileno(),))
+
+    def _cover(self, message: dict[str, Any]) -> None:
+        call: int = message["call"]
+        try:
+            # Not reaped yet, so the number is still its own; its first child is the sandbox's pid 1.
+            sandbox = _children(self._pids.get(call, 0))
+            if not sandbox:
+                raise SandboxError("setup_failed", "The sandbox ended before its call began.")
+            covered = self._mounts.masks.cover(call, sandbox[0], message["roots"], again=message["again"])
+        except (SandboxError, OSError) as error:
+            self._refuse(call, error)
+            return
+        self._say({"call": call, "covered": covered})
+
+    def _uncover(self, call: int) -> None:
+        try:
+            self._mounts.masks.uncover(call)
+        except (SandboxError, OSError) as error:
+            self._refuse(call, error)
+            return
+        self._say({"call": call, "covered": False})
+        self._mounts.masks.tidy()
+
+    def _refuse(self, call: int, error: SandboxError | OSError) -> None:
+        if isinstance(error, SandboxError):
+            refusal = [type(error).__name__, error.code, error.message, error.hint]
+        else:
+            refusal = ["SandboxUnavailable", "launch_failed", f"The sandbox cannot be made: {error}.", ""]
+        self._say({"call": call, "error": refusal})
 
     def _reap(self, pidfd: int) -> None:
         call = self._calls.pop(pidfd)
@@ -188,6 +235,7 @@ class _Spawner:
         self._mounts.settle(call)
         self._mounts.masks.release(call)
         self._say({"call": call, "gone": status})
+        self._mounts.masks.tidy()
 
     def _kill(self, call: int) -> None:
         """Kill a sandbox in the making, its pid 1 first: bubblewrap killed alone leaves its command running or hanging.
@@ -199,32 +247,40 @@ class _Spawner:
             return
         _signal(pid, signal.SIGSTOP)
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        for child in _children(pid):
+        for child in self._children_of(pid):
             _signal(child, signal.SIGKILL)
         _signal(pid, signal.SIGKILL)
 
     def _kill_orphans(self) -> None:
         """Kill what a bubblewrap that was itself killed left behind: orphans become children of this process."""
-        for child in _children(os.getpid()):
+        for child in self._children_of(os.getpid()):
             if child not in self._pids.values():
                 _signal(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+
+    def _children_of(self, pid: int) -> list[int]:
+        """What must be killed is found even where no descriptor is left: a low one is given up for the moment."""
+        os.close(FIRST_FREE - 1)
+        try:
+            return _children(pid)
+        finally:
+            os.dup2(0, FIRST_FREE - 1, inheritable=False)
 
     def _end(self) -> NoReturn:
         for call in list(self._pids):
             self._kill(call)
         with contextlib.suppress(ChildProcessError):
             while True:
-                for child in _children(os.getpid()):
+                for child in self._children_of(os.getpid()):
                     _signal(child, signal.SIGKILL)
                 os.waitpid(-1, 0)
         for call in list(self._pids):
             self._mounts.masks.release(call)
         os._exit(0)
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _say(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
         try:
-            self._connection.send(json.dumps(message).encode())
+            socket.send_fds(self._connection, [json.dumps(message).encode()], descriptors)
         except OSError:
             self._end()
 

@@ -18,7 +18,17 @@ LEFT_OUT = frozenset(
     {"test", "tests", "idlelib", "turtledemo", "tkinter", "lib2to3", "ensurepip", "config-3", "dist-packages"}
 )
 
-_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt",)
+# Certificates and the rules for using them, where OpenSSL, GnuTLS and the languages look: Debian, Fedora, Alpine.
+_NETWORK = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/usr/lib/ssl/cert.pem",
+    "/usr/lib/ssl/certs",
+    "/usr/lib/ssl/openssl.cnf",
+)
+_NETWORK_DATA = {"git": ("/usr/lib/git-core/git-remote-http", "/usr/lib/git-core/git-remote-https")}
 _DATA = {
     "git": ("/usr/share/git-core/templates", "/usr/lib/git-core/git"),
     "file": ("/usr/share/misc/magic.mgc", "/usr/lib/file/magic.mgc"),
@@ -33,8 +43,10 @@ def support_of(programs: Iterable[Program], *, network: bool) -> list[str]:
     for program in programs:
         name = os.path.basename(program.target)
         found += _DATA.get(name, ())
+        if network:
+            found += _NETWORK_DATA.get(name, ())
         if python := _PYTHON.match(name):
             found += (f"/usr/lib/python{python[1]}", f"/usr/local/lib/python{python[1]}")
     if network:
-        found += _CERTIFICATES
+        found += _NETWORK
     return [path for path in dict.fromkeys(found) if os.path.exists(path)]

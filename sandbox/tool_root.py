@@ -5,6 +5,7 @@
         blobs/               every file once, by digest and modification time; the trees hold hard links to it
         trees/NAME/          a root: usr/..., mount points, host-made files; NAME is a digest of all that is in it
         index/KEY.json       which tree serves a set of programs, and the facts of every source it was made from
+        lock                 held while trees are made, or cleared out (`tool_root_sweep.py`)
 
 A tree is made beside its place and renamed into it, so a half-made one is never used. Before a tree is used for the
 first time in a process, and then at most every five seconds, every source is compared with the index (device, inode,
@@ -13,22 +14,26 @@ size, modification time): after a system update it is made anew. The programs th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import stat
 import time
+from collections import Counter
 
 from toolhost.sandbox import closure, support
 from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
 from toolhost.sandbox.plan import HostFile, Program, SandboxPlan
 from toolhost.sandbox.programs import changed, digest_of
+from toolhost.sandbox.tool_root_sweep import hold, sweep, undisturbed
 
 __all__ = ["ToolRoots"]
 
 _VERSION = 1
 _RECHECK = 5.0  # seconds
+_FORGET = 3600.0  # seconds
 _LARGEST_SUPPORT = 512 << 20
 _TOP_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SHELL = "/bin/dash"
@@ -41,7 +46,10 @@ class ToolRoots:
 
     def __init__(self, state: str) -> None:
         self.folder = f"{state}/tool-roots"
+        self.quarantine = f"{state}/quarantine"
         self._known: dict[tuple[object, ...], _Tree] = {}
+        self._locks: dict[str, int] = {}  # by tree: keeps it from being cleared out by another process
+        self._users: Counter[str] = Counter()
 
     def prepare_folder(self) -> int:
         """Create the folders and the launcher.
@@ -55,19 +63,9 @@ class ToolRoots:
         try:
             for name in ("blobs", "trees", "index"):
                 os.makedirs(f"{self.folder}/{name}", mode=0o700, exist_ok=True)
-            launcher = f"{self.folder}/launcher"
-            source = os.stat(_SHELL)
-            try:
-                have = os.stat(launcher)
-            except FileNotFoundError:
-                have = None
-            if have is None or (have.st_size, have.st_mtime_ns) != (source.st_size, source.st_mtime_ns):
-                making = f"{launcher}.{os.getpid()}"
-                shutil.copyfile(_SHELL, making)
-                os.utime(making, ns=(source.st_atime_ns, source.st_mtime_ns))
-                os.chmod(making, 0o111)  # noqa: S103
-                os.rename(making, launcher)
-            return os.open(launcher, os.O_PATH | os.O_CLOEXEC)
+            with contextlib.suppress(OSError):  # tried again at the next start
+                sweep(self.folder)
+            return _launcher(f"{self.folder}/launcher")
         except OSError as error:
             raise SandboxUnavailable(
                 "state_not_writable",
@@ -89,7 +87,7 @@ class ToolRoots:
         tree = self._known.get(_key(plan, points))
         if tree is None:
             return None
-        now = time.monotonic()
+        now = tree.used = time.monotonic()
         if now - tree.checked > _RECHECK:
             if not _unchanged(tree.sources):
                 return None
@@ -110,7 +108,10 @@ class ToolRoots:
         key = _key(plan, points)
         index = f"{self.folder}/index/{hashlib.sha256(repr(key).encode()).hexdigest()}.json"
         try:
-            tree = self._from_index(index) or self._build(plan, points, index)
+            with undisturbed(self.folder):
+                tree = self._from_index(index) or self._build(plan, points, index)
+                if tree.name not in self._locks:
+                    self._locks[tree.name] = hold(f"{self.folder}/{tree.name}")
         except OSError as error:
             raise SandboxUnavailable(
                 "tool_root_failed",
@@ -118,7 +119,36 @@ class ToolRoots:
                 "Make room on the data directory's disk, and let the service user write there.",
             ) from error
         self._known[key] = tree
+        self._forget()
+        with contextlib.suppress(OSError):
+            sweep(self.folder)
         return tree.name
+
+    def enter(self, name: str) -> None:
+        """Say that a sandbox uses a tree."""
+        self._users[name] += 1
+
+    def leave(self, name: str) -> None:
+        """Say that it is gone."""
+        self._users[name] -= 1
+
+    def close(self) -> None:
+        """Let go of every tree."""
+        for fd in self._locks.values():
+            os.close(fd)
+        self._locks.clear()
+        self._known.clear()
+
+    def _forget(self) -> None:
+        """Let go of the trees that nothing has used for long."""
+        oldest = time.monotonic() - _FORGET
+        for key, tree in list(self._known.items()):
+            if tree.used < oldest and not self._users[tree.name]:
+                del self._known[key]
+        known = {tree.name for tree in self._known.values()}
+        for name in set(self._locks) - known:
+            if not self._users[name]:
+                os.close(self._locks.pop(name))
 
     def _from_index(self, index: str) -> _Tree | None:
         try:
@@ -127,7 +157,11 @@ class ToolRoots:
             tree = _Tree(held["tree"], {path: tuple(facts) for path, facts in held["sources"].items()})
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return tree if os.path.isdir(f"{self.folder}/{tree.name}") and _unchanged(tree.sources) else None
+        if not os.path.isdir(f"{self.folder}/{tree.name}") or not _unchanged(tree.sources):
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(index)  # when it was last begun to be used
+        return tree
 
     def _build(self, plan: SandboxPlan, points: tuple[tuple[str, bool], ...], index: str) -> _Tree:
         builder = _Builder(self.folder)
@@ -151,13 +185,29 @@ class ToolRoots:
         return tree
 
 
+def _launcher(path: str) -> int:
+    """The copy of dash, made anew where dash has changed; opened."""
+    source = os.stat(_SHELL)
+    try:
+        have = os.stat(path)
+    except FileNotFoundError:
+        have = None
+    if have is None or (have.st_size, have.st_mtime_ns) != (source.st_size, source.st_mtime_ns):
+        copy = f"{path}.{os.getpid()}"
+        shutil.copyfile(_SHELL, copy)
+        os.utime(copy, ns=(source.st_atime_ns, source.st_mtime_ns))
+        os.chmod(copy, 0o111)  # noqa: S103
+        os.rename(copy, path)
+    return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
 class _Tree:
-    __slots__ = ("checked", "name", "sources")
+    __slots__ = ("checked", "name", "sources", "used")
 
     def __init__(self, name: str, sources: dict[str, _Facts]) -> None:
         self.name = name
         self.sources = sources
-        self.checked = time.monotonic()
+        self.checked = self.used = time.monotonic()
 
 
 class _Builder:

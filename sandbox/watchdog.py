@@ -22,12 +22,12 @@ class Watchdog:
 
     Args:
         pid: The sandbox's pid 1, as the host numbers it.
-        memory: Bytes all processes may use together.
+        memory: Bytes all processes may use together; None is no limit here.
         cpu: CPU seconds they may use together; None is no limit.
         exceeded: Called once with `memory` or `cpu`.
     """
 
-    def __init__(self, pid: int, memory: int, cpu: float | None, exceeded: Callable[[str], None]) -> None:
+    def __init__(self, pid: int, memory: int | None, cpu: float | None, exceeded: Callable[[str], None]) -> None:
         self._memory = memory
         self._cpu = cpu
         self._exceeded = exceeded
@@ -60,7 +60,7 @@ class Watchdog:
     def _judge(self, pids: list[str]) -> str | None:
         if self._cpu is not None and sum(self._cpu_seconds(pid) for pid in pids) > self._cpu + 1:
             return "cpu"
-        if sum(self._resident(pid) for pid in pids) <= self._memory:
+        if self._memory is None or sum(self._resident(pid) for pid in pids) <= self._memory:
             return None
         return "memory" if sum(self._proportional(pid) for pid in pids) > self._memory else None
 

@@ -36,6 +36,7 @@ missing_packages() {
         case $package in
         bubblewrap) command -v bwrap >/dev/null ;;
         libseccomp2) ldconfig -p | grep -q 'libseccomp\.so\.2' ;;
+        iproute2) command -v ip >/dev/null ;;
         python3-venv) "$system_python" -c 'import ensurepip, venv' 2>/dev/null ;;
         ripgrep) command -v rg >/dev/null ;;
         *) command -v "$package" >/dev/null ;;

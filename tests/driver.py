@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,20 @@ HARNESS = Path(__file__).parent / "harness.py"
 class Driver:
     """A process of the service user with a sandbox in it."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(
+        self,
+        state: Path,
+        script: Path = HARNESS,
+        *,
+        prefix: Sequence[str] = (),
+        armament: dict[str, float] | None = None,
+    ) -> None:
         self._left = b""
         self.process = subprocess.Popen(
-            [sys.executable, str(HARNESS), str(state)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+            [*prefix, sys.executable, str(script), str(state), *([json.dumps(armament)] if armament else ())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="/",
         )
 
     def ask(self, within: float = 60, /, **request: Any) -> dict[str, Any]:
@@ -109,6 +119,41 @@ def no_sandboxes(box: Driver, within: float = 1.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def becomes(true: Callable[[], bool], within: float = 1.0) -> bool:
+    """Whether something becomes true in at most `within` seconds."""
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def no_tools(box: Driver, within: float = 1.0) -> bool:
+    """Whether nothing but waiting launchers is left in the driver's sandboxes after at most `within` seconds."""
+    deadline = time.monotonic() + within
+    while any(name not in ("bwrap", "7") for name in _names_below(children(box.process.pid))):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _names_below(pids: list[int]) -> Iterator[str]:
+    """The names of all descendants, but not of the processes themselves."""
+    for pid in pids:
+        try:
+            below = children(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        for child in below:
+            try:
+                yield Path(f"/proc/{child}/comm").read_text().strip()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        yield from _names_below(below)
 
 
 def own(folder: Path) -> Path:

@@ -10,18 +10,36 @@ import asyncio
 import json
 import os
 import pwd
+import resource
 import signal
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from toolhost.sandbox import HostFile, Limits, Outcome, Sandbox, SandboxError, SandboxPlan, pin, probe, root
+from toolhost.sandbox import (
+    Connection,
+    HostFile,
+    Limits,
+    Outcome,
+    Sandbox,
+    SandboxError,
+    SandboxPlan,
+    pin,
+    probe,
+    root,
+    seccomp,
+)
+from toolhost.sandbox.cgroups import prepare
+from toolhost.sandbox.pool import Armament
+from toolhost.sandbox.removal import remove_tree
 
 
 def become_service_user() -> None:
     if os.geteuid() == 0:
         user = pwd.getpwnam("toolhost")
+        prepare(user.pw_uid, user.pw_gid)
         os.setgroups([])
         os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
         os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
@@ -31,7 +49,7 @@ def plan_of(request: dict[str, Any]) -> SandboxPlan:
     programs = tuple(pin(name) for name in request["programs"])
     return SandboxPlan(
         kind=request.get("kind", "command"),
-        tool="test.tool",
+        tool=request.get("tool", "test.tool"),
         argv=(programs[0].path, *request.get("arguments", ())),
         cwd=request.get("cwd", "/tmp"),
         env=tuple(request.get("env", {}).items()),
@@ -40,13 +58,17 @@ def plan_of(request: dict[str, Any]) -> SandboxPlan:
         files=tuple(HostFile(target=target, text=text) for target, text in request.get("files", {}).items()),
         roots=tuple(root_of(one) for one in request.get("roots", ())),
         limits=Limits(**request.get("limits", {})),
+        isolation=request.get("isolation", "call"),
+        conversation=request.get("conversation", ""),
+        policy_digest=request.get("policy_digest", ""),
+        require=tuple(request.get("require", ())),
         network=tuple(request.get("network", ())),
     )
 
 
 def root_of(request: dict[str, Any]) -> Any:
     options = {name: request[name] for name in ("writable", "executable") if name in request}
-    lists = {name: tuple(request[name]) for name in ("hidden", "protected") if name in request}
+    lists = {name: tuple(request[name]) for name in ("hidden", "hidden_globs", "protected") if name in request}
     return root(request["source"], request["target"], **options, **lists)
 
 
@@ -59,6 +81,10 @@ def answer_of(outcome: Outcome, pieces: list[tuple[str, bytes]]) -> dict[str, An
         stream: len(b"".join(piece for where, piece in pieces if where == stream)) for stream in ("stdout", "stderr")
     }
     return made
+
+
+def children(pid: int | str) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 class Harness:
@@ -81,14 +107,16 @@ class Harness:
                 seen.set()
 
         stdin = request.get("stdin", "").encode("utf-8", "surrogateescape")
-        task = asyncio.ensure_future(self.sandbox.run(plan, stdin=stdin, on_output=take))
+        connections: list[Connection] = []
+        run = self.sandbox.run(plan, stdin=stdin, on_output=take, on_connection=connections.append)
+        task = asyncio.ensure_future(run)
         if "cancel_when" in request:
             await seen.wait()
             task.cancel()
         elif "cancel_after" in request:
             await asyncio.sleep(request["cancel_after"])
             task.cancel()
-        return answer_of(await task, pieces)
+        return answer_of(await task, pieces) | {"connections": [asdict(one) for one in connections]}
 
     async def worker(self, request: dict[str, Any]) -> dict[str, Any]:
         """A worker: send lines, read as many back, close its input (or kill it), and wait for its end."""
@@ -107,8 +135,74 @@ class Harness:
     async def gather(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"answers": await asyncio.gather(*(self.answer(one) for one in request["requests"]))}
 
-    async def facts(self, _: dict[str, Any]) -> dict[str, Any]:
+    async def disarm(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Let go of every armed sandbox, and wait until none is left."""
+        deadline = time.monotonic() + 5
+        self.sandbox.disarm()
+        await self.sandbox.settled()
+        spawners = children(os.getpid())
+        while any(children(pid) for pid in spawners) and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+        return {}
+
+    async def settle(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Wait until as many sandboxes are armed as are wanted, and count them."""
+        return {"armed": await self.sandbox.settled()}
+
+    async def decayed(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Wait until nothing is armed any more, and no longer than that takes."""
+        deadline = time.monotonic() + 10
+        while (said := await self.settle(request))["armed"] and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        return said
+
+    async def kill_parked(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Kill every sandbox from outside, as an administrator might."""
+        launchers = [
+            pid for spawner in children(os.getpid()) for monitor in children(spawner) for pid in children(monitor)
+        ]
+        for pid in launchers:
+            os.kill(int(pid), signal.SIGKILL)
+        while any(os.path.exists(f"/proc/{pid}") for pid in launchers):  # noqa: ASYNC240
+            await asyncio.sleep(0.001)
+        return {}
+
+    async def facts(self, request: dict[str, Any]) -> dict[str, Any]:
+        await self.disarm(request)
         return {"descriptors": len(os.listdir("/proc/self/fd")), "pid": os.getpid()}
+
+    async def starved(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A request with only so many descriptors left."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = 0
+        for number in range(soft):
+            try:
+                os.fstat(number)
+            except OSError:
+                free += 1
+                if free > request["spare"]:
+                    break
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+        try:
+            return await self.answer(request["request"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    async def starve(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Leave another of our processes only so many descriptors; returns how many it had."""
+        soft, hard = resource.prlimit(request["pid"], resource.RLIMIT_NOFILE)
+        resource.prlimit(request["pid"], resource.RLIMIT_NOFILE, (request["most"], hard))
+        return {"most": soft}
+
+    async def remove(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Remove what a sandbox left, as the service user."""
+        path = Path(request["path"])
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            remove_tree(parent, path.name)
+        finally:
+            os.close(parent)
+        return {}
 
     async def probe(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"checks": [asdict(check) for check in await asyncio.to_thread(probe)]}
@@ -138,7 +232,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     become_service_user()
     os.environ["SECRET"] = "CANARY"
-    asyncio.run(serve(Sandbox.start(Path(sys.argv[1]))))
+    if "TOOLHOST_TEST_CUT_FILTER" in os.environ:
+        whole = seccomp.filter_bytes
+        seccomp.filter_bytes = lambda **kind: whole(**kind)[:-5]
+    asyncio.run(serve(Sandbox.start(Path(sys.argv[1]), armament=Armament(**json.loads("".join(sys.argv[2:]) or "{}")))))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,9 @@ _HEADERS = {
 def add_headers(response: Response) -> Response:
     """Set the security headers, and forbid caching of anything a view did not mark as cacheable."""
     for name, value in _HEADERS.items():
-        response.headers[name] = value
+        # A view may set a policy of its own: a download has one that allows even less.
+        if name != "Content-Security-Policy" or name not in response.headers:
+            response.headers[name] = value
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
     request_id = g.get("request_id")

@@ -78,8 +78,9 @@ def seal(
         "request_id": actor.request_id if actor else None,
         "prev_hash": prev_hash,
     }
-    digest = _digest(body)
-    line = json.dumps({**body, "hash": digest}, ensure_ascii=True, separators=(",", ":"))
+    canonical = _canonical(body)
+    digest = _digest(canonical)
+    line = f'{canonical[:-1]},"hash":"{digest}"}}'
     return AuditRecord(
         seq=seq,
         id=str(body["id"]),
@@ -101,11 +102,14 @@ def verify_line(line: str) -> tuple[int, str, str] | None:
         seq, prev_hash = body["seq"], body["prev_hash"]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not isinstance(seq, int) or not isinstance(prev_hash, str) or digest != _digest(body):
+    if not isinstance(seq, int) or not isinstance(prev_hash, str) or digest != _digest(_canonical(body)):
         return None
     return seq, prev_hash, digest
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+def _canonical(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _digest(canonical: str) -> str:
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

@@ -10,13 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolhost.approvals import Approvals, approval_digest
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply
+from toolhost.calls.turns import Turns
 from toolhost.calls.view import plan_view
 from toolhost.errors import ApprovalError, MachineError, ToolHostError
 from toolhost.model import Actor, Call, CallResult, Decision
@@ -24,13 +24,10 @@ from toolhost.policy import Considered, Request, consider
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from toolhost.audit import AuditLog
-    from toolhost.model import Tool
     from toolhost.pluginhost import PluginRegistry
     from toolhost.policy import PolicyStore
-    from toolhost.sandbox import Sandbox
+    from toolhost.sandbox import Connection, Sandbox
     from toolhost.sandbox.plan import SandboxPlan
 
 __all__ = ["OnEvent", "Pipeline"]
@@ -66,7 +63,7 @@ class Pipeline:
         self._approvals = approvals
         self._records = records
         self._running: dict[str, tuple[Actor, asyncio.Task[CallResult]]] = {}
-        self._slots: dict[str, tuple[int, asyncio.Semaphore]] = {}
+        self._turns = Turns()
 
     def request(self, call: Call) -> Request:
         """What a call asks of the policy."""
@@ -80,6 +77,7 @@ class Pipeline:
             cwd=command.cwd if command else "{workspace}",
             workspace=call.workspace,
             workspace_writable=call.workspace_writable,
+            conversation=f"{call.actor.user_id}/{call.conversation_id}" if call.conversation_id else "",
             runtime=None if command else self._plugins.runtime(tool),
         )
 
@@ -96,8 +94,12 @@ class Pipeline:
             on_event: Told of `tool.started`, `tool.output` (`data` is bytes) and `tool.progress` as they happen.
 
         Raises:
-            ToolHostError: `audit_unavailable` where a denial could not be recorded.
+            ToolHostError: `audit_unavailable` where a denial could not be recorded; `too_many_calls`.
         """
+        with self._turns.admit(call.actor.user_id):
+            return await self._call(call, approve=approve, on_event=on_event)
+
+    async def _call(self, call: Call, *, approve: bool, on_event: OnEvent) -> CallResult:
         considered = self.consider(self.request(call))
         decision, plan = considered.decision, considered.plan
         if decision.outcome == "deny" or plan is None:
@@ -138,7 +140,23 @@ class Pipeline:
 
         Raises:
             ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`, `plan_changed`.
+            BusyError: `too_many_calls`; the question stays open.
         """
+        with self._turns.admit(actor.user_id):
+            return await self._answer(
+                approval_id, actor, approve=approve, reason=reason, restore=restore, on_event=on_event
+            )
+
+    async def _answer(
+        self,
+        approval_id: str,
+        actor: Actor,
+        *,
+        approve: bool,
+        reason: str,
+        restore: Callable[[Mapping[str, Any], Actor], Call],
+        on_event: OnEvent,
+    ) -> CallResult:
         approval = await self._approvals.get(approval_id, actor)
         row = await self._records.row(approval.call_id, actor)
         if row is None:
@@ -254,16 +272,17 @@ class Pipeline:
         try:
             if self._sandbox is None:
                 raise self._sandbox_problem or SandboxUnavailable("sandbox_unavailable", "There is no sandbox.")
-            async with self._slot(call.tool, plan):
-                on_event(
-                    {
-                        "type": "tool.started",
-                        "call_id": call.id,
-                        "tool": call.tool.name,
-                        "plan": plan_view(plan),
-                        "decision": decision.as_json(),
-                    }
-                )
+            async with self._turns.turn(call.actor.user_id, call.tool.plugin, plan.limits.calls):
+                if on_event is not _ignore:
+                    on_event(
+                        {
+                            "type": "tool.started",
+                            "call_id": call.id,
+                            "tool": call.tool.name,
+                            "plan": plan_view(plan),
+                            "decision": decision.as_json(),
+                        }
+                    )
                 result = await self._inside(self._sandbox, call, considered, approval_id, on_event)
         except asyncio.CancelledError:
             result = ended(call, "cancelled", decision, approval_id=approval_id)
@@ -294,18 +313,30 @@ class Pipeline:
         def output(stream: str, data: bytes) -> None:
             on_event({"type": "tool.output", "call_id": call.id, "stream": stream, "data": data})
 
-        outcome = await sandbox.run(plan, on_output=output)
+        def connection(made: Connection) -> None:
+            self._connection(call, made)
+
+        outcome = await sandbox.run(plan, on_output=output, on_connection=connection)
         return from_outcome(call, plan, decision, approval_id, outcome)
 
-    @asynccontextmanager
-    async def _slot(self, tool: Tool, plan: SandboxPlan) -> AsyncIterator[None]:
-        """Wait for one of the plugin's `calls` at once."""
-        size, semaphore = self._slots.get(tool.plugin, (0, None))
-        if semaphore is None or size != plan.limits.calls:
-            semaphore = asyncio.Semaphore(plan.limits.calls)
-            self._slots[tool.plugin] = (plan.limits.calls, semaphore)
-        async with semaphore:
-            yield
+    def _connection(self, call: Call, made: Connection) -> None:
+        self._audit.write(
+            "security",
+            "egress.connection",
+            {
+                "tool": call.tool.name,
+                "host": made.host,
+                "port": made.port,
+                "address": made.address,
+                "sent_bytes": made.sent,
+                "received_bytes": made.received,
+                "code": made.code,
+                "duration_ms": round(made.duration_ms, 3),
+            },
+            actor=call.actor,
+            call_id=call.id,
+            level="INFO" if made.code == "ok" else "WARNING",
+        )
 
     def _intent(self, call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None) -> None:
         self._audit.write(
@@ -334,6 +365,7 @@ class Pipeline:
                 "stdout_bytes": len(result.stdout),
                 "stderr_bytes": len(result.stderr),
                 "truncated": result.truncated,
+                "quarantined": (result.sandbox or {}).get("quarantined", []),
                 "error": None if result.error is None else result.error["code"],
                 "plan_digest": plan.digest,
                 "duration_ms": round(result.duration_ms, 3),

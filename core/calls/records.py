@@ -35,9 +35,10 @@ class CallRecords:
 
     def begin(self, call: Call, plan: SandboxPlan | None, status: str) -> None:
         """Record a call that was decided."""
+        created = now_ms()
         self._behind.put(
             _INSERT,
-            {
+            lambda: {
                 "id": call.id,
                 "user_id": call.actor.user_id,
                 "conversation_id": call.conversation_id,
@@ -47,21 +48,21 @@ class CallRecords:
                 "status": status,
                 "plan": None if plan is None else json.dumps(plan_view(plan)),
                 "result": None,
-                "created": now_ms(),
+                "created": created,
                 "finished": None,
             },
         )
 
     def finish(self, result: CallResult) -> None:
         """Record a call's result, or its present state where it waits for an answer."""
-        waits = result.status == "approval_required"
+        finished = None if result.status == "approval_required" else now_ms()
         self._behind.put(
             _UPDATE,
-            {
+            lambda: {
                 "call": result.call_id,
                 "new_status": result.status,
                 "new_result": json.dumps(result.as_json()),
-                "new_finished": None if waits else now_ms(),
+                "new_finished": finished,
             },
         )
 

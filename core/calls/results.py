@@ -81,7 +81,7 @@ def from_outcome(
         error=_command_error(plan, status, outcome),
         decision=decision,
         approval_id=approval_id,
-        sandbox=sandbox_facts(plan, dict(outcome.limits), outcome.armed),
+        sandbox=sandbox_facts(plan, dict(outcome.limits), outcome.armed, outcome.violations),
         duration_ms=outcome.duration_ms,
     )
 

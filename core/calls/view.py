@@ -23,7 +23,7 @@ def plan_view(plan: SandboxPlan) -> dict[str, Any]:
                 "source": root.source,
                 "mode": "write" if root.writable else "read",
                 "exec": root.executable,
-                "hidden": list(root.hidden),
+                "hidden": [*root.hidden, *root.hidden_globs],
                 "protected": list(root.protected),
             }
             for root in plan.roots
@@ -31,17 +31,22 @@ def plan_view(plan: SandboxPlan) -> dict[str, Any]:
         "programs": [program.path for program in plan.programs],
         "env": [name for name, _ in plan.env],
         "network": list(plan.network),
+        "isolation": plan.isolation,
         "plan_digest": plan.digest,
         "policy_digest": plan.policy_digest,
     }
 
 
-def sandbox_facts(plan: SandboxPlan, limits: dict[str, LimitReport], armed: bool) -> dict[str, Any]:
+def sandbox_facts(
+    plan: SandboxPlan, limits: dict[str, LimitReport], armed: bool, quarantined: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The `sandbox` object of a result."""
+    more = {"quarantined": list(quarantined)} if quarantined else {}
     return {
         "kind": plan.kind,
         "plan_digest": plan.digest,
         "limits": {name: {"value": report.value, "enforced_by": report.enforced_by} for name, report in limits.items()},
         "network": list(plan.network),
         "armed": armed,
+        **more,
     }

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),
     "plugin": ("toolhost.cli.plugin", "Look at the plugins."),
     "policy": ("toolhost.cli.policy", "Check policies and explain their decisions."),
+    "selfattack": ("toolhost.cli.selfattack", "Try to escape from a sandbox of this machine."),
     "serve": ("toolhost.cli.serve", "Serve the web chat and the API."),
     "tools": ("toolhost.cli.tools", "List the tools."),
     "user": ("toolhost.cli.user", "Manage the people who may log in."),

@@ -80,6 +80,7 @@ async def _serve(
 ) -> None:
     # Imported here: the web room and its framework are for the server alone.
     from toolhost.host import Host
+    from toolhost.sandbox.selfattack import proven
     from toolhost.web import create_app, new_setup_token
     from toolhost.web import serve as serve_app
 
@@ -88,6 +89,11 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
 
+    if sandbox is not None:
+        problem = await proven(sandbox)
+        if problem is not None:
+            await sandbox.close()
+            sandbox = None
     async with Host.open(settings, sandbox, problem) as host:
         app = create_app(host)
         url = f"http://{_in_url(settings.host)}:{settings.port}"

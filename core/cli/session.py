@@ -9,7 +9,7 @@ from typing import TypeVar
 from toolhost.data import DataDirectory
 from toolhost.host import Host
 from toolhost.model import Actor
-from toolhost.sandbox import Sandbox
+from toolhost.sandbox import Armament, Sandbox
 from toolhost.sandbox.errors import SandboxUnavailable
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings
@@ -29,10 +29,12 @@ def enter(flags: Mapping[str, str | None] | None = None) -> Settings:
     return settings
 
 
-def start_sandbox(data: DataDirectory) -> tuple[Sandbox | None, SandboxUnavailable | None]:
+def start_sandbox(
+    data: DataDirectory, armament: Armament | None = None
+) -> tuple[Sandbox | None, SandboxUnavailable | None]:
     """Start the sandbox, or say why there is none. Must come before any event loop or thread."""
     try:
-        return Sandbox.start(data.state), None
+        return Sandbox.start(data.state, armament=armament), None
     except SandboxUnavailable as problem:
         return None, problem
 
@@ -42,7 +44,8 @@ def run_with_host(main: Callable[[Host], Awaitable[_T]]) -> _T:
     settings = enter()
     data = DataDirectory(settings)
     data.prepare()
-    sandbox, problem = start_sandbox(data)
+    # Nothing is armed for the next call of a process that makes only one.
+    sandbox, problem = start_sandbox(data, Armament(most=0))
 
     async def opened() -> _T:
         async with Host.open(settings, sandbox, problem) as host:

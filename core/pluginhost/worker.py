@@ -16,7 +16,6 @@ from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.schemas import clean_text
 from toolhost.pluginhost.wire import LineSplitter, content_parts, error_code, error_message, read_message, whole_text
 from toolhost.sandbox import Execution, LimitReport, Outcome, Sandbox, SandboxError, SandboxPlan
-from toolhost.sandbox.execution import reports
 
 __all__ = ["Worker"]
 
@@ -166,7 +165,7 @@ class Worker:
             "wall": LimitReport(value=self.plan.limits.wall, enforced_by="wallclock"),
             "output": LimitReport(value=self.plan.limits.output, enforced_by="host"),
         }
-        return reports(self.plan.limits, worker=True) | own
+        return {**self._execution.limits, **own}
 
     async def _ask(self, request: Mapping[str, Any], within: float, pending: Pending) -> dict[str, Any]:
         if self.failure is not None:

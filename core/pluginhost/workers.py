@@ -15,6 +15,7 @@ from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.worker import Worker
 from toolhost.sandbox import Sandbox, SandboxPlan
+from toolhost.sandbox.masks import masked_facts
 
 __all__ = ["MAX_FAILURES", "MAX_WORKERS", "WorkerPool"]
 
@@ -89,9 +90,10 @@ class WorkerPool:
         Raises:
             SandboxError: Where there is no sandbox for it.
         """
-        # Everything the sandbox is made of, and nothing of the call: equal plans share a worker.
+        # Everything the sandbox is made of, and nothing of the call: equal plans share a worker, as long as what is
+        # masked in it is still what was masked.
         shape = replace(plan, tool=tool.plugin, arguments=None)
-        key = shape.digest
+        key = f"{shape.digest} {masked_facts(shape.roots)}"
         health = self._health.setdefault(tool.plugin, _Health())
         armed = key in self._workers
         try:
@@ -170,8 +172,10 @@ class WorkerPool:
             self._forget(key, starting)
         elif worker.failure is None and worker.calls == 0 and not self._closed:
             self._keep(key)
-            # Inserted at the end: the first key is always the worker that has been idle the longest.
-            self._retirements[key] = asyncio.get_running_loop().call_later(_IDLE, self._end, key)
+            # Inserted at the end: the first key is always the worker that has been idle the longest. One from which
+            # something is hidden does not wait: it would see what somebody puts there meanwhile.
+            idle = 0.0 if any(root.hidden for root in worker.plan.roots) else _IDLE
+            self._retirements[key] = asyncio.get_running_loop().call_later(idle, self._end, key)
         self._changed.set()
 
     def _forget(self, key: str, starting: asyncio.Task[Worker]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from toolhost.argv_syntax import Anything, Group, Node, Slot, TemplateSyntaxError, Word, parse
-from toolhost.policy.slots import SlotError, SlotKind, UnsupportedSlotError, parse_slot
+from toolhost.policy.slots import SlotError, SlotKind, parse_slot
 from toolhost.policy.template import Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
 
 __all__ = ["GLOB", "TemplateError", "compile_template"]
@@ -125,8 +125,7 @@ def _slot(slot: Slot) -> SlotKind:
     try:
         return parse_slot(slot.body)
     except SlotError as error:
-        code = "not_supported_yet" if isinstance(error, UnsupportedSlotError) else "bad_slot"
-        raise TemplateError(slot.offset, str(error), code) from None
+        raise TemplateError(slot.offset, str(error), "bad_slot") from None
 
 
 def _gather(items: Iterator[Flag | Place]) -> Iterator[Place]:

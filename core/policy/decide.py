@@ -13,6 +13,8 @@ from toolhost.policy.values import DenyRule, HostPolicy, Policy, Rule, ToolRule
 
 __all__ = ["alternatives", "chosen", "decide"]
 
+_PATH = "a path inside the folders"
+_USABLE = dict.fromkeys(("bad_url", "bad_host", "destination_not_allowed"), "an address of a host")
 _STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
 
 
@@ -114,7 +116,7 @@ def _unmatched(facts: Facts, policy: Policy) -> Decision:
             code=match.refusal.code,
             reason=match.refusal.reason,
             source=str(match.rule.place),
-            hint=f"{match.rule.place} would take a path inside the folders that {policy.file} grants.",
+            hint=f"{match.rule.place} would take {_USABLE.get(match.refusal.code, _PATH)} that {policy.file} grants.",
         )
     argv = facts.request.argv or ("",)
     instead = [rule.text for rule in alternatives(facts, policy)[:3]]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from toolhost.policy.compile import GLOB
-from toolhost.policy.slots import PathSlot, SlotKind, TextSlot
+from toolhost.policy.slots import PathSlot, SlotKind, TextSlot, UrlSlot
 from toolhost.policy.template import Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
 
 __all__ = ["denies_arguments", "denies_program"]
@@ -91,7 +91,7 @@ def _glued(name: str, token: str) -> str | None:
 def _fits(value: SlotKind | str, token: str) -> bool:
     if isinstance(value, str):
         return value == token
-    return isinstance(value, TextSlot | PathSlot) or value.accepts(token)
+    return isinstance(value, TextSlot | PathSlot | UrlSlot) or value.accepts(token)
 
 
 def _matches(places: Sequence[Place], tokens: Sequence[str]) -> bool:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 
 from toolhost.model import Actor
+from toolhost.sandbox.destinations import PROXY
 from toolhost.sandbox.plan import HostFile
 
-__all__ = ["BASE", "GIT_FILE", "git_environment", "loads_code"]
+__all__ = ["BASE", "NETWORK", "git_environment", "git_file", "loads_code"]
 
 BASE = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}  # noqa: S108 - the sandbox's own /tmp
 """What every sandboxed process has."""
+
+_PROXY = "http://{}:{}".format(*PROXY)
+
+NETWORK = {
+    **dict.fromkeys(("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "http_proxy", "https_proxy"), _PROXY),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
+    "NODE_USE_ENV_PROXY": "1",  # Node.js 22.21 and 24 look at the others only with it
+}
+"""What a sandboxed process with a network has: the one place where the outside answers. A policy cannot change it."""
 
 _LOADS_CODE = re.compile(
     r"""(?x)
@@ -24,9 +34,8 @@ _LOADS_CODE = re.compile(
     """
 )
 
-GIT_FILE = HostFile(
-    target="/etc/gitconfig",
-    text="""\
+_GIT_FILE = "/etc/gitconfig"
+_GIT_CONFIGURATION = """\
 [safe]
 	directory = *
 [core]
@@ -54,18 +63,30 @@ GIT_FILE = HostFile(
 	helper =
 [protocol]
 	allow = never
-""",
-)
-"""git's configuration inside a sandbox, so that it starts no other program.
-
-`safe.directory`: repositories belong to whoever made them, and inside there is one user. `ignoreSubmodules`: git would
-start another git in each submodule, under that repository's configuration.
+"""
+_GIT_NETWORK = """\
+[protocol "http"]
+	allow = always
+[protocol "https"]
+	allow = always
 """
 
 
 def loads_code(name: str) -> bool:
     """Whether a variable makes programs load code, run others or read other files; policies may not set one."""
     return _LOADS_CODE.fullmatch(name) is not None
+
+
+def git_file(*, network: bool) -> HostFile:
+    """git's configuration inside a sandbox, so that it starts no other program.
+
+    `safe.directory`: repositories belong to whoever made them, and inside there is one user. `ignoreSubmodules`: git
+    would start another git in each submodule, under that repository's configuration.
+
+    Args:
+        network: Whether it may speak HTTP.
+    """
+    return HostFile(target=_GIT_FILE, text=_GIT_CONFIGURATION + (_GIT_NETWORK if network else ""))
 
 
 def git_environment(actor: Actor) -> dict[str, str]:
@@ -82,7 +103,7 @@ def git_environment(actor: Actor) -> dict[str, str]:
         "GIT_COMMITTER_EMAIL": f"{who}@toolhost.local",
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "include.path",
-        "GIT_CONFIG_VALUE_0": GIT_FILE.target,
+        "GIT_CONFIG_VALUE_0": _GIT_FILE,
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_PAGER": "cat",
         "GIT_TERMINAL_PROMPT": "0",

@@ -72,6 +72,8 @@ def _plan(plan: SandboxPlan) -> Iterator[str]:
     yield f"env: {' '.join(name for name, _ in plan.env)}"
     yield f"limits: {', '.join(_limits(plan))}"
     yield f"network: {', '.join(plan.network) or 'none'}"
+    if plan.isolation == "conversation":
+        yield "isolation: one sandbox for the calls of a conversation, in turn; /tmp is kept between them"
     yield f"plan: {plan.digest}"
 
 
@@ -101,6 +103,7 @@ def _plan_json(plan: SandboxPlan) -> dict[str, Any]:
         "env": [name for name, _ in plan.env],
         "limits": {name: getattr(plan.limits, name) for name in LIMITS},
         "network": list(plan.network),
+        "isolation": plan.isolation,
         "plan_digest": plan.digest,
         "policy_digest": plan.policy_digest,
     }

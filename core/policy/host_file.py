@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from toolhost.policy.document import DocumentError, parse_document
 from toolhost.policy.limit_table import LIMITS, read_limits
+from toolhost.policy.network_table import read_network_denies
 from toolhost.policy.path_table import root_problem
 from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem
@@ -46,14 +47,12 @@ def load_host(data: bytes, file: str, places: Places) -> LoadedHost:
     top = Table(document, problems, _KEYS)
     top.text("about")
     allowed = _allowed(top.table("paths", ("allow",)))
-    network = top.table("network", ("deny",))
-    for item in network.strings("deny")[:1]:
-        network.problem(item.place, "not_supported_yet", "`network.deny` is not supported yet: no network is granted.")
     host = HostPolicy(
         file=file,
         denies=tuple(read_denies(top.table("commands", ("deny",)))),
         maxima=read_limits(top.table("limits", LIMITS)),
         allowed=allowed,
+        network_denies=read_network_denies(top.table("network", ("deny",))),
         workspaces={found.name: found for found in _workspaces(top.table("workspaces", None), places, allowed)},
         content=data,
     )

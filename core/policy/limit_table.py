@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolhost.policy.problems import Place
+from toolhost.policy.problems import Place, near
 from toolhost.policy.table import Table
 from toolhost.policy.units import duration, show_duration, show_size, size
 
-__all__ = ["LIMITS", "read_limits", "show_limit"]
+__all__ = ["LIMITS", "read_limits", "read_require", "show_limit"]
 
 LIMITS: Mapping[str, str] = {
     "wall": "duration",
@@ -25,7 +25,8 @@ LIMITS: Mapping[str, str] = {
 }
 """Every limit and the unit it is written in."""
 
-_UNSUPPORTED = ("workspace",)
+_WHOLE_TREE = ("wall", "cpu", "memory", "processes", "output", "scratch", "calls")
+_WATCHED = "`{}` holds for each process, or by watching: no host enforces it for the whole process tree."
 
 
 def read_limits(table: Table, maxima: Mapping[str, tuple[Any, Place]] | None = None) -> dict[str, tuple[Any, Place]]:
@@ -38,9 +39,6 @@ def read_limits(table: Table, maxima: Mapping[str, tuple[Any, Place]] | None = N
     found: dict[str, tuple[Any, Place]] = {}
     for name in table.names():
         if name not in LIMITS:
-            continue
-        if name in _UNSUPPORTED:
-            table.problem(table.key_place(name), "not_supported_yet", f"{table.label(name)} is not supported yet.")
             continue
         value = _read(table, name)
         if value is None:
@@ -55,6 +53,19 @@ def read_limits(table: Table, maxima: Mapping[str, tuple[Any, Place]] | None = N
             )
         found[name] = (value, table.place(name))
     return found
+
+
+def read_require(top: Table) -> tuple[str, ...]:
+    """`require`: names of limits that must hold for the whole process tree."""
+    found = []
+    for item in top.strings("require"):
+        if item.text not in LIMITS:
+            top.problem(item.place, "bad_value", f"`{item.text}` is no limit.{near(item.text, LIMITS)}")
+        elif item.text not in _WHOLE_TREE:
+            top.problem(item.place, "bad_value", _WATCHED.format(item.text))
+        else:
+            found.append(item.text)
+    return tuple(sorted(set(found)))
 
 
 def show_limit(name: str, value: float) -> str:

@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from toolhost.model import DecisionOutcome
 from toolhost.policy.document import DocumentError, parse_document, read_bytes
 from toolhost.policy.env_table import ENV_KEYS, read_env
 from toolhost.policy.example_table import read_examples
 from toolhost.policy.examples import failing
-from toolhost.policy.limit_table import LIMITS, read_limits
-from toolhost.policy.path_table import read_inner, read_protected, read_roots
+from toolhost.policy.limit_table import LIMITS, read_limits, read_require
+from toolhost.policy.network_table import NETWORK_KEYS, NetworkTerms, hosts_for, read_hosts
+from toolhost.policy.path_table import read_hidden, read_protected, read_roots
 from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem
 from toolhost.policy.program_table import read_inside, read_programs, read_runs_code, read_support
@@ -50,10 +52,10 @@ _KEYS = (
 _TOOL_KEYS: tuple[DecisionOutcome, ...] = ("allow", "ask", "deny")
 _COMMAND_KEYS = ("allow", "ask", "deny", "inside")
 _PATH_KEYS = ("read", "write", "deny", "protect")
-_NETWORK_KEYS = ("allow", "any")
 _ELSEWHERE = {
     **dict.fromkeys(("inside",), "[commands]"),
     **dict.fromkeys(("read", "write", "protect"), "[paths]"),
+    **dict.fromkeys(("any",), "[network]"),
     **dict.fromkeys(ENV_KEYS, "[env]"),
     **dict.fromkeys(WHO_KEYS, "[who]"),
     **dict.fromkeys(LIMITS, "[limits]"),
@@ -105,14 +107,17 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
     _check_name(top, name)
     _refuse_unsupported(top)
     commands = top.table("commands", _COMMAND_KEYS)
+    network = top.table("network", NETWORK_KEYS)
+    terms = NetworkTerms(network.flag("any"), host.network_denies)
     rules = (
-        *read_rules(commands, "allow", "allow", host.maxima),
-        *read_rules(commands, "ask", "ask", host.maxima),
+        *read_rules(commands, "allow", "allow", host.maxima, terms),
+        *read_rules(commands, "ask", "ask", host.maxima, terms),
     )
     inside = list(read_inside(commands))
     named = [(rule.template.program, rule.place) for rule in rules] + [(item.text, item.place) for item in inside]
     programs, missing = read_programs(top, named, read_runs_code(top), host)
     paths = top.table("paths", _PATH_KEYS)
+    hidden, globs = read_hidden(paths)
     limits = read_limits(top.table("limits", LIMITS), host.maxima)
     about = top.text("about")
     file = top.place().file
@@ -128,11 +133,15 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
         inside=tuple(item.text for item in inside),
         missing=missing,
         roots=read_roots(paths, places, host.allowed),
-        hidden=read_inner(paths, "deny"),
+        hidden=hidden,
+        hidden_globs=globs,
         protected=read_protected(paths),
+        network=hosts_for(read_hosts(network, "allow", terms), host.network_denies),
         executable=top.flag("exec"),
+        isolation=_isolation(top),
         support=read_support(top),
         limits={limit: value for limit, (value, _) in limits.items()},
+        require=read_require(top),
         env=read_env(top.table("env", ENV_KEYS)),
         who=read_who(top.table("who", WHO_KEYS), top.key_place("who")),
         warnings=tuple(
@@ -156,21 +165,18 @@ def _check_name(top: Table, name: str) -> None:
 
 def _refuse_unsupported(top: Table) -> None:
     """Keys of the language whose enforcement does not exist yet: refused, never ignored."""
-    isolation = top.text("isolation")
-    if isolation is not None and isolation.text == "conversation":
-        top.problem(isolation.place, "not_supported_yet", '`isolation = "conversation"` is not supported yet.')
-    elif isolation is not None and isolation.text != "call":
-        top.problem(isolation.place, "bad_value", '`isolation` must be "call" or, later, "conversation".')
-    for item in top.strings("require")[:1]:
-        top.problem(item.place, "not_supported_yet", "`require` is not supported yet.")
     for key in ("secrets", "config"):
         if top.table(key, None):
             top.problem(top.key_place(key), "not_supported_yet", f"[{key}] is not supported yet.")
-    network = top.table("network", _NETWORK_KEYS)
-    if network.flag("any"):
-        network.problem(network.key_place("any"), "not_supported_yet", "`network.any` is not supported yet.")
-    for item in network.strings("allow")[:1]:
-        network.problem(item.place, "not_supported_yet", "`network.allow` is not supported yet: no network is granted.")
+
+
+def _isolation(top: Table) -> Literal["call", "conversation"]:
+    isolation = top.text("isolation")
+    if isolation is None or isolation.text == "call":
+        return "call"
+    if isolation.text != "conversation":
+        top.problem(isolation.place, "bad_value", '`isolation` must be "call" or "conversation".')
+    return "conversation"
 
 
 def _tools(top: Table) -> Iterator[ToolRule]:

@@ -17,6 +17,7 @@ from typing import Self
 
 from toolhost.policy.request import Refusal
 from toolhost.sandbox.beneath import open_beneath, open_without_links
+from toolhost.sandbox.globs import hides
 from toolhost.sandbox.plan import Root
 
 __all__ = ["Found", "Lookup"]
@@ -169,6 +170,9 @@ class Lookup:
         for hidden in root.hidden:
             if real[: len(_parts(hidden))] == _parts(hidden):
                 return Refusal(code="path_denied", reason=f"{_shown(value)} is kept from this tool (`{hidden}`).")
+        if root.hidden_globs and hides(root.hidden_globs, real):
+            patterns = ", ".join(f"`{pattern}`" for pattern in root.hidden_globs)
+            return Refusal(code="path_denied", reason=f"{_shown(value)} is kept from this tool ({patterns}).")
         if not write:
             return None
         if not governing.writable:

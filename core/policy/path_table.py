@@ -9,7 +9,7 @@ from toolhost.policy.table import Located, Table
 from toolhost.policy.values import PROTECTED, WORKSPACE, RootGrant
 from toolhost.sandbox import PlanRefused, root
 
-__all__ = ["read_inner", "read_protected", "read_roots", "root_problem"]
+__all__ = ["read_hidden", "read_protected", "read_roots", "root_problem"]
 
 _GLOB = frozenset("*?[")
 
@@ -52,15 +52,28 @@ def root_problem(path: str, places: Places, allowed: Sequence[str] | None, *, wr
     return None
 
 
-def read_inner(table: Table, key: str) -> tuple[str, ...]:
-    """`deny`: paths relative to every root."""
-    found = []
-    for item in table.strings(key):
-        if _GLOB & set(item.text):
-            table.problem(item.place, "not_supported_yet", f"`{item.text}`: globs in `{key}` are not supported yet.")
-        elif _inner_is_plain(table, key, item):
-            found.append(item.text)
-    return tuple(found)
+def read_hidden(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`deny`: paths relative to every root, and patterns of such paths."""
+    plain, globs = [], []
+    for item in table.strings("deny"):
+        if not _GLOB & set(item.text):
+            if _inner_is_plain(table, "deny", item):
+                plain.append(item.text)
+        elif _glob_is_good(table, item):
+            globs.append(item.text)
+    return tuple(plain), tuple(globs)
+
+
+def _glob_is_good(table: Table, item: Located) -> bool:
+    parts = item.text.split("/")
+    if item.text.startswith("/") or not _is_plain("/" + item.text):
+        wrong = "is relative to the roots, without `.`, `..` and `//`"
+    elif any("**" in part and part != "**" for part in parts):
+        wrong = "has `**` only as a whole name: it stands for any number of folders"
+    else:
+        return True
+    table.problem(item.place, "bad_value", f"`{_visible(item.text)}`: a pattern of `deny` {wrong}.")
+    return False
 
 
 def read_protected(table: Table) -> tuple[str, ...]:

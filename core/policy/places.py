@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from toolhost.sandbox.programs import SEARCH
@@ -15,7 +17,18 @@ __all__ = ["Places", "UnfitError"]
 
 _NEVER = ("/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt/bin")
-_SOCKETS = ("/tmp/.X11-unix", "/tmp/.ICE-unix", "/var/lib/docker", "/var/lib/containerd")  # noqa: S108 - refused, not used
+# Sockets of X11, and the storage of those who run containers and virtual machines, with their sockets; the others
+# (docker, podman, containerd, D-Bus, Wayland, systemd) have theirs in /run.
+_SOCKETS = (
+    "/tmp/.X11-unix",  # noqa: S108 - refused, not used
+    "/tmp/.ICE-unix",  # noqa: S108
+    "/tmp/.font-unix",  # noqa: S108
+    "/tmp/.XIM-unix",  # noqa: S108
+    *(f"/var/lib/{name}" for name in ("docker", "containerd", "containers", "kubelet", "libvirt", "lxd", "incus")),
+    "/var/snap",
+    "/snap",
+)
+_LATER = ("/var/spool/cron", "/var/spool/at", "/var/lib/systemd", "/var/lib/dpkg")
 _INSIDE = ("/tmp", "/workspace")  # noqa: S108 - what these names mean inside a sandbox
 _FIRST_PERSON = 1000  # uids from here on are people's (login.defs, UID_MIN)
 _LAST_PERSON = 59999
@@ -53,18 +66,17 @@ class Places:
     @classmethod
     def of(cls, *, data: Path, policies: Path, plugins: Path) -> Places:
         """The places of a host with these folders, which need not exist yet."""
-        homes = {
-            entry.pw_dir
-            for entry in pwd.getpwall()
-            if entry.pw_uid == 0 or _FIRST_PERSON <= entry.pw_uid <= _LAST_PERSON
-        }
         return cls(
             state=os.path.realpath(data / "state"),
             policies=tuple({os.path.realpath(policies), os.path.realpath(data / "policies")}),
             plugins=os.path.realpath(plugins),
             workspaces=os.path.realpath(data / "workspaces"),
-            homes=tuple(sorted(homes - {"/", "/nonexistent"})),
+            homes=_homes(_version_of("/etc/passwd")),
         )
+
+    def now(self) -> Places:
+        """The same with the home folders of the people there are now."""
+        return replace(self, homes=_homes(_version_of("/etc/passwd")))
 
     def check(self, path: str, *, writable: bool, allowed: Iterable[str] | None = None) -> None:
         """Check an absolute path without links.
@@ -79,7 +91,7 @@ class Places:
         """
         if path != self.workspaces and _within(path, self.workspaces):
             return
-        self._check_exact(path)
+        self._check_exact(path, writable=writable)
         for place, what in self._forbidden(writable):
             if _within(path, place):
                 raise UnfitError(
@@ -103,8 +115,10 @@ class Places:
             yield folder, "a folder of the system's programs"
         for folder in _SOCKETS:
             yield folder, "a place of sockets that give power over the host"
+        for folder in _LATER if writable else ():
+            yield folder, "a place of files that the system obeys later"
 
-    def _check_exact(self, path: str) -> None:
+    def _check_exact(self, path: str, *, writable: bool) -> None:
         if path == "/":
             raise UnfitError("root_control_plane", "/ is the whole machine: name a folder of a project.")
         if path == self.workspaces:
@@ -113,6 +127,8 @@ class Places:
             raise UnfitError("root_control_plane", f"{path} is a home folder: name a folder inside it.")
         if any(_within(home, path) for home in self.homes):
             raise UnfitError("root_control_plane", f"{path} holds the home folder of a person.")
+        if writable and _within(path, sys.prefix):
+            raise UnfitError("root_control_plane", f"{path} is part of the environment that the host runs from.")
         if path in _INSIDE or path.startswith("/workspace/"):
             raise UnfitError("root_control_plane", f"{path} has another meaning inside a sandbox.")
         try:
@@ -121,6 +137,20 @@ class Places:
             return
         if stat.S_ISSOCK(mode):
             raise UnfitError("root_control_plane", f"{path} is a socket, and sockets give power over the host.")
+
+
+@lru_cache(maxsize=1)
+def _homes(version: tuple[int, ...]) -> tuple[str, ...]:
+    """The home folders of people; read again when the list of users has changed."""
+    homes = {
+        entry.pw_dir for entry in pwd.getpwall() if entry.pw_uid == 0 or _FIRST_PERSON <= entry.pw_uid <= _LAST_PERSON
+    }
+    return tuple(sorted(homes - {"/", "/nonexistent"}))
+
+
+def _version_of(path: str) -> tuple[int, ...]:
+    facts = os.stat(path)  # noqa: PTH116 - on every call
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _within(path: str, place: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from toolhost.model import Decision
 from toolhost.policy.decide import chosen
-from toolhost.policy.environment import BASE, GIT_FILE, git_environment
+from toolhost.policy.environment import BASE, NETWORK, git_environment, git_file
 from toolhost.policy.request import Facts
 from toolhost.policy.values import HostPolicy, Policy
 from toolhost.sandbox.plan import HostFile, Program, SandboxPlan
@@ -37,12 +37,15 @@ def _command(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         raise ValueError("a command is planned only under a rule, with its program")
     inside = (policy.programs[name] for name in policy.inside if name in policy.programs)
     programs = (facts.program, *(program for program in inside if program.path != facts.program.path))
+    network = policy.network_of(match.rule)
     variables = dict(BASE)
     files: tuple[HostFile, ...] = ()
     if any(_is_git(program) for program in programs):
         variables |= git_environment(facts.request.actor)
-        files = (GIT_FILE,)
+        files = (git_file(network=bool(network)),)
     variables |= dict(policy.env)
+    if network:
+        variables |= NETWORK
     return SandboxPlan(
         kind="command",
         tool=facts.request.tool.name,
@@ -54,12 +57,17 @@ def _command(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         files=files,
         roots=facts.roots,
         limits=host.limits(policy.limits, match.rule.limits),
+        require=policy.require,
+        network=network,
+        isolation=policy.isolation,
+        conversation=facts.request.conversation if policy.isolation == "conversation" else "",
         policy_digest=policy.digest,
         plugin_digest=facts.request.tool.plugin_digest,
     )
 
 
 def _worker(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
+    # Without a network, whatever the policy grants its commands: a worker lives through many calls.
     runtime = facts.request.runtime
     if runtime is None:
         raise ValueError("a worker tool is planned only with its worker")
@@ -74,6 +82,7 @@ def _worker(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         support=(*runtime.support, *policy.support),
         roots=facts.roots,
         limits=host.limits(policy.limits),
+        require=policy.require,
         arguments=json.dumps(dict(facts.arguments), sort_keys=True, separators=(",", ":"), allow_nan=False),
         policy_digest=policy.digest,
         plugin_digest=facts.request.tool.plugin_digest,

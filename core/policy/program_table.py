@@ -12,6 +12,7 @@ from toolhost.policy.table import Located, Table
 from toolhost.policy.values import HostPolicy
 from toolhost.sandbox import PlanRefused, pin
 from toolhost.sandbox.plan import Program
+from toolhost.sandbox.programs import SEARCH
 
 __all__ = ["read_inside", "read_programs", "read_runs_code", "read_support"]
 
@@ -88,7 +89,14 @@ def read_support(table: Table) -> tuple[str, ...]:
     found = []
     for item in table.strings("support"):
         path = item.text
-        if path.startswith(_DATA) and os.path.normpath(path) == path and path.isprintable():
+        plain = path.startswith(_DATA) and os.path.normpath(path) == path and path.isprintable()
+        if plain and any(f"{place}/".startswith(f"{path}/") or path.startswith(f"{place}/") for place in SEARCH):
+            table.problem(
+                item.place,
+                "bad_value",
+                f"`{path}` is a place of programs: a program is named in [commands] or in `inside`.",
+            )
+        elif plain:
             found.append(path)
         else:
             table.problem(

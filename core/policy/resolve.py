@@ -7,11 +7,13 @@ from typing import Any
 
 from toolhost.policy.deny import denies_arguments
 from toolhost.policy.lookup import Lookup
+from toolhost.policy.overlaps import apart
 from toolhost.policy.programs import denying
 from toolhost.policy.request import Facts, Match, Refusal, Request
-from toolhost.policy.template import PathValue
+from toolhost.policy.template import PathValue, Taken
 from toolhost.policy.values import WORKSPACE, DenyRule, HostPolicy, Policy, Rule
 from toolhost.sandbox import PlanRefused, root
+from toolhost.sandbox.destinations import EgressRefused, is_allowed, parse_url
 from toolhost.sandbox.plan import Program, Root
 
 __all__ = ["INSIDE_WORKSPACE", "SCRATCH", "resolve", "resolve_example"]
@@ -110,22 +112,40 @@ def _matches(argv: tuple[str, ...], program: Program | None, policy: Policy, loo
         for rule in policy.rules_by_program.get(name, ()):
             spelled = rule.template.match(argv[1:])
             if spelled is not None:
-                yield _with_paths(rule, spelled, lookup)
+                yield _looked_up(rule, spelled, lookup, policy.network_of(rule))
 
 
-def _with_paths(rule: Rule, spelled: Sequence[str | PathValue], lookup: Lookup) -> Match:
+def _looked_up(rule: Rule, spelled: Sequence[Taken], lookup: Lookup, network: Sequence[str]) -> Match:
+    """The match with every path as it is inside and every address judged."""
     arguments: list[str] = []
     for word in spelled:
         if isinstance(word, str):
             arguments.append(word)
             continue
-        found = lookup.path(word.value, write=word.write)
-        if isinstance(found, Refusal):
-            return Match(rule=rule, refusal=found)
-        arguments.append(found.spelled)
+        if isinstance(word, PathValue):
+            found = lookup.path(word.value, write=word.write)
+            spelling = found if isinstance(found, Refusal) else found.spelled
+        else:
+            spelling = _address(word.value, network)
+        if isinstance(spelling, Refusal):
+            return Match(rule=rule, refusal=spelling)
+        arguments.append(spelling)
     if any("\0" in word for word in arguments):
         return Match(rule=rule, refusal=Refusal(code="bad_argument", reason="An argument holds a NUL character."))
     return Match(rule=rule, arguments=tuple(arguments))
+
+
+def _address(url: str, network: Sequence[str]) -> str | Refusal:
+    """An address as the program gets it: only one whose host every program reads alike, and that may be reached."""
+    try:
+        _, host, port = parse_url(url)
+    except EgressRefused as refused:
+        return Refusal(code=refused.code, reason=refused.message)
+    if not is_allowed(host, port, network):
+        return Refusal(
+            code="destination_not_allowed", reason=f"{host}:{port} is not among the hosts this tool may reach."
+        )
+    return url
 
 
 # -- roots and the working folder --------------------------------------------------------------------------------------
@@ -139,15 +159,16 @@ def _make_roots(request: Request, policy: Policy) -> tuple[Root, ...]:
             writable=writable,
             executable=policy.executable and writable,
             hidden=policy.hidden,
+            hidden_globs=policy.hidden_globs,
             protected=policy.protected if writable else (),
         )
         for source, target, writable in _granted(request, policy)
     ]
-    return tuple(roots)
+    return apart(roots, policy.support)
 
 
 def _imagine_roots(request: Request, policy: Policy) -> tuple[Root, ...]:
-    return tuple(
+    roots = [
         Root(
             source=source,
             target=target,
@@ -155,10 +176,12 @@ def _imagine_roots(request: Request, policy: Policy) -> tuple[Root, ...]:
             inode=0,
             writable=writable,
             hidden=policy.hidden,
+            hidden_globs=policy.hidden_globs,
             protected=policy.protected if writable else (),
         )
         for source, target, writable in _granted(request, policy)
-    )
+    ]
+    return apart(roots, policy.support)
 
 
 def _granted(request: Request, policy: Policy) -> list[tuple[str, str, bool]]:

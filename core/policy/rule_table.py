@@ -8,6 +8,7 @@ from typing import Any
 from toolhost.model import DecisionOutcome
 from toolhost.policy.compile import TemplateError, compile_template
 from toolhost.policy.limit_table import LIMITS, read_limits
+from toolhost.policy.network_table import NetworkTerms, hosts_for, read_hosts
 from toolhost.policy.problems import Place
 from toolhost.policy.programs import file_id
 from toolhost.policy.table import Located, Table
@@ -19,11 +20,18 @@ __all__ = ["read_denies", "read_rules"]
 _RULE_KEYS = ("run", "network", "limits", "because")
 
 
-def read_rules(table: Table, key: str, outcome: DecisionOutcome, maxima: Mapping[str, tuple[Any, Place]]) -> list[Rule]:
+def read_rules(
+    table: Table,
+    key: str,
+    outcome: DecisionOutcome,
+    maxima: Mapping[str, tuple[Any, Place]],
+    terms: NetworkTerms,
+) -> list[Rule]:
     """The allows or asks of a policy."""
     rules: list[Rule] = []
     for item in table.items(key, tables=True):
         limits: Mapping[str, Any] = {}
+        network: tuple[str, ...] | None = None
         because = ""
         if isinstance(item, Located):
             run: Located | None = item
@@ -34,8 +42,8 @@ def read_rules(table: Table, key: str, outcome: DecisionOutcome, maxima: Mapping
             because = reason.text if reason else ""
             found = read_limits(entry.table("limits", LIMITS), maxima)
             limits = {name: value for name, (value, _) in found.items()}
-            if entry.strings("network"):
-                entry.problem(entry.key_place("network"), "not_supported_yet", "`network` is not supported yet.")
+            if "network" in entry:
+                network = hosts_for(read_hosts(entry, "network", terms), terms.denies)
         template = _compile(table, run, deny=False)
         if run is None or template is None:
             continue
@@ -48,6 +56,7 @@ def read_rules(table: Table, key: str, outcome: DecisionOutcome, maxima: Mapping
                 template=template,
                 place=run.place,
                 limits=limits,
+                network=network,
                 because=because,
             )
         )

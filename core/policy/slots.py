@@ -1,4 +1,4 @@
-"""What a slot accepts: `{text}` `{int:1..9}` `{choice:a|b}` `{ref}` `{regex:...}` `{read}` `{write}`."""
+"""What a slot accepts: `{text}` `{int:1..9}` `{choice:a|b}` `{ref}` `{url}` `{regex:...}` `{read}` `{write}`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from toolhost.policy.problems import near
 
-__all__ = ["MAX_TEXT", "PathSlot", "SlotError", "SlotKind", "UnsupportedSlotError", "parse_slot"]
+__all__ = ["MAX_TEXT", "PathSlot", "SlotError", "SlotKind", "UrlSlot", "parse_slot"]
 
 MAX_TEXT = (128 << 10) - 1
 """Bytes of the longest single argument Linux passes on (MAX_ARG_STRLEN, less its NUL)."""
@@ -22,10 +22,6 @@ _KINDS = ("text", "int", "choice", "ref", "url", "regex", "read", "write")
 
 class SlotError(ValueError):
     """Raised for a slot that cannot be read; the message says how to write it."""
-
-
-class UnsupportedSlotError(SlotError):
-    """Raised for a slot whose enforcement does not exist yet."""
 
 
 class SlotKind(Protocol):
@@ -106,6 +102,18 @@ class RegexSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class UrlSlot:
+    """An http or https address. Whether the network rules allow its host is looked up when a call is resolved."""
+
+    def accepts(self, value: str) -> bool:
+        """True for any text: an address that cannot be used gets its own reason instead of "no rule matches"."""
+        return _is_text(value, "")
+
+    def __str__(self) -> str:
+        return "url"
+
+
+@dataclass(frozen=True, slots=True)
 class PathSlot:
     """A path inside a readable or writable root. What the path leads to is looked up when a call is resolved."""
 
@@ -143,12 +151,11 @@ def parse_slot(body: str) -> SlotKind:
         return IntSlot(int(found[1]), int(found[2]))
     if colon:
         raise SlotError(f"`{{{name}}}` takes nothing after it, and this is `{{{body}}}`.")
-    if name == "url":
-        raise UnsupportedSlotError("`{url}` is not supported yet: no network can be granted.")
     kinds: dict[str, SlotKind] = {
         "text": TextSlot(),
         "int": IntSlot(),
         "ref": RefSlot(),
+        "url": UrlSlot(),
         "read": PathSlot(write=False),
         "write": PathSlot(write=True),
     }

@@ -46,10 +46,11 @@ class PolicyStore:
         self._plugins = plugins
         self._policies: dict[str, Policy] = {}
         self._host_known = False
+        self._places: Places | None = None
 
     def load(self) -> None:
         """Read every file again. A file that is not valid leaves its last good version in force, or nothing."""
-        places = Places.of(data=self._data, policies=self._folder, plugins=self._plugins)
+        places = self._places = self._find_places()
         problems: list[Problem] = []
         loaded = read_host(self._folder / _HOST, _HOST, places)
         problems.extend(loaded.problems)
@@ -66,6 +67,9 @@ class PolicyStore:
                 policies[path.stem] = policy
         self._policies = policies
         self.problems = tuple(problems)
+
+    def _find_places(self) -> Places:
+        return Places.of(data=self._data, policies=self._folder, plugins=self._plugins)
 
     def policy(self, plugin: str) -> Policy | None:
         """The policy in force for a plugin, or None."""
@@ -95,7 +99,7 @@ class PolicyStore:
         text = str(path)
         if not path.is_absolute() or os.path.normpath(text) != text or not text.isprintable():
             raise _not_allowed(f"{text!a} is no plain absolute path.")
-        places = Places.of(data=self._data, policies=self._folder, plugins=self._plugins)
+        places = self._places.now() if self._places else self._find_places()
         try:
             places.check(text, writable=True, allowed=self.host.allowed)
         except UnfitError as unfit:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from toolhost.policy.slots import PathSlot, SlotKind
+from toolhost.policy.slots import PathSlot, SlotKind, UrlSlot
 
 __all__ = [
     "Dashes",
@@ -23,7 +23,9 @@ __all__ = [
     "PathValue",
     "Place",
     "Rest",
+    "Taken",
     "Template",
+    "UrlValue",
     "Value",
 ]
 
@@ -34,6 +36,17 @@ class PathValue:
 
     value: str
     write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UrlValue:
+    """An argument that a URL slot took, its host not yet judged."""
+
+    value: str
+
+
+Taken = str | PathValue | UrlValue
+"""One argument in a template's spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +157,7 @@ class Template:
         """How many words it fixes."""
         return sum(isinstance(place, Literal) for place in self.places)
 
-    def match(self, arguments: Sequence[str]) -> tuple[str | PathValue, ...] | None:
+    def match(self, arguments: Sequence[str]) -> tuple[Taken, ...] | None:
         """The arguments in the template's spelling, or None where they do not match.
 
         Args:
@@ -155,7 +168,7 @@ class Template:
 
 # -- matching ----------------------------------------------------------------------------------------------------------
 
-_Spelled = tuple[str | PathValue, ...]
+_Spelled = tuple[Taken, ...]
 
 
 def _match(places: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: bool, bare: bool) -> _Spelled | None:
@@ -208,8 +221,10 @@ def _positional(kind: SlotKind, token: str, dashes_are_data: bool) -> bool:
     return kind.accepts(token)
 
 
-def _spell(kind: SlotKind, token: str) -> str | PathValue:
-    return PathValue(token, kind.write) if isinstance(kind, PathSlot) else token
+def _spell(kind: SlotKind, token: str) -> Taken:
+    if isinstance(kind, PathSlot):
+        return PathValue(token, kind.write)
+    return UrlValue(token) if isinstance(kind, UrlSlot) else token
 
 
 def _then(first: _Spelled, rest: _Spelled | None) -> _Spelled | None:
@@ -219,7 +234,7 @@ def _then(first: _Spelled, rest: _Spelled | None) -> _Spelled | None:
 def _take_flags(place: Flags, tokens: Sequence[str], at: int) -> tuple[_Spelled, int] | None:
     """The flags that stand here and where they end; None where a required one is missing."""
     seen: set[tuple[str, ...]] = set()
-    spelled: list[str | PathValue] = []
+    spelled: list[Taken] = []
     while at < len(tokens) and tokens[at].startswith("-") and tokens[at] not in ("-", "--"):
         found = _take_flag(place, tokens, at)
         if found is None:
@@ -258,7 +273,7 @@ def _unglue(token: str) -> tuple[str, str]:
     return (token[:2], token[2:]) if len(token) > 2 else ("", "")
 
 
-def _own_value(flag: Flag, token: str) -> str | PathValue | None:
+def _own_value(flag: Flag, token: str) -> Taken | None:
     if isinstance(flag.value, str):
         return token if token == flag.value else None
     if flag.value is None or not flag.value.accepts(token):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from toolhost.model import Actor, DecisionOutcome
 from toolhost.policy.problems import Place
@@ -35,6 +35,10 @@ ROLES = ("admin", "operator", "user")
 PROTECTED = (
     ".git/hooks",
     ".git/config",
+    ".git/commondir",  # names another folder to take the configuration and the hooks from
+    ".git/config.worktree",
+    ".git/modules",
+    ".git/worktrees",
     ".bash_profile",
     ".bashrc",
     ".claude",
@@ -61,6 +65,7 @@ class Rule:
         template: The same, compiled.
         place: Where it is written.
         limits: Limits of its own, by name.
+        network: Hosts in place of the policy's, as a plan has them; None where the policy's hold.
         because: Why it is there, or an empty string.
     """
 
@@ -69,6 +74,7 @@ class Rule:
     template: Template
     place: Place
     limits: Mapping[str, Any] = field(default_factory=dict)
+    network: tuple[str, ...] | None = None
     because: str = ""
 
 
@@ -139,10 +145,14 @@ class Policy:
         missing: Why a program is not there, by name.
         roots: What may be read and written.
         hidden: Paths that are not there inside a root.
+        hidden_globs: Patterns of such paths.
         protected: Paths that cannot be written inside a root.
+        network: Hosts that commands may reach, as a plan has them.
         executable: Whether files in writable roots may be executed.
+        isolation: Whether each call has a sandbox of its own, or the calls of a conversation share one.
         support: Further host files or folders, read-only.
         limits: What `[limits]` sets, by name.
+        require: Limits that must hold for the whole process tree.
         env: Variables and their values.
         who: Whom it serves.
         warnings: What an administrator should know although the file is valid.
@@ -160,13 +170,21 @@ class Policy:
     missing: Mapping[str, str] = field(default_factory=dict)
     roots: tuple[RootGrant, ...] = ()
     hidden: tuple[str, ...] = ()
+    hidden_globs: tuple[str, ...] = ()
     protected: tuple[str, ...] = PROTECTED
+    network: tuple[str, ...] = ()
     executable: bool = False
+    isolation: Literal["call", "conversation"] = "call"
     support: tuple[str, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
+    require: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     who: Who
     warnings: tuple[str, ...] = ()
+
+    def network_of(self, rule: Rule) -> tuple[str, ...]:
+        """The hosts that a command under a rule may reach."""
+        return self.network if rule.network is None else rule.network
 
     def serves(self, actor: Actor) -> bool:
         """Whether it grants the actor anything."""
@@ -214,6 +232,7 @@ class HostPolicy:
         maxima: The largest value of a limit and where it is written, by name.
         allowed: Places under which roots may lie; None is anywhere but the control plane.
         workspaces: Folders people may choose for a conversation, by name.
+        network_denies: Hosts that nothing may reach, and where each is written.
         content: The file's bytes, for digests.
     """
 
@@ -222,6 +241,7 @@ class HostPolicy:
     maxima: Mapping[str, tuple[Any, Place]] = field(default_factory=dict)
     allowed: tuple[str, ...] | None = None
     workspaces: Mapping[str, NamedWorkspace] = field(default_factory=dict)
+    network_denies: tuple[tuple[str, Place], ...] = ()
     content: bytes = b""
 
     def limits(self, *overrides: Mapping[str, Any]) -> Limits:

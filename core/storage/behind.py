@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Executable
@@ -23,13 +23,18 @@ class WriteBehind:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._pending: list[tuple[Executable, Mapping[str, Any]]] = []
+        self._pending: list[tuple[Executable, Callable[[], Mapping[str, Any]]]] = []
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._task = asyncio.create_task(self._run(), name="write-behind")
 
-    def put(self, statement: Executable, values: Mapping[str, Any]) -> None:
-        """Write this soon."""
+    def put(self, statement: Executable, values: Callable[[], Mapping[str, Any]]) -> None:
+        """Write this soon.
+
+        Args:
+            statement: The statement.
+            values: Makes its values, when it is written: nobody who waits for the call waits for that.
+        """
         self._pending.append((statement, values))
         self._wake.set()
 
@@ -41,8 +46,8 @@ class WriteBehind:
                 return
             try:
                 async with self._database.begin() as connection:
-                    for statement, values in batch:
-                        await connection.execute(statement, values)
+                    for statement, rows in _together(batch):
+                        await connection.execute(statement, rows)
             except SQLAlchemyError:
                 # What these rows say is in the audit log too, which is written first and by itself.
                 _logger.exception("%d rows could not be written to the database", len(batch))
@@ -60,3 +65,13 @@ class WriteBehind:
             self._wake.clear()
             # Shielded: a cancelled flush would leave half a batch behind.
             await asyncio.shield(self.flush())
+
+
+def _together(
+    batch: list[tuple[Executable, Callable[[], Mapping[str, Any]]]],
+) -> list[tuple[Executable, list[Mapping[str, Any]]]]:
+    """The rows of each statement, in order; what is inserted before what is changed. Many at once cost little more."""
+    rows: dict[Executable, list[Mapping[str, Any]]] = {}
+    for statement, values in batch:
+        rows.setdefault(statement, []).append(values())
+    return sorted(rows.items(), key=lambda item: not item[0].is_insert)

@@ -101,10 +101,6 @@ def test_without_a_network_no_socket_of_any_family_can_be_opened(box: Driver) ->
     assert set(json.loads(said["stdout"])) == {"EAFNOSUPPORT"}
 
 
-def test_a_plan_with_network_hosts_does_not_run(box: Driver) -> None:
-    assert box.sh("echo ran", network=["example.org:443"])["error"]["code"] == "network_not_supported"
-
-
 def test_a_unix_socket_in_a_root_cannot_be_connected(box: Driver, space: Path) -> None:
     import socket
 

@@ -79,8 +79,8 @@ def test_a_policy_that_is_a_folder_is_not_read(bench: Bench) -> None:
             "host.toml:2:1: bad_value: `A b`: a workspace's name is of a-z, 0-9, `-` and `_`.",
         ),
         (
-            '[network]\ndeny = ["*"]\n',
-            "host.toml:2:9: not_supported_yet: `network.deny` is not supported yet: no network is granted.",
+            '[network]\ndeny = ["10.0.0.0"]\n',
+            "host.toml:2:9: bad_value: `10.0.0.0`: an entry here names a host, never an address.",
         ),
     ],
 )

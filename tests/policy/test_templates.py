@@ -131,7 +131,7 @@ def test_a_command_that_says_anything_else_does_not_match(template: str, line: s
         ("bin/git log", 0, "a name or an absolute path"),
         ("/usr/../bin/git log", 0, "a name or an absolute path"),
         ("--bind / /", 0, "no name of a program"),
-        ("curl {url}", 5, "not supported yet"),
+        ("curl {url:x}", 5, "takes nothing"),
     ],
 )
 def test_what_is_no_template_is_refused_at_its_character(template: str, offset: int, words: str) -> None:

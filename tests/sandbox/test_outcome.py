@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from driver import Driver, gone, no_sandboxes, writable
+from driver import Driver, gone, no_tools, writable
 
 
 def test_a_program_runs_and_its_output_is_kept_apart(box: Driver) -> None:
@@ -123,7 +123,7 @@ def test_cancelling_while_the_sandbox_is_made_leaves_nothing_behind(box: Driver,
     said = box.sh("echo x > /workspace/ran; sleep 98764", "sleep", roots=[writable(work)], cancel_after=delay)
     assert said == {"cancelled": True}
     assert gone("98764")
-    assert no_sandboxes(box)
+    assert no_tools(box)
 
 
 def test_many_at_once_all_answer_and_no_descriptor_is_left(box: Driver) -> None:

@@ -1,0 +1,230 @@
+"""What is made in a root of the host so that a path that is not there can be covered, and removed after the call.
+
+Most are empty files nobody may read, all those of one call and folder being links to one: making many files or
+folders makes a journalling file system wait for its disk many times, and every call does it. `.git` is an empty
+folder, which is invisible to git. A name in `_FILES` is one that a program reads before anything else, and dies of
+when it says nothing: it says what would hold without it. Their modes (sticky, and no right that matters) mark one
+that an earlier host left behind when it was killed. What is not the very file that was made is never removed.
+
+They are made and held through the host's own mounts, never through a sandbox's: who closes the last descriptor of a
+mount that has ended waits for the kernel, some 20 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from dataclasses import dataclass, field
+
+from toolhost.sandbox.beneath import open_beneath
+from toolhost.sandbox.errors import PlanRefused
+
+__all__ = ["Placeholders", "is_placeholder", "is_readable", "remove_left_behind"]
+
+_MARK = stat.S_ISVTX  # the whole mode of a placeholder
+_READABLE = stat.S_ISVTX | 0o444  # of one in _FILES
+_FOLDERS = frozenset({".git"})
+_FILES = {"commondir": b".\n"}  # git: "the folder with the configuration is this one"
+_CANNOT_CREATE = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(slots=True)
+class _Placeholder:
+    """One file or folder and all its names."""
+
+    lock: int  # under a shared lock, for as long as a call needs one of the names
+    calls: set[int] = field(default_factory=set)
+    names: dict[tuple[int, int, str], int] = field(default_factory=dict)  # O_PATH descriptor of the folder of each
+
+
+class Placeholders:
+    """Remembers them until nobody needs them."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, int], _Placeholder] = {}  # by device and inode
+        self._ended: list[int] = []
+        self._first: tuple[int, tuple[int, int], str] | None = None  # what the next one can be linked to
+
+    def make(self, call: int, name: str, parent: int) -> bool:
+        """Make one, unless something stands there already.
+
+        Args:
+            call: The call's number.
+            name: Its name.
+            parent: Descriptor of the folder to make it in.
+
+        Returns:
+            Whether something stands there now: what cannot be created here cannot be created inside either, because
+            the sandbox has the same user and fewer rights.
+
+        Raises:
+            PlanRefused: `mask_failed`.
+        """
+        try:
+            if name in _FOLDERS:
+                os.mkdir(name, _MARK, dir_fd=parent)
+            elif name in _FILES:
+                _write(name, _FILES[name], parent)
+            elif not self._link(call, name, parent):
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _MARK, dir_fd=parent))
+                self._first = (call, _identity(os.fstat(parent)), name)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno in _CANNOT_CREATE:
+                return False
+            raise PlanRefused("mask_failed", f"{name} cannot be protected: {error.strerror}.") from error
+        return True
+
+    def hold(self, call: int, name: str, parent: int, here: os.stat_result) -> None:
+        """Keep one for a call, whoever made it.
+
+        Args:
+            call: The call's number.
+            name: Its name.
+            parent: Descriptor of the folder that holds it.
+            here: Its facts, as it was found.
+
+        Raises:
+            PlanRefused: `mask_failed` where it has gone meanwhile.
+        """
+        placeholder = self._held.get(_identity(here))
+        if placeholder is None:
+            kind = os.O_DIRECTORY if stat.S_ISDIR(here.st_mode) else os.O_NONBLOCK
+            lock = open_beneath(parent, name, os.O_RDONLY | os.O_NOFOLLOW | kind)
+            try:
+                # Never wait: a sandboxed process can hold the lock too, and every other launch waits for this one.
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                now = os.fstat(lock)
+                held = now.st_nlink > 0 and os.path.samestat(now, here)
+            except BlockingIOError:
+                held = False
+            if not held:
+                os.close(lock)
+                raise PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
+            placeholder = self._held[_identity(here)] = _Placeholder(lock)
+        placeholder.calls.add(call)
+        place = (*_identity(os.fstat(parent)), name)
+        if place not in placeholder.names:
+            placeholder.names[place] = os.dup(parent)
+
+    def release(self, call: int) -> None:
+        """Forget a call, and remove the placeholders that nobody else needs. `tidy` some time after."""
+        for identity, placeholder in list(self._held.items()):
+            if call not in placeholder.calls:
+                continue
+            placeholder.calls.discard(call)
+            if placeholder.calls:
+                continue
+            del self._held[identity]
+            try:
+                fcntl.flock(placeholder.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for (_, _, name), folder in placeholder.names.items():
+                    _remove(name, folder, placeholder.lock)
+            except BlockingIOError:
+                pass  # another host (a `toolhost call` beside the server) needs it: then that one removes it
+            finally:
+                self._ended += (placeholder.lock, *placeholder.names.values())
+
+    def tidy(self) -> None:
+        """Close what is not needed any more, which frees what was removed: the disk may be waited for."""
+        while self._ended:
+            os.close(self._ended.pop())
+
+    def needed(self, call: int) -> bool:
+        """Whether one stands for this call."""
+        return any(call in placeholder.calls for placeholder in self._held.values())
+
+    def _link(self, call: int, name: str, parent: int) -> bool:
+        """Make one as a link to another of the same call and folder; False where that is not possible."""
+        if self._first is None or self._first[:2] != (call, _identity(os.fstat(parent))):
+            return False
+        try:
+            os.link(self._first[2], name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            return False  # a file system without links, or the other one has gone
+        return True
+
+
+def is_placeholder(mode: int) -> bool:
+    """Whether a file of this mode is one."""
+    if stat.S_ISREG(mode):
+        return stat.S_IMODE(mode) in (_MARK, _READABLE)
+    return stat.S_ISDIR(mode) and mode & 0o1777 == _MARK
+
+
+def is_readable(mode: int) -> bool:
+    """Whether a placeholder of this mode is there to be read."""
+    return stat.S_ISREG(mode) and stat.S_IMODE(mode) == _READABLE
+
+
+def remove_left_behind(root: int, path: str) -> None:
+    """Remove the placeholder that a killed host left on the way to a path, if there is one and nobody holds it.
+
+    Args:
+        root: Descriptor of a root.
+        path: Relative to it, as a policy hides or protects it.
+
+    Raises:
+        OSError: It could not be removed.
+    """
+    parent = os.dup(root)
+    try:
+        for part in filter(None, path.split("/")):
+            here = open_beneath(parent, part, os.O_PATH | os.O_NOFOLLOW)
+            mode = os.fstat(here).st_mode
+            if is_placeholder(mode):
+                try:
+                    _remove_unlocked(part, parent, here, mode)
+                finally:
+                    os.close(here)
+                return
+            os.close(parent)
+            parent = here
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    finally:
+        os.close(parent)
+
+
+def _remove_unlocked(name: str, parent: int, here: int, mode: int) -> None:
+    folder = stat.S_ISDIR(mode)
+    # A mode without rights keeps its owner out too, and only who can read can lock.
+    os.chmod(f"/proc/self/fd/{here}", _MARK | 0o500 if folder else _READABLE)
+    lock = open_beneath(parent, name, os.O_RDONLY | os.O_NOFOLLOW | (os.O_DIRECTORY if folder else os.O_NONBLOCK))
+    try:
+        with contextlib.suppress(BlockingIOError):  # a host that lives holds it, and will remove it
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(name, parent, lock)
+    finally:
+        os.close(lock)
+
+
+def _write(name: str, text: bytes, folder: int) -> None:
+    fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400, dir_fd=folder)
+    try:
+        os.write(fd, text)
+        os.fchmod(fd, _READABLE)
+    finally:
+        os.close(fd)
+
+
+def _remove(name: str, folder: int, lock: int) -> None:
+    """Remove one name of a placeholder, unless somebody has filled it or put something else there."""
+    with contextlib.suppress(OSError):
+        made = os.fstat(lock)
+        if stat.S_ISDIR(made.st_mode):
+            os.rmdir(name, dir_fd=folder)
+            return
+        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if os.path.samestat(now, made) and os.pread(lock, 64, 0) == _FILES.get(name, b""):
+            os.unlink(name, dir_fd=folder)
+
+
+def _identity(facts: os.stat_result) -> tuple[int, int]:
+    return facts.st_dev, facts.st_ino

@@ -1,0 +1,115 @@
+"""Everything about a plan that is fixed when its sandbox is made; all the rest comes with the call's script.
+
+Two plans of one shape can use the same armed sandbox. What is hidden and protected in a root is no part of it: that is
+covered when a call begins.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from toolhost.sandbox.mounts import open_root
+from toolhost.sandbox.plan import Limits, Root, SandboxPlan
+from toolhost.sandbox.roots import root
+
+__all__ = ["Places", "Shape", "place"]
+
+_ABOUT_A_ROOT = ("source", "target", "device", "inode", "writable", "executable", "within")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The roots of a plan, verified, and where they stand.
+
+    Attributes:
+        roots: As a launch message describes them, outer before inner.
+        points: Mount points of the tool root, and whether each is a folder.
+        targets: Where each root that bubblewrap mounts stands inside.
+    """
+
+    roots: tuple[dict[str, Any], ...]
+    points: tuple[tuple[str, bool], ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a sandbox is made from.
+
+    Attributes:
+        owner: The plugin whose plans it is for.
+        policy_digest: The policy its plans were made under.
+        tool_root: Name of the tool root.
+        places: The roots.
+        limits: Its size of /tmp, and what its control group holds it to.
+        network: `host:port` allowed; empty is no network.
+    """
+
+    owner: str
+    policy_digest: str
+    tool_root: str
+    places: Places
+    limits: Limits
+    network: tuple[str, ...]
+
+    @property
+    def covers(self) -> bool:
+        """Whether something in a root has to be covered when a call begins."""
+        return any(
+            root["hidden"] or root["hidden_globs"] or (root["writable"] and root["protected"])
+            for root in self.places.roots
+        )
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for two shapes that can use each other's sandboxes."""
+        roots = tuple(tuple(one[name] for name in _ABOUT_A_ROOT) for one in self.places.roots)
+        return self.owner, self.policy_digest, self.tool_root, roots, self.limits, self.network
+
+
+def place(plan: SandboxPlan) -> Places:
+    """Verify the roots of a plan, and find which stand in which.
+
+    Raises:
+        PlanRefused: A root is gone, a link, out of reach, or another folder than the plan's.
+    """
+    roots: list[dict[str, Any]] = []
+    points: list[tuple[str, bool]] = []
+    for each in sorted((*plan.roots, *_support_below_tmp(plan)), key=lambda one: one.target.count("/")):
+        fd = open_root(each.source, each.device, each.inode)
+        folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+        os.close(fd)
+        within = None
+        for number, outer in reversed(list(enumerate(roots))):
+            if each.target.startswith(outer["target"] + "/"):
+                within = (number, each.target[len(outer["target"]) + 1 :])
+                break
+        if within is None and not each.target.startswith("/tmp/"):  # noqa: S108
+            points.append((each.target, folder))
+        roots.append(
+            {
+                "source": each.source,
+                "target": each.target,
+                "device": each.device,
+                "inode": each.inode,
+                "writable": each.writable,
+                "executable": each.executable,
+                "hidden": each.hidden,
+                "hidden_globs": each.hidden_globs,
+                "protected": each.protected,
+                "within": within,
+            }
+        )
+    targets = tuple(one["target"] for one in roots if one["within"] is None)
+    return Places(roots=tuple(roots), points=tuple(sorted(points)), targets=targets)
+
+
+def _support_below_tmp(plan: SandboxPlan) -> Iterator[Root]:
+    """Support that stands under /tmp: the private /tmp hides the tool root's copy, so it is mounted over that."""
+    for path in plan.support:
+        if path.startswith("/tmp/"):  # noqa: S108
+            yield root(path, path, executable=True)

@@ -1,0 +1,125 @@
+"""A whole host in a process of the service user: one JSON request a line on standard input, one answer a line out.
+
+What `toolhost call` does, without a start of the interpreter for each call. Usage: `python hosting.py DATA`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness import become_service_user
+
+from toolhost.data import DataDirectory
+from toolhost.errors import ToolHostError
+from toolhost.host import Host
+from toolhost.model import Actor
+from toolhost.sandbox import Sandbox, SandboxError
+from toolhost.settings import Settings
+
+
+def actor_of(request: dict[str, Any]) -> Actor:
+    name = request.get("actor", "ada")
+    return Actor(user_id=f"u_{name}", username=name, role=request.get("role", "user"), channel="cli")
+
+
+class Hosting:
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One call. `cancel` cancels it, as a client that goes away does, once it has started."""
+        started = asyncio.Event()
+
+        def listen(event: dict[str, Any]) -> None:
+            if event["type"] == request.get("cancel"):
+                started.set()
+
+        workspace = request.get("workspace")
+        task = asyncio.ensure_future(
+            self.host.call(
+                request["tool"],
+                request.get("arguments", {}),
+                actor_of(request),
+                workspace=None if workspace is None else Path(workspace),
+                approve=request.get("approve", False),
+                on_event=listen,
+            )
+        )
+        if "cancel" in request:
+            await started.wait()
+            task.cancel()
+        return (await task).as_json()
+
+    async def explain(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What would be decided, and the plan."""
+        call = await self.host.prepare(
+            request["tool"],
+            request.get("arguments", {}),
+            actor_of(request),
+            workspace=Path(request["workspace"]),
+        )
+        considered, _ = self.host.consider(call)
+        return {
+            "decision": considered.decision.as_json(),
+            "argv": None if considered.plan is None else considered.plan.argv,
+        }
+
+    async def answer_approval(self, request: dict[str, Any]) -> dict[str, Any]:
+        made = await self.host.answer(request["approval"], actor_of(request), request.get("decision", "approve"))
+        return made.as_json()
+
+    async def reload(self, _: dict[str, Any]) -> dict[str, Any]:
+        self.host.policies.load()
+        return {"problems": [str(problem) for problem in self.host.policies.problems]}
+
+    async def facts(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "tasks": len(asyncio.all_tasks()),
+            "problems": [str(problem) for problem in self.host.policies.problems],
+            "plugins": {name: asdict(record)["reason"] for name, record in self.host.plugins.plugins.items()},
+        }
+
+    async def gather(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"answers": await asyncio.gather(*(self.answer(one) for one in request["requests"]))}
+
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            made: dict[str, Any] = await getattr(self, request.get("do", "call"))(request)
+        except ToolHostError as error:
+            return {"error": error.as_json()}
+        except SandboxError as error:
+            return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        except asyncio.CancelledError:
+            return {"cancelled": True}
+        return made
+
+
+async def serve(settings: Settings, sandbox: Sandbox) -> None:
+    async with Host.open(settings, sandbox) as host:
+        hosting = Hosting(host)
+        lines = asyncio.StreamReader(limit=1 << 26)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+        while line := await lines.readline():
+            print(json.dumps(await hosting.answer(json.loads(line))), flush=True)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    become_service_user()
+    os.environ["SECRET"] = "CANARY"
+    settings = Settings.load({}, {"TOOLHOST_DATA": sys.argv[1]})
+    data = DataDirectory(settings)
+    data.prepare()
+    asyncio.run(serve(settings, Sandbox.start(data.state)))
+
+
+main()

@@ -1,0 +1,166 @@
+"""What is wrong with the machine or a plan is a typed error that names the cause; nothing runs, nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from driver import Driver, children, no_sandboxes, own, processes, writable
+
+TRUE = {"programs": ["true"], "arguments": []}
+
+
+@pytest.fixture
+def lone(state: Path) -> Iterator[Driver]:
+    """A host of this test alone."""
+    driver = Driver(state)
+    yield driver
+    driver.close()
+
+
+def test_a_root_that_vanished_refuses_the_call(box: Driver, work: Path) -> None:
+    box.ask(**TRUE, roots=[writable(work)], keep="vanished")
+    shutil.rmtree(work)
+    error = box.ask(kept="vanished")["error"]
+    assert (error["type"], error["code"]) == ("PlanRefused", "root_missing")
+    assert str(work) in error["text"]
+
+
+def test_a_root_that_vanishes_under_a_running_call_ends_nothing_else(box: Driver, work: Path) -> None:
+    script = "while [ -e /workspace/file ]; do :; done  # 98791"
+    (work / "file").touch()
+    own(work)
+    box.send(programs=["sh"], arguments=["-c", script], roots=[writable(work)], limits={"wall": 20})
+    deadline = time.monotonic() + 10
+    while not processes("98791") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    shutil.rmtree(work)
+    assert box.read()["status"] == "exited"
+    assert box.sh("echo ran")["stdout"] == "ran\n"
+
+
+@pytest.mark.parametrize("name", ["wall", "cpu", "memory", "processes", "open_files", "file_size", "output", "scratch"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_limit_of_nothing_refuses_the_plan(box: Driver, name: str, value: int) -> None:
+    error = box.ask(**TRUE, limits={name: value})["error"]
+    assert (error["type"], error["code"]) == ("PlanRefused", "limit_invalid")
+    assert f"`{name}`" in error["text"]
+
+
+def test_a_limit_that_leaves_no_room_is_an_end_and_no_failure_of_the_host(box: Driver) -> None:
+    for limits in ({"memory": 1}, {"processes": 1}, {"open_files": 1}, {"scratch": 1}, {"file_size": 1}):
+        said = box.sh("echo ran", limits=limits)
+        assert "status" in said or said["error"]["type"] == "PlanRefused", limits
+    assert box.sh("echo ran")["stdout"] == "ran\n"
+
+
+def open_descriptors(driver: Driver) -> int:
+    return driver.ask(do="facts")["descriptors"]
+
+
+def test_descriptors_that_run_out_at_any_point_are_a_typed_error_and_leave_nothing(lone: Driver) -> None:
+    lone.ask(**TRUE)
+    assert no_tools_left(lone)
+    codes, ran = set(), 0
+    for spare in range(40):
+        said = lone.ask(do="starved", spare=spare, request=TRUE)
+        if "error" in said:
+            codes.add(said["error"]["code"])
+            assert said["error"]["type"] in {"SandboxUnavailable", "PlanRefused"}, said
+        else:
+            assert (said["status"], said["exit_code"]) == ("exited", 0), said
+            ran += 1
+    assert "descriptors_exhausted" in codes
+    assert ran  # with enough of them it runs
+    assert lone.sh("echo ran")["stdout"] == "ran\n"
+
+
+def test_a_spawner_without_descriptors_says_so_and_recovers(lone: Driver, work: Path) -> None:
+    request = {**TRUE, "roots": [writable(work, hidden=["a", "b"], protected=["c"])]}
+    lone.ask(**request)
+    (spawner,) = children(lone.process.pid)
+    usual = lone.ask(do="starve", pid=spawner, most=110)["most"]
+    refused = 0
+    for limit in range(64, 110, 2):
+        lone.ask(do="starve", pid=spawner, most=limit)
+        # Another shape each time: what is armed already needs no descriptor.
+        said = lone.ask(10, **request, limits={"memory": (256 << 20) + limit})
+        if "error" in said:
+            refused += 1
+            assert said["error"]["type"] in {"SandboxUnavailable", "PlanRefused"}, said
+        else:
+            assert (said["status"], said["exit_code"]) == ("exited", 0), said
+    assert refused
+    lone.ask(do="starve", pid=spawner, most=usual)
+    said = lone.ask(**request)
+    assert said.get("status") == "exited", said
+    assert list(work.iterdir()) == []
+
+
+def no_tools_left(driver: Driver) -> bool:
+    return not processes("/usr/bin/true")
+
+
+def test_a_bubblewrap_that_is_killed_while_it_sets_up_is_a_typed_error(lone: Driver) -> None:
+    lone.ask(**TRUE)
+    (spawner,) = children(lone.process.pid)
+    lone.send(do="gather", requests=[TRUE] * 20)
+    killed = 0
+    deadline = time.monotonic() + 20
+    while killed < 10 and time.monotonic() < deadline:
+        for pid in children(spawner):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    answers = lone.read()["answers"]
+    assert len(answers) == 20
+    for said in answers:
+        ended = said.get("status") in {"exited", "signaled"}
+        assert ended or said["error"]["type"] == "SandboxUnavailable", said
+    assert lone.sh("echo ran")["stdout"] == "ran\n"
+
+
+def test_a_filter_that_was_cut_short_runs_nothing(state: Path) -> None:
+    broken = Driver(state, prefix=("/usr/bin/env", "TOOLHOST_TEST_CUT_FILTER=1"))
+    try:
+        error = broken.sh("echo ran")["error"]
+        assert error["type"] == "SandboxUnavailable"
+        assert error["code"] == "setup_failed"
+        assert no_sandboxes(broken)
+    finally:
+        broken.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_a_full_disk_is_a_typed_error() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="toolhost-full-", dir="/tmp"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "full", folder], check=True)
+    try:
+        own(folder)
+        full = Driver(folder)
+        try:
+            full.ask(do="facts")  # it has started, and made what it makes at its start
+            with (folder / "filler").open("ab", buffering=0) as file:
+                try:
+                    while file.write(b"x" * 4096):
+                        pass
+                except OSError:
+                    pass
+            error = full.ask(programs=["python3"], arguments=["-c", "print('ran')"])["error"]
+            assert error["type"] == "SandboxUnavailable"
+            assert "space" in error["text"]
+            assert no_sandboxes(full)
+            (folder / "filler").unlink()
+        finally:
+            full.close()
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+        folder.rmdir()

@@ -1,0 +1,173 @@
+"""Armed sandboxes: made before the call, used once, and never other than a cold one would have been."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driver import Driver, own, readable, writable
+
+
+@pytest.fixture
+def pool(box: Driver) -> Iterator[Driver]:
+    """The module's box, with nothing armed at first and at last."""
+    box.ask(do="disarm")
+    yield box
+    box.ask(do="disarm")
+
+
+def armed(box: Driver) -> int:
+    return int(box.ask(do="settle")["armed"])
+
+
+def test_the_first_call_of_a_shape_is_cold_and_the_next_finds_one_armed(pool: Driver) -> None:
+    assert not pool.sh("true")["armed"]
+    assert armed(pool) == 1
+    assert pool.sh("true")["armed"]
+
+
+def test_each_is_used_once(pool: Driver) -> None:
+    pool.sh("true")
+    armed(pool)
+    assert pool.sh("echo left > /tmp/left; echo $$")["armed"]
+    armed(pool)
+    said = pool.sh("ls -A /tmp", "ls")
+    assert said["stdout"] == ""
+
+
+def test_an_armed_sandbox_runs_nothing_and_leaves_the_workspace_alone(pool: Driver, work: Path) -> None:
+    root = writable(work, protected=[".envrc", ".git/hooks"])
+    pool.sh("true", roots=[root])
+    assert armed(pool) == 1
+    assert os.listdir(work) == []
+
+
+def test_a_path_that_appears_while_one_is_parked_is_covered_all_the_same(pool: Driver, work: Path) -> None:
+    root = writable(work, hidden=["secret"], protected=[".envrc"])
+    pool.sh("true", roots=[root])
+    assert armed(pool) == 1
+    (work / "secret").write_text("CANARY")
+    (work / ".envrc").write_text("mine")
+    own(work)
+    said = pool.sh("cat secret; echo x > .envrc; cat .envrc", "cat", roots=[root], cwd="/workspace")
+    assert "CANARY" not in said["stdout"] + said["stderr"]
+    assert (work / ".envrc").read_text() == "mine"
+    # Replaced by another file, as editors do: a mask that was put there earlier would be gone.
+    armed(pool)
+    (work / "new").write_text("CANARY")
+    own(work)
+    (work / "new").replace(work / "secret")
+    said = pool.sh("cat secret", "cat", roots=[root], cwd="/workspace")
+    assert said["armed"]
+    assert "CANARY" not in said["stdout"] + said["stderr"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"limits": {"memory": 256 << 20}},
+        {"limits": {"scratch": 8 << 20}},
+        {"policy_digest": "sha256:other"},
+        {"files": {"/etc/motd": "hello"}},
+        {"support": ["/usr/share/misc"]},
+    ],
+)
+def test_a_plan_of_another_shape_gets_its_own(pool: Driver, other: dict[str, Any]) -> None:
+    pool.sh("true")
+    armed(pool)
+    assert not pool.sh("true", **other)["armed"]
+
+
+def test_what_comes_with_the_call_does_not_change_the_shape(pool: Driver) -> None:
+    pool.sh("true")
+    armed(pool)
+    said = pool.sh('echo "$A $PWD"; cat', "cat", env={"A": "b"}, cwd="/tmp", stdin="given")
+    assert not said["armed"]  # another program: another shape
+    armed(pool)
+    said = pool.sh('echo "$A $PWD"; cat', "cat", env={"A": "c"}, cwd="/", stdin="given")
+    assert said["armed"]
+    assert said["stdout"] == "c /\ngiven"
+
+
+def test_a_new_policy_ends_what_was_armed_under_the_old_one(pool: Driver) -> None:
+    pool.sh("true", policy_digest="sha256:old")
+    assert armed(pool) == 1
+    pool.sh("true", policy_digest="sha256:new")
+    assert armed(pool) == 1
+    assert not pool.sh("true", policy_digest="sha256:old")["armed"]
+
+
+def test_a_root_that_was_replaced_is_never_served_from_the_pool(pool: Driver, space: Path) -> None:
+    folder = space / "root"
+    folder.mkdir()
+    (folder / "name").write_text("first")
+    root = readable(own(folder), "/root")
+    pool.ask(programs=["cat"], arguments=["/root/name"], roots=[root])
+    pool.ask(programs=["cat"], arguments=["/root/name"], roots=[root], keep="kept")
+    assert armed(pool) == 1
+    folder.rename(space / "moved")
+    assert pool.ask(kept="kept")["error"]["code"] == "root_missing"
+    folder.mkdir()
+    (folder / "name").write_text("second")
+    own(folder)
+    assert pool.ask(kept="kept")["error"]["code"] == "root_changed"
+    said = pool.ask(programs=["cat"], arguments=["/root/name"], roots=[root])
+    assert (said["stdout"], said["armed"]) == ("second", False)
+
+
+def test_a_root_that_vanishes_refuses_its_calls(pool: Driver, space: Path) -> None:
+    folder = space / "gone"
+    folder.mkdir()
+    pool.sh("true", roots=[readable(own(folder))])
+    assert armed(pool) == 1
+    pool.sh("true", roots=[readable(folder)], keep="vanishing")
+    shutil.rmtree(folder)
+    assert pool.ask(kept="vanishing")["error"]["code"] == "root_missing"
+
+
+def test_a_burst_raises_what_is_kept_armed(pool: Driver) -> None:
+    burst = {"do": "gather", "requests": [{"programs": ["true"]}] * 6}
+    answers = pool.ask(**burst)["answers"]
+    assert all(answer["exit_code"] == 0 for answer in answers)
+    assert armed(pool) == 6
+    answers = pool.ask(**burst)["answers"]
+    assert [answer["armed"] for answer in answers] == [True] * 6
+
+
+def test_the_number_over_all_shapes_is_bounded(pool: Driver) -> None:
+    for number in range(4):
+        requests = [{"programs": ["true"], "limits": {"memory": (number + 64) << 20}}] * 12
+        pool.ask(do="gather", requests=requests)
+        armed(pool)
+    assert 12 <= armed(pool) <= 32
+
+
+def test_an_armed_sandbox_that_dies_is_replaced_by_a_cold_start(pool: Driver) -> None:
+    pool.sh("true")
+    assert armed(pool) == 1
+    pool.ask(do="kill_parked")
+    said = pool.sh("echo here")
+    assert (said["stdout"], said["armed"]) == ("here\n", False)
+
+
+def test_what_is_not_asked_for_decays_to_nothing(state: Path) -> None:
+    driver = Driver(state, armament={"idle": 0.05})
+    try:
+        driver.ask(do="gather", requests=[{"programs": ["true"]}] * 4)
+        assert driver.ask(do="decayed")["armed"] == 0
+        assert not driver.ask(programs=["true"])["armed"]
+    finally:
+        driver.close()
+
+
+def test_with_no_armament_every_call_is_cold(state: Path) -> None:
+    driver = Driver(state, armament={"most": 0})
+    try:
+        assert [driver.ask(programs=["true"])["armed"] for _ in range(3)] == [False] * 3
+        assert driver.ask(do="settle")["armed"] == 0
+    finally:
+        driver.close()
