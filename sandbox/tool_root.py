@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import stat
+import threading
 import time
 from collections import Counter
 
@@ -48,6 +49,7 @@ class ToolRoots:
         self.folder = f"{state}/tool-roots"
         self.quarantine = f"{state}/quarantine"
         self._known: dict[tuple[object, ...], _Tree] = {}
+        self._alone = threading.Lock()
         self._locks: dict[str, int] = {}  # by tree: keeps it from being cleared out by another process
         self._users: Counter[str] = Counter()
 
@@ -108,7 +110,8 @@ class ToolRoots:
         key = _key(plan, points)
         index = f"{self.folder}/index/{hashlib.sha256(repr(key).encode()).hexdigest()}.json"
         try:
-            with undisturbed(self.folder):
+            # The thread of a call that was cancelled is still here, and must not be in the way of the next one's.
+            with self._alone, undisturbed(self.folder):
                 tree = self._from_index(index) or self._build(plan, points, index)
                 if tree.name not in self._locks:
                     self._locks[tree.name] = hold(f"{self.folder}/{tree.name}")
@@ -120,7 +123,7 @@ class ToolRoots:
             ) from error
         self._known[key] = tree
         self._forget()
-        with contextlib.suppress(OSError):
+        with self._alone, contextlib.suppress(OSError):
             sweep(self.folder)
         return tree.name
 
