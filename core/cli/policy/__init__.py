@@ -1,0 +1,20 @@
+"""`toolhost policy`: whether the files are right, and what they decide."""
+
+from __future__ import annotations
+
+import click
+
+from toolhost.cli.lazy import LazyGroup
+
+__all__ = ["command"]
+
+# name -> (module, line in the help)
+_COMMANDS = {
+    "check": ("toolhost.cli.policy.check", "Check policy files."),
+    "explain": ("toolhost.cli.policy.explain", "Explain what would be decided for a call."),
+}
+
+
+@click.group("policy", cls=LazyGroup, modules=_COMMANDS)
+def command() -> None:
+    """Check policies and explain their decisions."""
