@@ -229,10 +229,12 @@ class Host:
         tool = self.tool(name)
         checked = prepare_arguments(tool, arguments)
         identifier = call_id or self.new_call_id()
+        own = False
         if workspace is not None:
             self.policies.check_workspace(workspace)
         elif conversation_id is not None:
             workspace, workspace_writable = await self._conversation_folder(conversation_id, actor)
+            own = self._is_own(workspace, conversation_id)
         else:
             workspace = self.data.own_workspace(actor.user_id)
         return Call(
@@ -242,6 +244,7 @@ class Host:
             actor=actor,
             workspace=str(workspace),
             workspace_writable=workspace_writable,
+            workspace_own=own,
             conversation_id=conversation_id,
         )
 
@@ -302,7 +305,10 @@ class Host:
             UsageError: `conversation_not_found`, `workspace_not_allowed`.
         """
         folder, _ = await self._conversation_folder(conversation_id, actor)
-        return folder, folder.parent == self.data.workspaces
+        return folder, self._is_own(folder, conversation_id)
+
+    def _is_own(self, folder: Path, conversation_id: str) -> bool:
+        return folder == self.data.workspaces / conversation_id
 
     def _restore(self, row: Mapping[str, Any], actor: Actor) -> Call:
         tool = self.plugins.tool(row["tool"])
@@ -318,6 +324,7 @@ class Host:
             actor=actor,
             workspace=workspace["path"],
             workspace_writable=workspace["writable"],
+            workspace_own=workspace.get("own", False),  # not known of calls from before this was written down
             conversation_id=row["conversation_id"],
         )
 

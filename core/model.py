@@ -84,6 +84,7 @@ class Call:
         actor: Who asks.
         workspace: Absolute host path of the call's workspace.
         workspace_writable: Whether the workspace may be written at all (a named workspace may be read-only).
+        workspace_own: Whether the workspace is the one its conversation was given: only its calls write there.
         conversation_id: Where the call was made, or None.
     """
 
@@ -93,6 +94,7 @@ class Call:
     actor: Actor
     workspace: str
     workspace_writable: bool = True
+    workspace_own: bool = False
     conversation_id: str | None = None
 
 

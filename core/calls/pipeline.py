@@ -77,6 +77,7 @@ class Pipeline:
             cwd=command.cwd if command else "{workspace}",
             workspace=call.workspace,
             workspace_writable=call.workspace_writable,
+            workspace_own=call.workspace_own,
             conversation=f"{call.actor.user_id}/{call.conversation_id}" if call.conversation_id else "",
             runtime=None if command else self._plugins.runtime(tool),
         )

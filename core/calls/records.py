@@ -44,7 +44,9 @@ class CallRecords:
                 "conversation_id": call.conversation_id,
                 "tool": call.tool.name,
                 "arguments": canonical(call.arguments),
-                "workspace": json.dumps({"path": call.workspace, "writable": call.workspace_writable}),
+                "workspace": json.dumps(
+                    {"path": call.workspace, "writable": call.workspace_writable, "own": call.workspace_own}
+                ),
                 "status": status,
                 "plan": None if plan is None else json.dumps(plan_view(plan)),
                 "result": None,

@@ -32,6 +32,7 @@ def plan_view(plan: SandboxPlan) -> dict[str, Any]:
         "env": [name for name, _ in plan.env],
         "network": list(plan.network),
         "isolation": plan.isolation,
+        "labels": list(plan.labels),
         "plan_digest": plan.digest,
         "policy_digest": plan.policy_digest,
     }

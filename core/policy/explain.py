@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from toolhost.policy.labels import LABELS
 from toolhost.policy.limit_table import LIMITS, show_limit
 from toolhost.policy.request import Considered, Request
 from toolhost.sandbox.plan import Root, SandboxPlan
@@ -72,6 +73,7 @@ def _plan(plan: SandboxPlan) -> Iterator[str]:
     yield f"env: {' '.join(name for name, _ in plan.env)}"
     yield f"limits: {', '.join(_limits(plan))}"
     yield f"network: {', '.join(plan.network) or 'none'}"
+    yield from _block("labels", (f"{label}  {words}" for label, words in LABELS.items() if label in plan.labels))
     if plan.isolation == "conversation":
         yield "isolation: one sandbox for the calls of a conversation, in turn; /tmp is kept between them"
     yield f"plan: {plan.digest}"
@@ -103,6 +105,7 @@ def _plan_json(plan: SandboxPlan) -> dict[str, Any]:
         "env": [name for name, _ in plan.env],
         "limits": {name: getattr(plan.limits, name) for name in LIMITS},
         "network": list(plan.network),
+        "labels": list(plan.labels),
         "isolation": plan.isolation,
         "plan_digest": plan.digest,
         "policy_digest": plan.policy_digest,

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from toolhost.model import Decision
 from toolhost.policy.decide import chosen
 from toolhost.policy.environment import BASE, NETWORK, git_environment, git_file
+from toolhost.policy.labels import labels
 from toolhost.policy.request import Facts
 from toolhost.policy.values import HostPolicy, Policy
 from toolhost.sandbox.plan import HostFile, Program, SandboxPlan
@@ -61,6 +62,7 @@ def _command(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         network=network,
         isolation=policy.isolation,
         conversation=facts.request.conversation if policy.isolation == "conversation" else "",
+        labels=labels(policy, match.rule, own_workspace=facts.request.workspace_own),
         policy_digest=policy.digest,
         plugin_digest=facts.request.tool.plugin_digest,
     )
@@ -84,6 +86,7 @@ def _worker(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         limits=host.limits(policy.limits),
         require=policy.require,
         arguments=json.dumps(dict(facts.arguments), sort_keys=True, separators=(",", ":"), allow_nan=False),
+        labels=labels(policy, None, own_workspace=facts.request.workspace_own),
         policy_digest=policy.digest,
         plugin_digest=facts.request.tool.plugin_digest,
     )

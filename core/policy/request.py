@@ -42,6 +42,7 @@ class Request:
         cwd: `{workspace}`, or an absolute path.
         workspace: Absolute host path of the call's workspace.
         workspace_writable: Whether the workspace may be written at all.
+        workspace_own: Whether only the calls of this conversation have written into the workspace.
         conversation: Names the conversation it is made in, among all users'; empty where there is none.
         runtime: For a worker tool how its worker is started; else None.
     """
@@ -53,6 +54,7 @@ class Request:
     cwd: str = "{workspace}"
     workspace: str
     workspace_writable: bool = True
+    workspace_own: bool = False
     conversation: str = ""
     runtime: WorkerRuntime | None = None
 
