@@ -76,14 +76,14 @@ def parse(text: str) -> tuple[Node, ...]:
             at += 1
         elif char == "[":
             if group is not None:
-                raise TemplateSyntaxError(at, "a bracket inside brackets: groups do not nest")
+                raise TemplateSyntaxError(at, "a bracket inside brackets: groups do not nest, give each its own")
             group, group_offset = [], at
             at += 1
         elif char == "]":
             if group is None:
-                raise TemplateSyntaxError(at, "`]` without `[`")
+                raise TemplateSyntaxError(at, "`]` without `[`: write `\\]` for the character")
             if not group:
-                raise TemplateSyntaxError(group_offset, "empty brackets")
+                raise TemplateSyntaxError(group_offset, "empty brackets: leave them out")
             nodes.append(Group(tuple(group), group_offset))
             group = None
             at += 1
@@ -97,7 +97,9 @@ def parse(text: str) -> tuple[Node, ...]:
             else:
                 group.append(item)
     if group is not None:
-        raise TemplateSyntaxError(group_offset, "`[` is never closed")
+        raise TemplateSyntaxError(
+            group_offset, "`[` is never closed: end it with `]`, or write `\\[` for the character"
+        )
     return tuple(nodes)
 
 

@@ -41,7 +41,8 @@ def compile_template(text: str, *, deny: bool = False) -> Template:
     try:
         nodes = parse(text)
     except TemplateSyntaxError as error:
-        raise TemplateError(error.offset, f"{error}.") from None
+        message = str(error)
+        raise TemplateError(error.offset, f"{message[:1].upper()}{message[1:]}.") from None
     if not nodes or not isinstance(nodes[0], Word):
         raise TemplateError(0, "A rule starts with the name of a program.")
     places = tuple(_gather(_places(nodes[1:])))
@@ -55,11 +56,16 @@ def _program(word: Word, *, deny: bool) -> str:
     if "/" in name:
         parts = name.split("/")[1:]
         if not name.startswith("/") or not all(parts) or "." in parts or ".." in parts:
-            raise TemplateError(word.offset, f"A program is a name or an absolute path, not `{name}`.", "bad_program")
+            message = f"A program is a name or an absolute path, not `{name}`: a workspace could hold another."
+            raise TemplateError(
+                word.offset, f"{message} Did you mean `{parts[-1]}`?" if parts[-1] else message, "bad_program"
+            )
     if name.startswith("-") or any(ord(char) < 33 or char == "\x7f" for char in name) or name in (".", "..", ""):
         raise TemplateError(word.offset, f"`{name}` is no name of a program.", "bad_program")
     if not deny and GLOB & set(name):
-        raise TemplateError(word.offset, f"`{name}`: only a deny may name programs by a glob.", "bad_program")
+        raise TemplateError(
+            word.offset, f"`{name}`: only a deny may name programs by a glob; name each.", "bad_program"
+        )
     return name
 
 
@@ -162,7 +168,7 @@ def _check_order(nodes: Sequence[Node], places: tuple[Place, ...], *, deny: bool
         raise TemplateError(end, "Two lists cannot be told apart: one `...` slot a template.")
     if not deny and Rest() in places[:-1]:
         rest = next(node.offset for node in nodes if isinstance(node, Anything))
-        raise TemplateError(rest, "`...` stands last; only a deny may have it elsewhere.")
+        raise TemplateError(rest, "`...` stands last, where it ends the rule; only a deny may have it elsewhere.")
 
 
 def _flat(places: Sequence[Place]) -> list[Place]:

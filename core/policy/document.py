@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import tomli
 
 from toolhost.policy.problems import Place, Problem
+from toolhost.policy.syntax import deepest, explain_syntax, longest_number
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -102,14 +103,16 @@ def read_bytes(path: Path, file: str) -> bytes:
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
-            raise DocumentError(Problem.at(start, "not_a_file", "A policy must be a regular file."))
+            raise DocumentError(
+                Problem.at(start, "not_a_file", f"A policy must be a regular file, and this is {_kind(info.st_mode)}.")
+            )
         if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise DocumentError(
                 Problem.at(
                     start,
                     "file_writable_by_others",
-                    f"Others than its owner may write this file (mode {stat.S_IMODE(info.st_mode):04o}): "
-                    "run `chmod go-w` on it.",
+                    f"Others than its owner may write this file (mode {stat.S_IMODE(info.st_mode):04o}), and whoever "
+                    "writes a policy decides what runs: run `chmod go-w` on it.",
                 )
             )
         with os.fdopen(fd, "rb", closefd=False) as stream:
@@ -117,14 +120,23 @@ def read_bytes(path: Path, file: str) -> bytes:
     finally:
         os.close(fd)
     if len(data) > MAX_BYTES:
-        raise DocumentError(Problem.at(start, "file_too_large", f"A policy has at most {MAX_BYTES >> 10} KiB."))
+        message = f"The file has more than {MAX_BYTES >> 10} KiB, the most that is read of a policy: is it one?"
+        raise DocumentError(Problem.at(start, "file_too_large", message))
     return data
 
 
 def _cannot_open(start: Place, error: OSError) -> Problem:
     if error.errno == errno.ELOOP:
-        return Problem.at(start, "file_is_link", "A policy must be a regular file, and this is a symbolic link.")
+        message = "A policy must be a regular file, and this is a symbolic link: put the file itself here."
+        return Problem.at(start, "file_is_link", message)
     return Problem.at(start, "file_unreadable", f"The file cannot be opened: {error.strerror}.")
+
+
+def _kind(mode: int) -> str:
+    for test, name in ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket")):
+        if test(mode):
+            return name
+    return "a device"
 
 
 def parse_document(data: bytes, file: str) -> Document:
@@ -135,18 +147,28 @@ def parse_document(data: bytes, file: str) -> Document:
     """
     if data.startswith(b"\xef\xbb\xbf"):
         raise DocumentError(
-            Problem.at(Place(file=file), "byte_order_mark", "Save the file as UTF-8 without a byte order mark.")
+            Problem.at(
+                Place(file=file),
+                "byte_order_mark",
+                "The file begins with a byte order mark, which other readers take for part of the first key: "
+                "save it as UTF-8 without one.",
+            )
         )
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         place = _place_of(file, data[: error.start].decode())
         raise DocumentError(
-            Problem.at(place, "not_utf8", f"Byte 0x{data[error.start]:02x} is no UTF-8: save the file as UTF-8.")
+            Problem.at(
+                place,
+                "not_utf8",
+                f"Byte 0x{data[error.start]:02x} is no UTF-8, and TOML is nothing else: save the file as UTF-8.",
+            )
         ) from None
     nul = text.find("\0")
     if nul >= 0:
-        raise DocumentError(Problem.at(_place_of(file, text[:nul]), "nul_character", "Remove the NUL character."))
+        message = "A NUL character, at which other readers end the text: remove it."
+        raise DocumentError(Problem.at(_place_of(file, text[:nul]), "nul_character", message))
     try:
         return Document(file, text, tomli.loads(text))
     except tomli.TOMLDecodeError as error:
@@ -154,13 +176,15 @@ def parse_document(data: bytes, file: str) -> Document:
         if twice is not None:
             raise DocumentError(twice) from None
         place = Place(file=file, line=error.lineno, column=error.colno)
-        raise DocumentError(Problem.at(place, "toml_syntax", f"{error.msg}.")) from None
+        raise DocumentError(Problem.at(place, "toml_syntax", explain_syntax(error.msg, text, error.pos))) from None
     except RecursionError:
-        raise DocumentError(
-            Problem.at(Place(file=file), "toml_syntax", "Arrays and tables are nested too deeply.")
-        ) from None
+        place = _place_of(file, text[: deepest(text)])
+        message = "Arrays and tables are nested too deeply here; nothing in a policy has more than three levels."
+        raise DocumentError(Problem.at(place, "toml_syntax", message)) from None
     except ValueError:  # more digits than Python converts
-        raise DocumentError(Problem.at(Place(file=file), "toml_syntax", "A number has too many digits.")) from None
+        place = _place_of(file, text[: longest_number(text)])
+        message = 'This number has too many digits; write a limit with its unit, such as "512M".'
+        raise DocumentError(Problem.at(place, "toml_syntax", message)) from None
 
 
 def _place_of(file: str, before: str) -> Place:

@@ -36,9 +36,11 @@ def read_env(table: Table) -> tuple[tuple[str, str], ...]:
 
 def _check(table: Table, name: str, place: Place) -> bool:
     if not _NAME.fullmatch(name):
-        table.problem(place, "bad_value", f"`{name}` is no name of a variable.")
+        table.problem(
+            place, "bad_value", f"`{name}` is no name of a variable: letters, digits and `_`, no digit first."
+        )
         return False
     if loads_code(name):
-        table.problem(place, "env_loads_code", f"{name} can make programs load code or run others; it cannot be set.")
+        table.problem(place, "env_loads_code", f"{name} can make programs load code or run others: leave it out.")
         return False
     return True

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from toolhost.model import Actor, Tool
-from toolhost.policy.decide import decide
+from toolhost.policy.decide import alternatives, decide
 from toolhost.policy.problems import Place, Problem
 from toolhost.policy.request import Request
 from toolhost.policy.resolve import INSIDE_WORKSPACE, resolve_example
@@ -53,11 +53,13 @@ def failing(examples: Iterable[Example], policy: Policy, host: HostPolicy) -> It
         if decision.outcome != example.expect:
             what = f"`{example.run or example.tool}`"
             because = f" ({example.because})" if example.because else ""
+            rules = alternatives(facts, policy) if decision.code == "no_rule" else ()
+            nearest = f" The nearest is `{rules[0].text}` on line {rules[0].place.line}." if rules else ""
             yield Problem.at(
                 example.place,
                 "example_failed",
                 f"{what} is expected to be {_participle(example.expect)}{because}, and it is "
-                f"{_participle(decision.outcome)}: {decision.code}: {decision.reason}",
+                f"{_participle(decision.outcome)}: {decision.code}: {decision.reason}{nearest}",
             )
 
 

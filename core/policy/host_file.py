@@ -82,7 +82,7 @@ def _workspaces(table: Table, places: Places, allowed: tuple[str, ...] | None) -
                 table.key_place(name), "bad_value", f"`{name}`: a workspace's name is of a-z, 0-9, `-` and `_`."
             )
         entry = table.table(name, ("path", "write", "who"))
-        path = entry.text("path", required=True)
+        path = entry.text("path", required='"/srv/..."')
         write = entry.flag("write")
         who = read_roles(entry, "who")
         if path is None:

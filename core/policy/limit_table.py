@@ -7,7 +7,7 @@ from typing import Any
 
 from toolhost.policy.problems import Place, near
 from toolhost.policy.table import Table
-from toolhost.policy.units import duration, show_duration, show_size, size
+from toolhost.policy.units import duration, nearest, show_duration, show_size, size
 
 __all__ = ["LIMITS", "read_limits", "read_require", "show_limit"]
 
@@ -26,6 +26,7 @@ LIMITS: Mapping[str, str] = {
 """Every limit and the unit it is written in."""
 
 _WHOLE_TREE = ("wall", "cpu", "memory", "processes", "output", "scratch", "calls")
+_NAMES = f" Limits: {', '.join(LIMITS)}."
 _WATCHED = "`{}` holds for each process, or by watching: no host enforces it for the whole process tree."
 
 
@@ -49,7 +50,7 @@ def read_limits(table: Table, maxima: Mapping[str, tuple[Any, Place]] | None = N
                 table.place(name),
                 "above_host_maximum",
                 f"{table.label(name)} is {show_limit(name, value)}, "
-                f"and {place} allows at most {show_limit(name, most)}.",
+                f"and {place} allows at most {show_limit(name, most)}, which no policy can raise.",
             )
         found[name] = (value, table.place(name))
     return found
@@ -60,7 +61,7 @@ def read_require(top: Table) -> tuple[str, ...]:
     found = []
     for item in top.strings("require"):
         if item.text not in LIMITS:
-            top.problem(item.place, "bad_value", f"`{item.text}` is no limit.{near(item.text, LIMITS)}")
+            top.problem(item.place, "bad_value", f"`{item.text}` is no limit.{near(item.text, LIMITS) or _NAMES}")
         elif item.text not in _WHOLE_TREE:
             top.problem(item.place, "bad_value", _WATCHED.format(item.text))
         else:
@@ -79,11 +80,11 @@ def _read(table: Table, name: str) -> float | None:
         return table.count(name)
     raw = table.raw(name)
     if isinstance(raw, int) and not isinstance(raw, bool):
-        unit = "s" if LIMITS[name] == "duration" else "M"
+        units, unit = ("s, m, h", "s") if LIMITS[name] == "duration" else ("K, M, G", "M")
         table.problem(
             table.place(name),
             "wrong_type",
-            f'{table.label(name)} needs its unit, in a string: write "{raw}{unit}", for instance.',
+            f'{table.label(name)} needs its unit ({units}), in a string: write "{abs(raw)}{unit}", for instance.',
         )
         return None
     text = table.text(name)
@@ -92,5 +93,6 @@ def _read(table: Table, name: str) -> float | None:
     try:
         return duration(text.text) if LIMITS[name] == "duration" else size(text.text)
     except ValueError as error:
-        table.problem(text.place, "bad_value", f"{table.label(name)} must be {error}.")
+        hint = nearest(text.text, LIMITS[name])
+        table.problem(text.place, "bad_value", f"{table.label(name)} must be {error}.{hint}")
         return None

@@ -18,7 +18,7 @@ from toolhost.policy.limit_table import LIMITS, read_limits, read_require
 from toolhost.policy.network_table import NETWORK_KEYS, NetworkTerms, hosts_for, read_hosts
 from toolhost.policy.path_table import read_hidden, read_protected, read_roots
 from toolhost.policy.places import Places
-from toolhost.policy.problems import Problem
+from toolhost.policy.problems import Problem, near
 from toolhost.policy.program_table import read_inside, read_programs, read_runs_code, read_support
 from toolhost.policy.rule_table import read_denies, read_rules
 from toolhost.policy.table import Table
@@ -60,6 +60,7 @@ _ELSEWHERE = {
     **dict.fromkeys(WHO_KEYS, "[who]"),
     **dict.fromkeys(LIMITS, "[limits]"),
 }
+_ISOLATION = ("call", "conversation")
 _PLUGIN = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _TOOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -126,7 +127,7 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
         file=file,
         about=about.text if about else "",
         digest=digest,
-        tools=tuple(_tools(top)),
+        tools=tuple(_tools(top, name)),
         rules=rules,
         denies=tuple(read_denies(commands)),
         programs=programs,
@@ -152,13 +153,18 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
 
 
 def _check_name(top: Table, name: str) -> None:
-    plugin = top.text("plugin", required=True)
+    plugin = top.text("plugin", required=f'"{name}"')
     if plugin is None:
         return
     if plugin.text in RESERVED:
-        top.problem(plugin.place, "bad_value", f"`{plugin.text}` is reserved; no plugin has that name.")
+        top.problem(
+            plugin.place,
+            "bad_value",
+            f"`{plugin.text}` is reserved: {plugin.text}.toml is a file of the policies folder's own.",
+        )
     elif not _PLUGIN.fullmatch(plugin.text):
-        top.problem(plugin.place, "bad_value", f"`{plugin.text}` is no name of a plugin.")
+        message = f"`{plugin.text}` is no name of a plugin: one is of a-z, 0-9, `-` and `_`, a letter first."
+        top.problem(plugin.place, "bad_value", message)
     elif plugin.text != name:
         top.problem(plugin.place, "wrong_plugin", f'The file is named {name}.toml, so `plugin` must be "{name}".')
 
@@ -175,11 +181,12 @@ def _isolation(top: Table) -> Literal["call", "conversation"]:
     if isolation is None or isolation.text == "call":
         return "call"
     if isolation.text != "conversation":
-        top.problem(isolation.place, "bad_value", '`isolation` must be "call" or "conversation".')
+        hint = near(isolation.text, _ISOLATION)
+        top.problem(isolation.place, "bad_value", f'`isolation` must be "call" or "conversation".{hint}')
     return "conversation"
 
 
-def _tools(top: Table) -> Iterator[ToolRule]:
+def _tools(top: Table, plugin: str) -> Iterator[ToolRule]:
     table = top.table("tools", _TOOL_KEYS)
     for outcome in _TOOL_KEYS:
         for item in table.strings(outcome):
@@ -188,5 +195,12 @@ def _tools(top: Table) -> Iterator[ToolRule]:
                     item.place,
                     "bad_value",
                     f"`{item.text}` is no name of a tool: write each tool's name, without the plugin's.",
+                )
+            elif item.text.startswith(f"{plugin}."):
+                table.problem(
+                    item.place,
+                    "bad_value",
+                    f"`{item.text}` would decide nothing: write the tool's name without the plugin's, "
+                    f"`{item.text.removeprefix(f'{plugin}.')}`.",
                 )
             yield ToolRule(outcome=outcome, name=item.text, place=item.place)

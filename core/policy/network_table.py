@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ NETWORK_KEYS = ("allow", "any")
 """Keys of a policy's `[network]`."""
 
 _EVERY = "*"
+_URL = re.compile(
+    r"(?:(?P<scheme>[a-z]+)://)?(?:[^/@]*@)?(?P<host>[^/:@]+)(?::(?P<port>[0-9]+))?(?:/.*)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +70,39 @@ def hosts_for(hosts: Sequence[str], denies: Iterable[tuple[str, Place]]) -> tupl
 
 
 def _check(table: Table, item: Located, rule: str) -> bool:
+    nearest = _nearest(item.text)
     if item.text.startswith("!"):
-        problem = "is written without a `!`"
+        problem = "grants: what no plugin may reach, host.toml denies under [network]"
     elif "/" in item.text:
-        problem = "is a host and a port, without a scheme or a path: example.org:443"
+        problem = f"is a host and a port, without a scheme or a path: {nearest or 'example.org:443'}"
     else:
         try:
             parse_rule(rule)
         except ValueError as error:
             problem = str(error)
+            if nearest and nearest not in problem:
+                problem += f"; did you mean `{nearest}`?"
         else:
             return True
-    table.problem(item.place, "bad_value", f"`{item.text}`: an entry here {problem}.")
+    end = "" if problem.endswith("?") else "."
+    table.problem(item.place, "bad_value", f"`{item.text}`: an entry here {problem}{end}")
     return False
+
+
+def _nearest(rule: str) -> str:
+    """The entry somebody may have meant: without scheme, user and path, in lower case, with the port of its scheme."""
+    found = _URL.fullmatch(rule)
+    if found is None:
+        return ""
+    host = found["host"].lower().rstrip(".")
+    port = found["port"] or {"http": "80", "ssh": "22"}.get(found["scheme"] or "", "443")
+    for candidate in (f"{host}:{port}", f"{host}:443"):
+        try:
+            parse_rule(candidate)
+        except ValueError:
+            continue
+        return candidate
+    return ""
 
 
 def _covers(deny: str, rule: str) -> bool:

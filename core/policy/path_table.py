@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from toolhost.policy.places import Places, UnfitError
+from toolhost.policy.problems import near
 from toolhost.policy.table import Located, Table
 from toolhost.policy.values import PROTECTED, WORKSPACE, RootGrant
 from toolhost.sandbox import PlanRefused, root
@@ -33,22 +35,33 @@ def root_problem(path: str, places: Places, allowed: Sequence[str] | None, *, wr
     if not path:
         return "bad_root", "An empty path is no root."
     if WORKSPACE in path:
-        return "bad_root", f"`{path}`: {WORKSPACE} stands alone; a rule names what is in it."
+        return "bad_root", f"`{path}`: {WORKSPACE} stands alone; a rule names what is in it. Write `{WORKSPACE}`."
     if path.startswith("~") or "$" in path:
-        return "bad_root", f"`{path}` must be written out: `~` and variables are not expanded."
+        return "bad_root", (
+            f"`{path}` must be written out, such as /home/ada/project: `~` and variables would be the host's own, "
+            "and are not expanded."
+        )
     if not path.startswith("/"):
-        return "bad_root", f"`{path}` must be absolute, or {WORKSPACE}."
+        hint = near(path, (WORKSPACE,)) or f" Did you mean `{_visible(os.path.normpath(f'/{path}'))}`?"
+        return (
+            "bad_root",
+            f"`{_visible(path)}` must be absolute, or {WORKSPACE}: there is no folder it could be relative to.{hint}",
+        )
     if _GLOB & set(path):
-        return "bad_root", f"`{path}`: a root is one folder or file; globs are not expanded."
+        folder = path[: min(path.index(char) for char in _GLOB & set(path))].rpartition("/")[0]
+        hint = f" Did you mean `{folder}`?" if folder else ""
+        return "bad_root", f"`{path}`: a root is one folder with all in it, or one file; globs are not expanded.{hint}"
     if not _is_plain(path):
-        return "bad_root", f"`{_visible(path)}` must be a plain absolute path, without `.`, `..`, `//` or a final `/`."
+        hint = f" Did you mean `{os.path.normpath(path)}`?" if path.isprintable() else ""
+        return "bad_root", f"`{_visible(path)}` must be plain, without `.`, `..`, `//` or a final `/`.{hint}"
     try:
         places.check(path, writable=writable, allowed=allowed)
         root(path, path, writable=writable)
     except UnfitError as unfit:
         return unfit.code, unfit.message
     except PlanRefused as refused:
-        return refused.code, f"{refused.message} {refused.hint}".strip()
+        real = f" Did you mean `{os.path.realpath(path)}`?" if refused.code == "root_is_link" else ""
+        return refused.code, f"{refused.message} {refused.hint}".strip() + real
     return None
 
 
@@ -86,10 +99,12 @@ def read_protected(table: Table) -> tuple[str, ...]:
 def _inner_is_plain(table: Table, key: str, item: Located) -> bool:
     plain = not item.text.startswith("/") and _is_plain("/" + item.text) and not _GLOB & set(item.text)
     if not plain:
+        inner = os.path.normpath("/" + item.text).strip("/")
+        hint = " Patterns are for `deny`." if _GLOB & set(item.text) else f" Did you mean `{_visible(inner)}`?"
         table.problem(
             item.place,
             "bad_value",
-            f"`{_visible(item.text)}`: `{key}` holds plain paths relative to the roots, such as `.git/hooks`.",
+            f"`{_visible(item.text)}`: `{key}` holds plain paths relative to the roots, such as `.git/hooks`.{hint}",
         )
     return plain
 

@@ -42,8 +42,14 @@ def read_inside(table: Table) -> Iterator[Located]:
     for item in table.strings("inside"):
         name = item.text
         relative = "/" in name and not name.startswith("/")
+        first = basename(name.split(" ")[0])
+        hint = f" Did you mean `{first}`?" if first.isalnum() else ""
         if not name or " " in name or not name.isprintable() or name.startswith("-") or relative:
-            table.problem(item.place, "bad_program", f"`{name}`: `inside` holds names of programs, without arguments.")
+            table.problem(
+                item.place,
+                "bad_program",
+                f"`{name}`: `inside` holds names of programs, without arguments: what starts them chooses those.{hint}",
+            )
         else:
             yield item
 

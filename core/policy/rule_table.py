@@ -37,7 +37,7 @@ def read_rules(
             run: Located | None = item
         else:
             entry = table.item_table(key, item, _RULE_KEYS)
-            run = entry.text("run", required=True)
+            run = entry.text("run", required='"..."')
             reason = entry.text("because")
             because = reason.text if reason else ""
             found = read_limits(entry.table("limits", LIMITS), maxima)
@@ -48,7 +48,8 @@ def read_rules(
         if run is None or template is None:
             continue
         if any(str(rule.template) == str(template) for rule in rules):
-            table.problem(run.place, "duplicate_rule", f"`{run.text}` stands twice in this list.")
+            message = f"`{run.text}` stands twice in this list, and only one of them could decide: keep one."
+            table.problem(run.place, "duplicate_rule", message)
         rules.append(
             Rule(
                 outcome=outcome,
@@ -72,7 +73,7 @@ def read_denies(table: Table) -> list[DenyRule]:
             run: Located | None = item
         else:
             entry = table.item_table("deny", item, ("run", "because"))
-            run = entry.text("run", required=True)
+            run = entry.text("run", required='"..."')
             reason = entry.text("because")
             because = reason.text if reason else ""
         template = _compile(table, run, deny=True)

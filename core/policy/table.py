@@ -11,6 +11,8 @@ from toolhost.policy.problems import Place, Problem, near
 
 __all__ = ["Located", "Table"]
 
+_TRUTH = dict.fromkeys(("yes", "on", "true", "1"), "true") | dict.fromkeys(("no", "off", "false", "0"), "false")
+
 
 @dataclass(frozen=True, slots=True)
 class Located:
@@ -88,11 +90,16 @@ class Table:
         """Report a problem."""
         self.problems.append(Problem.at(place, code, message))
 
-    def text(self, key: str, *, required: bool = False) -> Located | None:
-        """A string."""
+    def text(self, key: str, *, required: str = "") -> Located | None:
+        """A string.
+
+        Args:
+            key: Its name.
+            required: An example of it; then it must be there.
+        """
         if key not in self._data:
             if required:
-                self.problem(self.place(), "missing_key", f"{self.label(key)} is required.")
+                self.problem(self.place(), "missing_key", f"{self.label(key)} is required: write {key} = {required}.")
             return None
         value = self._data[key]
         if not isinstance(value, str):
@@ -117,7 +124,11 @@ class Table:
             self._wrong(key, "a number", value)
             return None
         if not 1 <= value < 1 << 31:
-            self.problem(self.place(key), "bad_value", f"{self.label(key)} must be at least 1.")
+            self.problem(
+                self.place(key),
+                "bad_value",
+                f"{self.label(key)} must be from 1 to {(1 << 31) - 1}: with less nothing could run.",
+            )
             return None
         return value
 
@@ -144,10 +155,12 @@ class Table:
             elif tables and isinstance(item, dict):
                 found.append(number)
             else:
+                each = "a string or a table" if tables else "a string"
                 self.problem(
                     self.place(key, number),
                     "wrong_type",
-                    f"{self.label(key)} must be {wanted}, and this is {_kind(item)}.",
+                    f"Every entry of {self.label(key)} must be {each}, and this is {_kind(item)}"
+                    f"{_instead(each, item)}.",
                 )
         return found
 
@@ -161,7 +174,8 @@ class Table:
         """
         value = self._data.get(key, {})
         if not isinstance(value, dict):
-            self._wrong(key, f"a table: [{key}]", value)
+            inline = any(isinstance(part, int) for part in self.path)
+            self._wrong(key, "a table: { name = value }" if inline else f"a table: [{key}]", value)
             value = {}
         return self._child((key,), value, keys, elsewhere)
 
@@ -196,7 +210,20 @@ class Table:
         self.problem(self.key_place(key), "unknown_key", f"{where} has no key `{_short(key)}`.{hint}")
 
     def _wrong(self, key: str, wanted: str, value: object) -> None:
-        self.problem(self.place(key), "wrong_type", f"{self.label(key)} must be {wanted}, and this is {_kind(value)}.")
+        message = f"{self.label(key)} must be {wanted}, and this is {_kind(value)}{_instead(wanted, value)}."
+        self.problem(self.place(key), "wrong_type", message)
+
+
+def _instead(wanted: str, value: object) -> str:
+    """How a value of another type would be written, where that can be told."""
+    spelled = str(value).strip().lower()
+    if wanted.startswith("a string") and isinstance(value, bool | int | float):
+        return f': write "{spelled}"'
+    if wanted == "true or false" and spelled in _TRUTH:
+        return f": write {_TRUTH[spelled]}"
+    if wanted == "a number" and spelled.isdecimal() and len(spelled) < 10:
+        return f": write {int(spelled)}"
+    return ""
 
 
 def _short(text: str) -> str:

@@ -113,7 +113,7 @@ def test_a_command_that_says_anything_else_does_not_match(template: str, line: s
         ("git log {regex:(}", 8, "no pattern of RE2"),
         ("git log {text:x}", 8, "takes nothing after it"),
         ("git log [[x]]", 9, "do not nest"),
-        ("git log []", 8, "empty brackets"),
+        ("git log []", 8, "Empty brackets"),
         ("git log [-n {int} {int}]", 8, "one flag and at most one value"),
         ("git log [-a -b]", 8, "one flag and at most one value"),
         ("git log [-n {int...}]", 12, "one value"),
