@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from toolhost.sandbox.outcome import Enforcement
+
 __all__ = ["CONTROLLERS", "FOLDER", "Cgroups", "prepare"]
 
 FOLDER = "toolhost"
@@ -93,6 +95,13 @@ class Cgroups:
         """Which of a group's folders has a controller."""
         base = self.bases.get(controller)
         return next((each for each in folders if base is not None and os.path.dirname(each) == base), None)
+
+    @property
+    def holds(self) -> Mapping[str, Enforcement]:
+        """What a call's group will enforce for the whole process tree, by the limit's name."""
+        by = {"memory": "memory", "processes": "pids", "cpu": "cpuacct"}
+        version = self.version
+        return {} if version is None else {name: version for name, needed in by.items() if needed in self.bases}
 
     def sweep(self) -> None:
         """Remove the groups of hosts that are gone. They were killed: nothing else leaves one behind."""

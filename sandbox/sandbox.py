@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from toolhost.sandbox.check import check_plan
 from toolhost.sandbox.diagnosis import namespace_refusal
 from toolhost.sandbox.egress import OnConnection, serving
 from toolhost.sandbox.errors import SandboxUnavailable
-from toolhost.sandbox.execution import Execution, OnOutput, Run
+from toolhost.sandbox.execution import Execution, OnOutput, Run, reports
 from toolhost.sandbox.leftovers import Leftovers
-from toolhost.sandbox.outcome import Outcome
+from toolhost.sandbox.outcome import LimitReport, Outcome
 from toolhost.sandbox.plan import SandboxPlan
 from toolhost.sandbox.pool import Armament, Pool
 from toolhost.sandbox.quarantine import Quarantine
@@ -195,6 +195,10 @@ class Sandbox:
             raise
         armed.on_dead(lambda: self._running.discard(armed))
         return execution
+
+    def enforcement(self, plan: SandboxPlan) -> Mapping[str, LimitReport]:
+        """Every limit of a plan and what will enforce it here; nothing runs."""
+        return reports(plan.limits, self._cgroups.holds, worker=plan.kind == "worker")
 
     async def close(self) -> None:
         """Kill everything and end the spawner. Nothing can be run afterwards."""

@@ -17,10 +17,9 @@ from toolhost.approvals import Approvals, approval_digest
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply
 from toolhost.calls.turns import Turns
-from toolhost.calls.view import plan_view
 from toolhost.errors import ApprovalError, MachineError, ToolHostError
 from toolhost.model import Actor, Call, CallResult, Decision
-from toolhost.policy import Considered, Request, consider
+from toolhost.policy import Considered, Request, consider, plan_view
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 
 if TYPE_CHECKING:

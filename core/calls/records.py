@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from toolhost.calls.arguments import canonical
-from toolhost.calls.view import plan_view
 from toolhost.identifiers import now_ms
 from toolhost.model import Actor, Call, CallResult
+from toolhost.policy import plan_view
 from toolhost.sandbox.plan import SandboxPlan
 from toolhost.storage.behind import WriteBehind
 from toolhost.storage.database import Database

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from toolhost.calls.view import sandbox_facts
 from toolhost.errors import ToolHostError
 from toolhost.model import Call, CallResult, Decision, Status
+from toolhost.policy import limits_view
 from toolhost.sandbox.errors import SandboxError
-from toolhost.sandbox.outcome import Outcome
+from toolhost.sandbox.outcome import LimitReport, Outcome
 from toolhost.sandbox.plan import SandboxPlan
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def from_outcome(
         error=_command_error(plan, status, outcome),
         decision=decision,
         approval_id=approval_id,
-        sandbox=sandbox_facts(plan, dict(outcome.limits), outcome.armed, outcome.violations),
+        sandbox=_sandbox(plan, outcome.limits, outcome.armed, outcome.violations),
         duration_ms=outcome.duration_ms,
     )
 
@@ -102,8 +103,23 @@ def from_reply(
         error=None if reply.error is None else reply.error.as_json(),
         decision=decision,
         approval_id=approval_id,
-        sandbox=sandbox_facts(plan, dict(reply.limits), reply.armed),
+        sandbox=_sandbox(plan, reply.limits, reply.armed),
     )
+
+
+def _sandbox(
+    plan: SandboxPlan, limits: Mapping[str, LimitReport], armed: bool, quarantined: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The `sandbox` object of a result: what held the call, as far as clients need it."""
+    more = {"quarantined": list(quarantined)} if quarantined else {}
+    return {
+        "kind": plan.kind,
+        "plan_digest": plan.digest,
+        "limits": limits_view(limits),
+        "network": list(plan.network),
+        "armed": armed,
+        **more,
+    }
 
 
 def _command_error(plan: SandboxPlan, status: Status, outcome: Outcome) -> dict[str, Any] | None:

@@ -23,8 +23,9 @@ from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.proxy import PluginProxy, command_tools, declared_tools
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
 from toolhost.pluginhost.runtime import worker_runtime
+from toolhost.pluginhost.worker import owned_limits
 from toolhost.pluginhost.workers import WorkerPool
-from toolhost.sandbox import Limits, Sandbox, SandboxError, SandboxPlan
+from toolhost.sandbox import LimitReport, Limits, Sandbox, SandboxError, SandboxPlan
 
 if TYPE_CHECKING:
     from toolhost.policy import PolicyStore, WorkerRuntime
@@ -117,6 +118,13 @@ class PluginRegistry:
             candidate, module = self._modules[tool.plugin]
             self._runtimes[tool.plugin] = worker_runtime(candidate, tool.plugin, module)
         return self._runtimes[tool.plugin]
+
+    def enforcement(self, plan: SandboxPlan) -> Mapping[str, LimitReport]:
+        """Every limit of a plan and what will enforce it here; empty where there is no sandbox."""
+        if self._sandbox is None:
+            return {}
+        held = self._sandbox.enforcement(plan)
+        return {**held, **owned_limits(plan)} if plan.kind == "worker" else held
 
     async def invoke(
         self,

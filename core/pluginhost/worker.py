@@ -17,7 +17,7 @@ from toolhost.pluginhost.schemas import clean_text
 from toolhost.pluginhost.wire import LineSplitter, content_parts, error_code, error_message, read_message, whole_text
 from toolhost.sandbox import Execution, LimitReport, Outcome, Sandbox, SandboxError, SandboxPlan
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "owned_limits"]
 
 _CHUNK = 64 << 10
 _GRACE = 0.5
@@ -30,6 +30,14 @@ _LIMITS = ("memory_limit", "result_too_large")
 """Codes by which an honest worker says that a call was over a limit."""
 _TAIL = 2_000
 """Characters of standard error that explain a death."""
+
+
+def owned_limits(plan: SandboxPlan) -> Mapping[str, LimitReport]:
+    """The limits of a worker that the sandbox leaves to its owner: time and output of each call."""
+    return {
+        "wall": LimitReport(value=plan.limits.wall, enforced_by="wallclock"),
+        "output": LimitReport(value=plan.limits.output, enforced_by="host"),
+    }
 
 
 class Worker:
@@ -160,12 +168,7 @@ class Worker:
         await asyncio.shield(self._ended)
 
     def _limits(self) -> Mapping[str, LimitReport]:
-        # What the sandbox leaves to the worker's owner, the owner enforces: time and output of each call.
-        own = {
-            "wall": LimitReport(value=self.plan.limits.wall, enforced_by="wallclock"),
-            "output": LimitReport(value=self.plan.limits.output, enforced_by="host"),
-        }
-        return {**self._execution.limits, **own}
+        return {**self._execution.limits, **owned_limits(self.plan)}
 
     async def _ask(self, request: Mapping[str, Any], within: float, pending: Pending) -> dict[str, Any]:
         if self.failure is not None:

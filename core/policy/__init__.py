@@ -14,6 +14,7 @@ from toolhost.policy.request import Considered, Facts, Request, WorkerRuntime
 from toolhost.policy.resolve import resolve
 from toolhost.policy.store import PolicyStore, check, check_workspace
 from toolhost.policy.values import HostPolicy, NamedWorkspace, Policy
+from toolhost.policy.view import limits_view, plan_view
 
 __all__ = [
     "Considered",
@@ -31,6 +32,8 @@ __all__ = [
     "decide",
     "explain",
     "explain_json",
+    "limits_view",
     "plan",
+    "plan_view",
     "resolve",
 ]

@@ -2,148 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from toolhost.policy.labels import LABELS
-from toolhost.policy.limit_table import LIMITS, show_limit
+from toolhost.policy.nearest import nearest
 from toolhost.policy.request import Considered, Request
-from toolhost.sandbox.plan import Root, SandboxPlan
+from toolhost.policy.view import block, limits_view, plan_lines, plan_view, visible
+from toolhost.sandbox.outcome import LimitReport
 
-__all__ = ["explain", "explain_json"]
+__all__ = ["explain", "explain_json", "explain_lines"]
 
-
-def explain(considered: Considered, request: Request) -> str:
-    """The decision as text for people; its first line is `decision: allow`, `ask` or `deny`."""
-    decision = considered.decision
-    lines = [f"decision: {decision.outcome}", f"code: {decision.code}", f"reason: {_visible(decision.reason)}"]
-    lines.append(f"rule: {decision.source or 'none'}")
-    lines.append(f"tool: {request.tool.name}")
-    if considered.plan is not None:
-        lines.extend(_plan(considered.plan))
-    else:
-        if request.argv is not None:
-            lines.extend(_block("asked", request.argv))
-        if considered.rules:
-            lines.extend(
-                _block(
-                    "would be decided otherwise",
-                    (f"{rule.outcome} {rule.place}: {rule.text}" for rule in considered.rules[:10]),
-                )
-            )
-        if decision.hint:
-            lines.append(f"hint: {_visible(decision.hint)}")
-    lines.extend(f"warning: {warning}" for warning in considered.warnings)
-    return "\n".join(lines) + "\n"
+_UNKNOWN: Mapping[str, LimitReport] = MappingProxyType({})
 
 
-def explain_json(considered: Considered, request: Request) -> dict[str, Any]:
-    """The same as a JSON object."""
-    plan = considered.plan
+def explain(considered: Considered, request: Request, enforcement: Mapping[str, LimitReport] = _UNKNOWN) -> str:
+    """The decision as text for people; its first line is `decision: allow`, `ask` or `deny`. See `explain_json`."""
+    return "\n".join(explain_lines(explain_json(considered, request, enforcement))) + "\n"
+
+
+def explain_json(
+    considered: Considered, request: Request, enforcement: Mapping[str, LimitReport] = _UNKNOWN
+) -> dict[str, Any]:
+    """The decision as a JSON object.
+
+    Args:
+        considered: What came of the request.
+        request: What was asked.
+        enforcement: What will enforce each limit; empty where this machine cannot make a sandbox.
+    """
+    plan, decision = considered.plan, considered.decision
+    closest = nearest(considered.rules, request.argv) if request.argv else None
     return {
-        "decision": considered.decision.as_json(),
-        "hint": considered.decision.hint,
+        "decision": decision.as_json(),
+        "hint": decision.hint,
         "tool": request.tool.name,
         "asked": None if request.argv is None else list(request.argv),
-        "plan": None if plan is None else _plan_json(plan),
+        "plan": None if plan is None else plan_view(plan),
+        "limits": limits_view(enforcement),
         "instead": [
             {"outcome": rule.outcome, "rule": rule.text, "source": str(rule.place)} for rule in considered.rules
         ],
+        "nearest": None
+        if closest is None
+        else {
+            "outcome": closest.rule.outcome,
+            "rule": closest.rule.text,
+            "source": str(closest.rule.place),
+            "fits": closest.fits,
+            "stops_at": closest.stops,
+            "expected": closest.expected,
+        },
+        "changed_by": None if plan is not None else _changed_by(considered, request),
         "warnings": list(considered.warnings),
     }
 
 
-def _plan(plan: SandboxPlan) -> Iterator[str]:
-    yield from _block("argv", plan.argv)
-    if plan.arguments is not None:
-        yield f"arguments: {plan.arguments}"
-    yield f"cwd: {_visible(plan.cwd)}"
-    yield from _block("mounts", (_mount(root) for root in plan.roots))
-    yield from _block(
-        "programs",
-        (
-            f"{program.path}{f' -> {program.target}' if program.target != program.path else ''} {program.digest}"
-            for program in plan.programs
-        ),
-    )
-    if plan.support:
-        yield from _block("support", plan.support)
-    if plan.files:
-        yield from _block("files", (file.target for file in plan.files))
-    yield f"env: {' '.join(name for name, _ in plan.env)}"
-    yield f"limits: {', '.join(_limits(plan))}"
-    yield f"network: {', '.join(plan.network) or 'none'}"
-    yield from _block("labels", (f"{label}  {words}" for label, words in LABELS.items() if label in plan.labels))
-    if plan.isolation == "conversation":
-        yield "isolation: one sandbox for the calls of a conversation, in turn; /tmp is kept between them"
-    yield f"plan: {plan.digest}"
+def explain_lines(explained: Mapping[str, Any]) -> Iterator[str]:
+    """The same as lines of text."""
+    decision = explained["decision"]
+    yield f"decision: {decision['outcome']}"
+    yield f"code: {decision['code']}"
+    yield f"reason: {visible(decision['reason'])}"
+    yield f"rule: {decision['source'] or 'none'}"
+    yield f"tool: {explained['tool']}"
+    if explained["plan"] is not None:
+        yield from plan_lines(explained["plan"], explained["limits"])
+    else:
+        yield from _denial(explained)
+    yield from (f"warning: {warning}" for warning in explained["warnings"])
 
 
-def _plan_json(plan: SandboxPlan) -> dict[str, Any]:
-    return {
-        "kind": plan.kind,
-        "argv": list(plan.argv),
-        "arguments": plan.arguments,
-        "cwd": plan.cwd,
-        "mounts": [
-            {
-                "path": root.target,
-                "source": root.source,
-                "mode": "write" if root.writable else "read",
-                "exec": root.executable,
-                "hidden": list(root.hidden),
-                "protected": list(root.protected),
-            }
-            for root in plan.roots
-        ],
-        "programs": [
-            {"name": program.name, "path": program.path, "target": program.target, "digest": program.digest}
-            for program in plan.programs
-        ],
-        "support": list(plan.support),
-        "files": [file.target for file in plan.files],
-        "env": [name for name, _ in plan.env],
-        "limits": {name: getattr(plan.limits, name) for name in LIMITS},
-        "network": list(plan.network),
-        "labels": list(plan.labels),
-        "isolation": plan.isolation,
-        "plan_digest": plan.digest,
-        "policy_digest": plan.policy_digest,
-    }
+def _denial(explained: Mapping[str, Any]) -> Iterator[str]:
+    if explained["asked"] is not None:
+        yield from block("asked", explained["asked"])
+    if explained["instead"]:
+        rules = (f"{rule['outcome']} {rule['source']}: {rule['rule']}" for rule in explained["instead"][:10])
+        yield from block("would be decided otherwise", rules)
+    closest = explained["nearest"]
+    if closest is not None:
+        yield f"nearest: {closest['source']}: {visible(closest['rule'])}"
+        yield f"stops fitting: {visible(_stop(closest))}"
+    if explained["hint"]:
+        yield f"hint: {visible(explained['hint'])}"
+    yield f"can be changed by: {explained['changed_by']}"
 
 
-def _mount(root: Root) -> str:
-    parts = [root.target, "read-write" if root.writable else "read-only"]
-    if root.source != root.target:
-        parts.append(f"from {root.source}")
-    if root.writable and root.executable:
-        parts.append("executable")
-    if root.hidden:
-        parts.append(f"hidden: {', '.join(root.hidden)}")
-    if root.protected:
-        parts.append(f"protected: {', '.join(root.protected)}")
-    return "  ".join(parts)
+def _stop(closest: Mapping[str, Any]) -> str:
+    expected = closest["expected"]
+    wanted = f"the rule has `{expected}` there" if expected else "the rule takes nothing more"
+    stops = closest["stops_at"]
+    return f"the command ends too early, {wanted}" if stops is None else f"at `{stops}`: {wanted}"
 
 
-def _limits(plan: SandboxPlan) -> Iterator[str]:
-    for name in LIMITS:
-        value = getattr(plan.limits, name)
-        if value is not None:
-            yield f"{name} {show_limit(name, value)}"
-
-
-def _block(name: str, items: Iterable[str]) -> Iterator[str]:
-    yield f"{name}:"
-    found = False
-    for item in items:
-        found = True
-        yield f"  {_visible(item)}"
-    if not found:
-        yield "  none"
-
-
-def _visible(text: str) -> str:
-    """One line, whatever the text holds: what could rewrite the terminal or look like another line is escaped."""
-    if text == "":
-        return '""'
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+def _changed_by(considered: Considered, request: Request) -> str:
+    """Whose file holds what denies."""
+    source = considered.decision.source
+    file = source.rpartition(":")[0] if source else f"{request.tool.plugin}.toml"
+    return f"an administrator, in {file}"

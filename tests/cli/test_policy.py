@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,28 @@ def test_explain_and_call_give_the_same_digest(toolhost, git_repository) -> None
     called = json.loads(toolhost("call", "git.log", "--output", "json", cwd=repository).stdout)
     assert called["sandbox"]["plan_digest"] in json.dumps(explained)
     assert called["decision"] == explained["decision"]
+
+
+def test_a_plan_is_the_same_in_explain_in_the_audit_log_and_in_the_record(toolhost, git_repository, data: Path) -> None:
+    repository = git_repository("a")
+    explained = json.loads(toolhost("policy", "explain", "git.log", "--output", "json", cwd=repository).stdout)
+    called = json.loads(toolhost("call", "git.log", "--output", "json", cwd=repository).stdout)
+    records = [json.loads(line) for line in (data / "state" / "audit.log").read_text().splitlines()]
+    audited = next(record for record in records if record["call_id"] == called["call_id"])
+    assert audited["details"]["plan"] == explained["plan"]
+    assert called["sandbox"]["limits"] == explained["limits"]
+    database = sqlite3.connect(data / "state" / "toolhost.db")
+    stored = database.execute("SELECT plan FROM calls WHERE id = ?", (called["call_id"],)).fetchone()
+    database.close()
+    assert json.loads(stored[0]) == explained["plan"]
+    assert called["sandbox"]["plan_digest"] == explained["plan"]["plan_digest"]
+
+
+def test_explain_names_what_enforces_each_limit(toolhost, git_repository) -> None:
+    shown = toolhost("policy", "explain", "git.log", cwd=git_repository("a")).stdout
+    limits = next(line for line in shown.splitlines() if line.startswith("limits: "))
+    assert re.search(r"wall \S+ \(wallclock\)", limits)
+    assert re.search(r"memory \S+ \((cgroup2|cgroup1|watchdog)\)", limits)
 
 
 def test_explain_of_an_unknown_tool_is_a_usage_error(toolhost) -> None:

@@ -8,6 +8,7 @@ from policy_bench import Bench
 from toolhost.policy import explain, explain_json
 
 POLICY = '[commands]\nallow = ["echo {text}", "uname"]\nask = ["ls -l"]\n[paths]\nwrite = ["{workspace}"]\n'
+LOG = "git log [--oneline] [-n {int}] [--] [{read...}]"
 
 
 def lines(bench: Bench, *argv: str) -> list[str]:
@@ -79,3 +80,38 @@ def test_values_of_variables_are_not_shown(bench: Bench) -> None:
     considered = bench.command("uname")
     assert "TOKENISH" in explain(considered, request)
     assert "canary" not in explain(considered, request) + json.dumps(explain_json(considered, request))
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "stops", "expected"),
+    [
+        ("git push origin", LOG, "push", "log [--oneline] [-n {int}] [--] [{read...}]"),
+        ("git log --graph", LOG, "--graph", "[--oneline] [-n {int}] [--] [{read...}]"),
+        ("git log --oneline -n x", LOG, "-n", "[--] [{read...}]"),
+        ("git show", "git show {ref}", None, "{ref}"),
+        ("git show main next", "git show {ref}", "next", ""),
+        ("git tag --message hello", "git tag --message {text} {ref}", None, "{ref}"),
+    ],
+)  # fmt: skip
+def test_a_denial_names_the_nearest_rule_and_the_word_at_which_it_stops(
+    bench: Bench, line: str, rule: str, stops: str | None, expected: str
+) -> None:
+    bench.load(
+        probe='[commands]\nallow = ["' + LOG + '", "git show {ref}", '
+        '"git tag --message {text} {ref}", "uname"]\n[paths]\nread = ["{workspace}"]\n'
+    )
+    found = explain_json(bench.command(line), bench.request(line))["nearest"]
+    assert (found["rule"], found["stops_at"], found["expected"]) == (rule, stops, expected)
+    text = lines(bench, *line.split())
+    assert f"nearest: probe.toml:3: {rule}" in text
+    assert "can be changed by: an administrator, in probe.toml" in text
+
+
+def test_a_denial_of_another_program_has_no_nearest_rule(bench: Bench) -> None:
+    bench.load(probe=POLICY)
+    assert explain_json(bench.command("id"), bench.request("id"))["nearest"] is None
+
+
+def test_a_deny_of_the_host_is_changed_in_the_hosts_file(bench: Bench) -> None:
+    bench.load(host='[commands]\ndeny = ["uname ..."]\n', probe='[commands]\nallow = ["ls"]\n')
+    assert "can be changed by: an administrator, in host.toml" in lines(bench, "uname", "-a")

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from policy_bench import Bench
 
-from toolhost.calls.view import plan_view
-from toolhost.policy import explain, explain_json
+from toolhost.policy import explain, explain_json, plan_view
 from toolhost.policy.labels import LABELS, labels, origins
 
 COMMANDS = '[commands]\nallow = ["uname", { run = "ls", network = [] }, { run = "echo", network = ["own.org:443"] }]\n'

@@ -31,8 +31,9 @@ def command(tool: str, words: tuple[str, ...], json_arguments: str | None, works
         arguments = arguments_from(host, tool, words, json_arguments)
         call = await host.prepare(tool, arguments, LOCAL_ADMINISTRATOR, workspace=folder)
         considered, request = host.consider(call)
+        enforcement = {} if considered.plan is None else host.plugins.enforcement(considered.plan)
         if output == "json":
-            return json.dumps(explain_json(considered, request))
-        return safe(explain(considered, request)).rstrip("\n")
+            return json.dumps(explain_json(considered, request, enforcement))
+        return safe(explain(considered, request, enforcement)).rstrip("\n")
 
     click.echo(run_with_host(explained))
