@@ -166,7 +166,7 @@ class Host:
 
     def _granted(self, tool: Tool, actor: Actor) -> bool:
         policy = self.policies.policy(tool.plugin)
-        return policy is not None and policy.who.includes(actor)
+        return policy is not None and policy.serves(actor)
 
     # -- calls ---------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Actor:
         session_id: The login session, or None.
         ip: The client's address, or None.
         request_id: Ties log lines of one request together, or None.
+        scopes: What an API key may be used for; None for a person.
     """
 
     user_id: str
@@ -35,6 +36,12 @@ class Actor:
     session_id: str | None = None
     ip: str | None = None
     request_id: str | None = None
+    scopes: frozenset[str] | None = None
+
+    @property
+    def attended(self) -> bool:
+        """Whether a person is there, who can be asked."""
+        return self.scopes is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,13 +34,21 @@ def decide(facts: Facts, policy: Policy | None, host: HostPolicy) -> Decision:
             reason=f"There is no policy for the plugin {tool.plugin}, and without one nothing is granted.",
             hint=f"An administrator can write {tool.plugin}.toml in the policies folder.",
         )
-    if not policy.serves(facts.request.actor):
+    if not policy.who.includes(facts.request.actor):
         return Decision(
             outcome="deny",
             code="actor_not_served",
             reason=f"{policy.file} does not serve {facts.request.actor.username} ({facts.request.actor.role}).",
             source=str(policy.who.place),
             hint=f"An administrator can change [who] in {policy.file}.",
+        )
+    if missing := policy.scopes_missing(facts.request.actor):
+        return Decision(
+            outcome="deny",
+            code="scope_missing",
+            reason=f"{policy.file} serves API keys with more scopes than this one has: {', '.join(missing)}.",
+            source=str(policy.who.place),
+            hint=f"Use a key with these scopes; an administrator can change [who] in {policy.file}.",
         )
     if facts.host_denies:
         rule = _first(facts.host_denies)

@@ -15,6 +15,8 @@ from toolhost.sandbox.plan import Limits, Program
 __all__ = [
     "PROTECTED",
     "ROLES",
+    "RUN_SCOPE",
+    "SCOPES",
     "WORKSPACE",
     "DenyRule",
     "HostPolicy",
@@ -31,6 +33,12 @@ WORKSPACE = "{workspace}"
 
 ROLES = ("admin", "operator", "user")
 """Roles that may run tools at all; a viewer may not."""
+
+RUN_SCOPE = "tools:run:"
+"""Begins the scope of API keys that may run a plugin's tools; its name follows."""
+
+SCOPES = ("admin:*", "audit:read", "chat", "tools:read")
+"""The other scopes of API keys."""
 
 PROTECTED = (
     ".git/hooks",
@@ -117,14 +125,22 @@ class RootGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """Whom a policy serves: the roles, and these users besides."""
+    """Whom a policy serves: the roles, and these users besides; of their API keys those with these scopes.
+
+    Attributes:
+        roles: Roles.
+        users: Names of users.
+        scopes: What an API key must have besides the scope of the plugin.
+        place: Where it is written.
+    """
 
     roles: tuple[str, ...] = ROLES
     users: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
     place: Place
 
     def includes(self, actor: Actor) -> bool:
-        """Whether the actor is among them."""
+        """Whether the actor is among them, whatever key they use."""
         return actor.role in self.roles or actor.username in self.users
 
 
@@ -188,7 +204,13 @@ class Policy:
 
     def serves(self, actor: Actor) -> bool:
         """Whether it grants the actor anything."""
-        return self.who.includes(actor)
+        return self.who.includes(actor) and not self.scopes_missing(actor)
+
+    def scopes_missing(self, actor: Actor) -> tuple[str, ...]:
+        """The scopes that an actor's API key lacks; none for a person."""
+        if actor.scopes is None:
+            return ()
+        return tuple(scope for scope in (RUN_SCOPE + self.plugin, *self.who.scopes) if scope not in actor.scopes)
 
     def tool_rules(self, name: str) -> Iterator[ToolRule]:
         """The rules of `[tools]` for a tool, given without the plugin's prefix."""

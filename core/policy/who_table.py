@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 from toolhost.policy.problems import Place, near
 from toolhost.policy.table import Table
-from toolhost.policy.values import ROLES, Who
+from toolhost.policy.values import ROLES, RUN_SCOPE, SCOPES, Who
 
 __all__ = ["WHO_KEYS", "read_roles", "read_who"]
 
 WHO_KEYS = ("roles", "users", "scopes")
 
+_RUN = re.compile(re.escape(RUN_SCOPE) + r"[a-z][a-z0-9_-]*")
+
 
 def read_who(table: Table, place: Place) -> Who:
-    """Roles and users; every role that may run tools where the table says nothing.
+    """Roles, users and scopes; every role that may run tools where the table says nothing.
 
     Args:
         table: The table.
         place: Where it is written.
     """
-    for item in table.strings("scopes")[:1]:
-        table.problem(item.place, "not_supported_yet", "`who.scopes` is not supported yet.")
     users = tuple(item.text for item in table.strings("users"))
     # Whoever lists users and no roles means these users, and an emptied list means nobody.
     default = () if "users" in table else ROLES
-    return Who(roles=read_roles(table, "roles", default), users=users, place=place)
+    return Who(roles=read_roles(table, "roles", default), users=users, scopes=_scopes(table), place=place)
 
 
 def read_roles(table: Table, key: str, default: tuple[str, ...] = ROLES) -> tuple[str, ...]:
@@ -36,3 +38,13 @@ def read_roles(table: Table, key: str, default: tuple[str, ...] = ROLES) -> tupl
             hint = near(item.text, ROLES) or f" Roles: {', '.join(ROLES)}."
             table.problem(item.place, "bad_value", f"`{item.text}` is no role that may run tools.{hint}")
     return tuple(item.text for item in items)
+
+
+def _scopes(table: Table) -> tuple[str, ...]:
+    items = table.strings("scopes")
+    for item in items:
+        if item.text not in SCOPES and not _RUN.fullmatch(item.text):
+            known = (*SCOPES, f"{RUN_SCOPE}PLUGIN")
+            hint = near(item.text, known) or f" Scopes: {', '.join(known)}."
+            table.problem(item.place, "bad_value", f"`{item.text}` is no scope of an API key.{hint}")
+    return tuple(dict.fromkeys(item.text for item in items))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def tool(name: str, schema: dict[str, Any] | None = None) -> Tool:
     return Tool(name=name, plugin=name.partition(".")[0], about="", input_schema=properties)
 
 
-def actor(role: str = "user", username: str = "ada") -> Actor:
-    """Somebody."""
-    return Actor(user_id="u_1", username=username, role=role, channel="cli")
+def actor(role: str = "user", username: str = "ada", scopes: Iterable[str] | None = None) -> Actor:
+    """Somebody; with scopes, an API key of theirs."""
+    held = None if scopes is None else frozenset(scopes)
+    return Actor(user_id="u_1", username=username, role=role, channel="cli", scopes=held)

@@ -125,6 +125,41 @@ def test_who_is_served(bench: Bench, who: str, role: str, username: str, served:
     assert decision.code == ("rule_allow" if served else "actor_not_served")
 
 
+@pytest.mark.parametrize(
+    ("who", "scopes", "missing"),
+    [
+        ("", None, ""),
+        ('scopes = ["chat"]', None, ""),
+        ("", ["tools:run:probe"], ""),
+        ("", ["tools:run:prob", "admin:*"], "tools:run:probe"),
+        ("", [], "tools:run:probe"),
+        ('scopes = ["chat"]', ["tools:run:probe", "chat", "tools:read"], ""),
+        ('scopes = ["chat", "audit:read"]', ["tools:run:probe"], "chat, audit:read"),
+        ('scopes = ["chat"]', ["chat"], "tools:run:probe"),
+    ],
+)
+def test_an_api_key_is_served_with_every_scope_and_a_person_without_any(
+    bench: Bench, who: str, scopes: list[str] | None, missing: str
+) -> None:
+    store = bench.load(probe=policy(allow='"uname"') + f"[who]\n{who}\n")
+    asking = actor(scopes=scopes)
+    decision = bench.decide("uname", actor=asking)
+    granted = store.policy("probe")
+    assert granted is not None
+    assert granted.serves(asking) is (not missing)
+    assert asking.attended is (scopes is None)
+    if missing:
+        assert (decision.outcome, decision.code, decision.source) == ("deny", "scope_missing", "probe.toml:8")
+        assert decision.reason.endswith(f": {missing}.")
+    else:
+        assert decision.code == "rule_allow"
+
+
+def test_a_key_runs_nothing_its_owner_may_not(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"uname"') + '[who]\nroles = ["admin"]\n')
+    assert bench.decide("uname", actor=actor(scopes=["tools:run:probe"])).code == "actor_not_served"
+
+
 def test_a_program_this_machine_lacks_is_denied_and_the_policy_still_loads(bench: Bench) -> None:
     store = bench.load(probe=policy(allow='"no-such-program", "uname"'))
     decision = bench.decide("no-such-program")
