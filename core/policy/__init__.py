@@ -8,11 +8,12 @@ template   argv templates                planning   to the plan that is shown, a
 from toolhost.policy.consider import consider
 from toolhost.policy.decide import decide
 from toolhost.policy.explain import explain, explain_json
+from toolhost.policy.offline import check
 from toolhost.policy.planning import plan
 from toolhost.policy.problems import Problem
 from toolhost.policy.request import Considered, Facts, Request, WorkerRuntime
 from toolhost.policy.resolve import resolve
-from toolhost.policy.store import PolicyStore, check, check_workspace
+from toolhost.policy.store import PolicyStore, check_workspace
 from toolhost.policy.values import HostPolicy, NamedWorkspace, Policy
 from toolhost.policy.view import limits_view, plan_view
 

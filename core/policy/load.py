@@ -13,7 +13,7 @@ from toolhost.model import DecisionOutcome
 from toolhost.policy.document import DocumentError, parse_document, read_bytes
 from toolhost.policy.env_table import ENV_KEYS, read_env
 from toolhost.policy.example_table import read_examples
-from toolhost.policy.examples import failing
+from toolhost.policy.examples import Trial, tried, uncovered
 from toolhost.policy.limit_table import LIMITS, read_limits, read_require
 from toolhost.policy.network_table import NETWORK_KEYS, NetworkTerms, hosts_for, read_hosts
 from toolhost.policy.path_table import read_hidden, read_protected, read_roots
@@ -22,7 +22,7 @@ from toolhost.policy.problems import Problem, near
 from toolhost.policy.program_table import read_inside, read_programs, read_runs_code, read_support
 from toolhost.policy.rule_table import read_denies, read_rules
 from toolhost.policy.table import Table
-from toolhost.policy.values import HostPolicy, Policy, ToolRule
+from toolhost.policy.values import DenyRule, HostPolicy, Policy, Rule, ToolRule
 from toolhost.policy.who_table import WHO_KEYS, read_who
 
 __all__ = ["RESERVED", "Loaded", "load_policy"]
@@ -71,6 +71,8 @@ class Loaded:
 
     policy: Policy | None = None
     problems: tuple[Problem, ...] = field(default=())
+    trials: tuple[Trial, ...] = ()
+    uncovered: tuple[Rule | DenyRule | ToolRule, ...] = ()
 
 
 def load_policy(path: Path, file: str, *, host: HostPolicy, places: Places) -> Loaded:
@@ -91,11 +93,13 @@ def load_policy(path: Path, file: str, *, host: HostPolicy, places: Places) -> L
     top = Table(document, problems, _KEYS, elsewhere=_ELSEWHERE)
     policy = _read(top, path.stem, _digest(host.content, data), host, places)
     examples = list(read_examples(top))
-    if not problems:  # what is not valid decides nothing, examples neither
-        problems.extend(failing(examples, policy, host))
+    # What is not valid decides nothing, examples neither.
+    trials = () if problems else tried(examples, policy, host)
+    problems.extend(trial.problem for trial in trials if trial.problem is not None)
     if problems:
-        return Loaded(problems=tuple(sorted(problems, key=lambda problem: (problem.line, problem.column))))
-    return Loaded(policy=policy)
+        problems.sort(key=lambda problem: (problem.line, problem.column))
+        return Loaded(problems=tuple(problems), trials=trials)
+    return Loaded(policy=policy, trials=trials, uncovered=uncovered(trials, policy))
 
 
 def _digest(*contents: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 __all__ = ["Place", "Problem", "near"]
 
@@ -47,6 +47,10 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.code}: {self.message}"
+
+    def as_json(self) -> dict[str, str | int]:
+        """The same by name."""
+        return asdict(self)
 
     @classmethod
     def at(cls, place: Place, code: str, message: str) -> Problem:

@@ -18,9 +18,10 @@ from toolhost.policy.problems import Problem
 from toolhost.policy.values import HostPolicy, Policy
 from toolhost.sandbox.beneath import open_without_links
 
-__all__ = ["PolicyStore", "check", "check_workspace"]
+__all__ = ["HOST_FILE", "PolicyStore", "check_workspace", "policy_files", "read_host"]
 
-_HOST = "host.toml"
+HOST_FILE = "host.toml"
+"""The file that holds for every plugin."""
 
 
 class PolicyStore:
@@ -52,12 +53,12 @@ class PolicyStore:
         """Read every file again. A file that is not valid leaves its last good version in force, or nothing."""
         places = self._places = self._find_places()
         problems: list[Problem] = []
-        loaded = read_host(self._folder / _HOST, _HOST, places)
+        loaded = read_host(self._folder / HOST_FILE, HOST_FILE, places)
         problems.extend(loaded.problems)
         if loaded.host is not None:
             self.host, self._host_known = loaded.host, True
         policies: dict[str, Policy] = {}
-        for path in _files(self._folder, problems):
+        for path in policy_files(self._folder, problems):
             if not self._host_known:
                 break  # without the host's denies nothing may be granted
             result = load_policy(path, path.name, host=self.host, places=places)
@@ -115,36 +116,11 @@ def check_workspace(path: Path, store: PolicyStore) -> None:
     store.check_workspace(path)
 
 
-def check(path: Path, *, data: Path, plugins: Path) -> list[Problem]:
-    """Everything that is wrong with a policy file, or with every file of a folder.
-
-    Args:
-        path: A file or a folder; host.toml beside a file applies to it.
-        data: The data directory.
-        plugins: The plugins folder.
-    """
-    whole = path.is_dir()
-    folder = path if whole else path.parent
-    places = Places.of(data=data, policies=folder.absolute(), plugins=plugins)
-    loaded = read_host(folder / _HOST, _HOST if whole else str(folder / _HOST), places)
-    problems = list(loaded.problems)
-    files = _files(folder, problems) if whole else [] if path.name == _HOST else [path]
-    for file in files:
-        if file.stem in RESERVED:
-            continue
-        problems.extend(
-            load_policy(
-                file, file.name if whole else str(file), host=loaded.host or HostPolicy(), places=places
-            ).problems
-        )
-    return problems
-
-
 def read_host(path: Path, file: str, places: Places) -> LoadedHost:
     """The host policy of a folder. Where the file is missing the packaged one holds: absence grants nothing."""
     try:
         if not os.path.lexists(path):
-            data, file = resources.files("toolhost.policies").joinpath(_HOST).read_bytes(), f"packaged {_HOST}"
+            data, file = resources.files("toolhost.policies").joinpath(HOST_FILE).read_bytes(), f"packaged {HOST_FILE}"
         else:
             data = read_bytes(path, file)
     except DocumentError as error:
@@ -152,7 +128,8 @@ def read_host(path: Path, file: str, places: Places) -> LoadedHost:
     return load_host(data, file, places)
 
 
-def _files(folder: Path, problems: list[Problem]) -> list[Path]:
+def policy_files(folder: Path, problems: list[Problem]) -> list[Path]:
+    """The files of a folder that grant plugins something, sorted."""
     try:
         entries = sorted(entry for entry in folder.iterdir() if entry.suffix == ".toml" and entry.name[0] != ".")
     except OSError as error:

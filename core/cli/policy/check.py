@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
 from toolhost.cli.exits import Exit, reported
-from toolhost.cli.session import enter
+from toolhost.cli.policy.files import read
 from toolhost.cli.terminal import safe
-from toolhost.data import DataDirectory
-from toolhost.policy import check
 
 __all__ = ["command"]
 
@@ -24,11 +21,7 @@ def command(path: str | None) -> None:
 
     Prints one line for each problem, file:line:column: code: message, and exits with 1 if there is any.
     """
-    settings = enter()
-    if path is None:
-        DataDirectory(settings).prepare()
-    target = settings.policies if path is None else Path(path).absolute()
-    problems = check(target, data=settings.data, plugins=settings.plugins)
+    problems = read(path).problems
     for problem in problems:
         click.echo(safe(str(problem)))
     if problems:

@@ -1,0 +1,20 @@
+"""The policy files that `policy check`, `test` and `lint` are pointed at: those in force where nothing is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolhost.cli.session import enter
+from toolhost.data import DataDirectory
+from toolhost.policy.offline import Reading, read_files
+
+__all__ = ["read"]
+
+
+def read(path: str | None) -> Reading:
+    """Read a file or a folder, relative to the current one."""
+    settings = enter()
+    if path is None:
+        DataDirectory(settings).prepare()
+    target = settings.policies if path is None else Path(path).absolute()
+    return read_files(target, data=settings.data, plugins=settings.plugins)

@@ -1,0 +1,56 @@
+"""Policy files read beside those in force: what `policy check`, `test` and `lint` look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolhost.policy.host_file import LoadedHost
+from toolhost.policy.load import RESERVED, Loaded, load_policy
+from toolhost.policy.places import Places
+from toolhost.policy.problems import Problem
+from toolhost.policy.store import HOST_FILE, policy_files, read_host
+from toolhost.policy.values import HostPolicy
+
+__all__ = ["Reading", "check", "read_files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What files say.
+
+    Attributes:
+        host: The host policy beside them; one that denies nothing where it is not valid.
+        files: What became of each plugin's file.
+        problems: Everything that is wrong with them and with host.toml.
+    """
+
+    host: HostPolicy
+    files: tuple[Loaded, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_files(path: Path, *, data: Path, plugins: Path) -> Reading:
+    """Read a policy file, or every file of a folder.
+
+    Args:
+        path: A file or a folder; host.toml beside a file applies to it.
+        data: The data directory.
+        plugins: The plugins folder.
+    """
+    whole = path.is_dir()
+    folder = path if whole else path.parent
+    places = Places.of(data=data, policies=folder.absolute(), plugins=plugins)
+    loaded: LoadedHost = read_host(folder / HOST_FILE, HOST_FILE if whole else str(folder / HOST_FILE), places)
+    problems = list(loaded.problems)
+    named = policy_files(folder, problems) if whole else [] if path.stem in RESERVED else [path]
+    host = loaded.host or HostPolicy()
+    files = tuple(load_policy(file, file.name if whole else str(file), host=host, places=places) for file in named)
+    for file in files:
+        problems.extend(file.problems)
+    return Reading(host=host, files=files, problems=tuple(problems))
+
+
+def check(path: Path, *, data: Path, plugins: Path) -> list[Problem]:
+    """Everything that is wrong with a policy file, or with every file of a folder. Arguments as for `read_files`."""
+    return list(read_files(path, data=data, plugins=plugins).problems)
