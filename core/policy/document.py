@@ -47,13 +47,14 @@ class Document:
 
     Attributes:
         file: The file as people know it.
+        text: Its content.
         data: What it says.
     """
 
     def __init__(self, file: str, text: str, data: Mapping[str, Any]) -> None:
         self.file = file
         self.data = data
-        self._text = text
+        self.text = text
         self._places: tuple[dict[KeyPath, Place], dict[KeyPath, Place]] | None = None
 
     def key(self, path: KeyPath) -> Place:
@@ -71,7 +72,7 @@ class Document:
 
     def _located(self) -> tuple[dict[KeyPath, Place], dict[KeyPath, Place]]:
         if self._places is None:
-            self._places = _locate(self.file, self._text)
+            self._places = _locate(self.file, self.text)
         return self._places
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from toolhost.model import DecisionOutcome
-from toolhost.policy.document import DocumentError, parse_document, read_bytes
+from toolhost.policy.document import Document, DocumentError, parse_document, read_bytes
 from toolhost.policy.env_table import ENV_KEYS, read_env
 from toolhost.policy.example_table import read_examples
 from toolhost.policy.examples import Trial, tried, uncovered
@@ -71,6 +71,7 @@ class Loaded:
 
     policy: Policy | None = None
     problems: tuple[Problem, ...] = field(default=())
+    document: Document | None = None
     trials: tuple[Trial, ...] = ()
     uncovered: tuple[Rule | DenyRule | ToolRule, ...] = ()
 
@@ -99,7 +100,7 @@ def load_policy(path: Path, file: str, *, host: HostPolicy, places: Places) -> L
     if problems:
         problems.sort(key=lambda problem: (problem.line, problem.column))
         return Loaded(problems=tuple(problems), trials=trials)
-    return Loaded(policy=policy, trials=trials, uncovered=uncovered(trials, policy))
+    return Loaded(policy=policy, document=document, trials=trials, uncovered=uncovered(trials, policy))
 
 
 def _digest(*contents: bytes) -> str:

@@ -12,6 +12,7 @@ __all__ = ["command"]
 _COMMANDS = {
     "check": ("toolhost.cli.policy.check", "Check policy files."),
     "explain": ("toolhost.cli.policy.explain", "Explain what would be decided for a call."),
+    "lint": ("toolhost.cli.policy.lint", "Look for what is valid and likely not meant."),
     "test": ("toolhost.cli.policy.test", "Try the examples of policy files."),
 }
 
