@@ -187,6 +187,8 @@ class Armed:
                 self.group.join(pid)
             self.group.leave(self._started.pid)
             self._joined = True
+        # A raw wait status from the kernel, where it has one to give, tells SIGPIPE and SIGINT from 141 and 130.
+        self._tool = _newest_child(self.pid)
 
     @property
     def stands(self) -> bool:
@@ -221,8 +223,6 @@ class Armed:
 
     def fire(self, script: bytes) -> None:
         """Begin the call."""
-        # A raw wait status from the kernel, where it has one to give, tells SIGPIPE and SIGINT from 141 and 130.
-        self._tool = _newest_child(self.pid)
         self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, script, keep=self._again)
 
     async def stand_again(self) -> None:
@@ -286,7 +286,7 @@ class Armed:
         Returns:
             What the launcher said of the tool's end; None where it was killed before it could.
         """
-        await asyncio.shield(self._over)
+        await self._over
         self._read_status()
         await self._uncover()
         return self._exact(ended(bytes(self._status)))

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 __all__ = ["HostFile", "Limits", "Program", "Root", "SandboxPlan"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,19 +145,29 @@ class SandboxPlan:
     labels: tuple[str, ...] = ()
     policy_digest: str = ""
     plugin_digest: str = ""
-    _known: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def derived(self, name: str, make: Callable[[SandboxPlan], _T]) -> _T:
+        """What follows from the plan alone, made once for all calls that it is the plan of.
+
+        Args:
+            name: What it is.
+            make: Makes it.
+        """
+        if name not in self._derived:
+            self._derived[name] = make(self)
+        made: _T = self._derived[name]
+        return made
 
     @property
     def digest(self) -> str:
         """`sha256:` and the digest of the canonical JSON of every field."""
-        if "digest" not in self._known:  # asked for several times a call
-            self._known["digest"] = "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
-        return self._known["digest"]
+        return self.derived("digest", lambda plan: "sha256:" + hashlib.sha256(plan.canonical()).hexdigest())
 
     def canonical(self) -> bytes:
         """The plan as canonical JSON: sorted keys, no spaces, ASCII only (lone surrogates stay escaped)."""
         fields = _fields(self)
-        del fields["_known"]
+        del fields["_derived"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_fields).encode()
 
 

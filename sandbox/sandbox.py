@@ -131,7 +131,9 @@ class Sandbox:
         try:
             # A sandbox that is kept has no standard input to give, and its network would be another call's.
             if plan.isolation == "conversation" and plan.conversation and not (stdin or plan.network):
-                return await self._in_conversation(plan, began, on_output)
+                outcome = await self._in_conversation(plan, began, on_output)
+                self._pool.end(call)
+                return outcome
             script = _script(plan)
             armed, was_armed = await self._ready(plan)
             try:
@@ -143,9 +145,11 @@ class Sandbox:
             except BaseException:
                 await self._discard(armed)
                 raise
-        finally:
+        except BaseException:
             self._pool.end(call)
-        self._retire(armed)
+            raise
+        # Behind the result: nobody has to wait for it.
+        asyncio.get_running_loop().call_soon(self._used, call, armed)
         return outcome
 
     async def _in_conversation(self, plan: SandboxPlan, began: float, on_output: OnOutput | None) -> Outcome:
@@ -320,6 +324,10 @@ class Sandbox:
             raise
         return armed
 
+    def _used(self, call: int, armed: Armed) -> None:
+        self._pool.end(call)
+        self._retire(armed)
+
     def _retire(self, armed: Armed) -> None:
         """Let a sandbox go in which nothing runs any more, behind the caller's back."""
         armed.retire(lambda: self._running.discard(armed))
@@ -346,6 +354,10 @@ async def _finish(task: asyncio.Future[Any]) -> bool:
 
 
 def _script(plan: SandboxPlan, *, again: bool = False) -> bytes:
+    return plan.derived("script again" if again else "script", lambda plan: _checked_script(plan, again=again))
+
+
+def _checked_script(plan: SandboxPlan, *, again: bool) -> bytes:
     check_plan(plan)
     env = {"HOME": "/tmp", "PATH": "/usr/bin:/bin"} | dict(plan.env)  # noqa: S108
     return call_script(plan.argv, plan.cwd, env.items(), plan.limits, cpu=plan.kind == "command", again=again)

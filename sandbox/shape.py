@@ -77,6 +77,14 @@ def place(plan: SandboxPlan) -> Places:
     Raises:
         PlanRefused: A root is gone, a link, out of reach, or another folder than the plan's.
     """
+    for each in plan.roots:
+        os.close(open_root(each.source, each.device, each.inode))
+    if any(map(_is_below_tmp, plan.support)):  # what stands there may be another with every call
+        return _place(plan)
+    return plan.derived("places", _place)
+
+
+def _place(plan: SandboxPlan) -> Places:
     roots: list[dict[str, Any]] = []
     points: list[tuple[str, bool]] = []
     for each in sorted((*plan.roots, *_support_below_tmp(plan)), key=lambda one: one.target.count("/")):
@@ -110,6 +118,9 @@ def place(plan: SandboxPlan) -> Places:
 
 def _support_below_tmp(plan: SandboxPlan) -> Iterator[Root]:
     """Support that stands under /tmp: the private /tmp hides the tool root's copy, so it is mounted over that."""
-    for path in plan.support:
-        if path.startswith("/tmp/"):  # noqa: S108
-            yield root(path, path, executable=True)
+    for path in filter(_is_below_tmp, plan.support):
+        yield root(path, path, executable=True)
+
+
+def _is_below_tmp(path: str) -> bool:
+    return path.startswith("/tmp/")  # noqa: S108

@@ -400,7 +400,13 @@ def _place(path: str) -> str:
 
 
 def _key(plan: SandboxPlan, points: tuple[tuple[str, bool], ...]) -> tuple[object, ...]:
-    return (_VERSION, plan.programs, plan.support, plan.files, bool(plan.network), points)
+    return (plan.derived("tool root", _content_key), points)
+
+
+def _content_key(plan: SandboxPlan) -> str:
+    """A digest of what is put into the tree: a hundred programs are hashed once, not at every look-up."""
+    content = repr((_VERSION, plan.programs, plan.support, plan.files, bool(plan.network)))
+    return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _unchanged(sources: dict[str, _Facts]) -> bool:

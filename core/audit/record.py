@@ -17,6 +17,8 @@ __all__ = ["GENESIS", "AuditRecord", "Category", "Level", "seal", "verify_line"]
 Category = Literal["auth", "tools", "security", "system"]
 Level = Literal["INFO", "WARNING", "ERROR"]
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
 GENESIS = "sha256:" + "0" * 64
 """What the first record names as its predecessor."""
 
@@ -108,7 +110,7 @@ def verify_line(line: str) -> tuple[int, str, str] | None:
 
 
 def _canonical(body: Mapping[str, Any]) -> str:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _ENCODER.encode(body)
 
 
 def _digest(canonical: str) -> str:

@@ -41,7 +41,8 @@ def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
     }
     try:
         text = canonical(filled)
-        json.dumps(filled, ensure_ascii=False).encode()
+        if "\\ud" in text:
+            json.dumps(filled, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise UsageError("invalid_arguments", f"The arguments of {tool.name} hold half a surrogate pair.") from None
     except (TypeError, ValueError, RecursionError):
@@ -66,7 +67,7 @@ def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
 
 
 def _check(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    validator = _validator(canonical(tool.input_schema))
+    validator = _validator(_Schema(tool.input_schema))
     errors = sorted(
         ([str(part) for part in error.instance_path], error.message) for error in validator.iter_errors(arguments)
     )
@@ -81,10 +82,25 @@ def _refuse(uri: str) -> None:
     raise ValueError(f"the schema refers to {uri}, and schemas are not fetched")
 
 
+class _Schema:
+    """A schema as a key: it stays what it is for as long as its tool lives, so it is known without being read."""
+
+    __slots__ = ("schema",)
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Schema) and other.schema is self.schema
+
+
 @lru_cache(maxsize=1024)
-def _validator(schema: str) -> jsonschema_rs.Validator:
+def _validator(schema: _Schema) -> jsonschema_rs.Validator:
     return jsonschema_rs.validator_for(
-        json.loads(schema),
+        json.loads(canonical(schema.schema)),
         retriever=_refuse,
         # The engine that takes linear time: a pattern is as untrusted as the plugin that wrote it.
         pattern_options=jsonschema_rs.RegexOptions(),

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from toolhost.approvals import Approvals, approval_digest
@@ -19,7 +19,7 @@ from toolhost.calls.results import ended, failed, from_outcome, from_reply
 from toolhost.calls.turns import Turns
 from toolhost.errors import ApprovalError, MachineError, ToolHostError
 from toolhost.model import Actor, Call, CallResult, Decision
-from toolhost.policy import Considered, Request, consider, plan_view
+from toolhost.policy import Considered, Recall, Request, plan_view
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 
 if TYPE_CHECKING:
@@ -38,6 +38,22 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 def _ignore(event: dict[str, Any]) -> None:
     """The listener of a call nobody watches."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A call that runs, in the task of whoever waits for it: one of its own would cost as much as the decision."""
+
+    actor: Actor
+    task: asyncio.Task[Any]
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """End the call alone, and not what waits for it."""
+        if not self.stopped:
+            self.stopped = True
+            self.task.cancel()
 
 
 class Pipeline:
@@ -61,8 +77,9 @@ class Pipeline:
         self._audit = audit
         self._approvals = approvals
         self._records = records
-        self._running: dict[str, tuple[Actor, asyncio.Task[CallResult]]] = {}
+        self._running: dict[str, _Running] = {}
         self._turns = Turns()
+        self._recall = Recall()
 
     def request(self, call: Call) -> Request:
         """What a call asks of the policy."""
@@ -83,7 +100,7 @@ class Pipeline:
 
     def consider(self, request: Request) -> Considered:
         """Resolve, decide and plan, without doing anything: what `explain` shows is what a call gets."""
-        return consider(request, self._policies)
+        return self._recall.consider(request, self._policies)
 
     async def call(self, call: Call, *, approve: bool = False, on_event: OnEvent = _ignore) -> CallResult:
         """Carry one call as far as it goes: to its result, its denial, or the question it waits for.
@@ -183,17 +200,19 @@ class Pipeline:
 
     def cancel(self, call_id: str, actor: Actor) -> bool:
         """End a running call of the actor's (any call, for an administrator). False where there is none."""
-        owner, task = self._running.get(call_id, (None, None))
-        if task is None or owner is None or (owner.user_id != actor.user_id and actor.role != "admin"):
+        running = self._running.get(call_id)
+        if running is None or (running.actor.user_id != actor.user_id and actor.role != "admin"):
             return False
-        return task.cancel()
+        running.stop()
+        return True
 
     async def close(self) -> None:
         """End every running call and wait until each has been recorded."""
-        tasks = [task for _, task in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        running = list(self._running.values())
+        for one in running:
+            one.stop()
+        for one in running:
+            await one.over.wait()
 
     def _deny(self, call: Call, decision: Decision) -> CallResult:
         self._audit.write(
@@ -234,18 +253,22 @@ class Pipeline:
         )
 
     async def _run(self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent) -> CallResult:
-        """Run a decided call in a task of its own, so that it can be cancelled and is always recorded."""
-        task = asyncio.create_task(self._execute(call, considered, approval_id, on_event), name=call.id)
-        self._running[call.id] = (call.actor, task)
+        """Run a decided call, recorded however it ends, and in nobody's way to be stopped."""
+        task = asyncio.current_task()
+        assert task is not None
+        running = self._running[call.id] = _Running(call.actor, task)
+        cancelled = task.cancelling()
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # Whoever waits for the call was cancelled: the call ends too, and is recorded before this returns.
-            task.cancel()
-            await asyncio.wait([task])
-            raise
+            result = await self._execute(call, considered, approval_id, on_event)
         finally:
             del self._running[call.id]
+            running.over.set()
+        if running.stopped:
+            task.uncancel()
+        if task.cancelling() > cancelled:
+            # Whoever waits for the call was cancelled: the call has ended too, and is recorded.
+            raise asyncio.CancelledError
+        return result
 
     async def _execute(
         self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent
@@ -279,7 +302,7 @@ class Pipeline:
                             "type": "tool.started",
                             "call_id": call.id,
                             "tool": call.tool.name,
-                            "plan": plan_view(plan),
+                            "plan": plan.derived("view", plan_view),
                             "decision": decision.as_json(),
                         }
                     )
@@ -344,7 +367,7 @@ class Pipeline:
             "tool.intent",
             {
                 "tool": call.tool.name,
-                "plan": plan_view(plan),
+                "plan": plan.derived("view", plan_view),
                 "decision": decision.as_json(),
                 "approval_id": approval_id,
                 "conversation_id": call.conversation_id,

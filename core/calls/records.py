@@ -48,7 +48,7 @@ class CallRecords:
                     {"path": call.workspace, "writable": call.workspace_writable, "own": call.workspace_own}
                 ),
                 "status": status,
-                "plan": None if plan is None else json.dumps(plan_view(plan)),
+                "plan": None if plan is None else json.dumps(plan.derived("view", plan_view)),
                 "result": None,
                 "created": created,
                 "finished": None,

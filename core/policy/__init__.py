@@ -11,6 +11,7 @@ from toolhost.policy.explain import explain, explain_json
 from toolhost.policy.offline import check
 from toolhost.policy.planning import plan
 from toolhost.policy.problems import Problem
+from toolhost.policy.recall import Recall
 from toolhost.policy.request import Considered, Facts, Request, WorkerRuntime
 from toolhost.policy.resolve import resolve
 from toolhost.policy.store import PolicyStore, check_workspace
@@ -25,6 +26,7 @@ __all__ = [
     "Policy",
     "PolicyStore",
     "Problem",
+    "Recall",
     "Request",
     "WorkerRuntime",
     "check",

@@ -38,6 +38,7 @@ def consider(request: Request, store: PolicyStore) -> Considered:
         plan=plan(facts, decision, policy, host),
         arguments=facts.arguments,
         warnings=policy.warnings,
+        steady=facts.steady,
     )
 
 

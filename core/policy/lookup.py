@@ -46,6 +46,9 @@ class Lookup:
         roots: The roots of the call.
         cwd: The working folder inside, for relative paths.
         lexical: Compare names only; for examples in policy files.
+
+    Attributes:
+        used: Whether a path was looked up.
     """
 
     def __init__(self, roots: Sequence[Root], cwd: str, *, lexical: bool = False) -> None:
@@ -53,6 +56,7 @@ class Lookup:
         self._cwd = cwd
         self._lexical = lexical
         self._open: dict[str, int] = {}
+        self.used = False
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +87,7 @@ class Lookup:
         Returns:
             Where it is. A file that does not exist is found where it would be: its program says so better.
         """
+        self.used = True
         wrong = _malformed(value)
         if wrong:
             return Refusal(code="bad_path", reason=f"{_shown(value)} is no usable path: {wrong}.")

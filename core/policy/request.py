@@ -96,6 +96,7 @@ class Facts:
         matches: Allows and asks that mean it.
         arguments: A worker tool's arguments with their paths as they are inside.
         refusal: Why nothing can run whatever the rules say, or None.
+        steady: Whether nothing was looked up but programs and roots: then another look finds the same while these are.
     """
 
     request: Request
@@ -107,6 +108,7 @@ class Facts:
     matches: tuple[Match, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     refusal: Refusal | None = None
+    steady: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ class Considered:
         arguments: A worker tool's arguments with their paths as they are inside.
         rules: For a denied command, what would be allowed or asked instead.
         warnings: What an administrator should know of the policy.
+        steady: As of the facts it was made from.
     """
 
     decision: Decision
@@ -126,3 +129,4 @@ class Considered:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     warnings: tuple[str, ...] = ()
+    steady: bool = False

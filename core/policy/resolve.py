@@ -69,12 +69,14 @@ def _resolve(
     cwd, refusal = _working_folder(request, roots, lexical=lexical)
     matches: tuple[Match, ...] = ()
     arguments = request.arguments
+    steady = not lexical and (request.argv is None or request.cwd in (WORKSPACE, SCRATCH))
     if refusal is None:
         with Lookup(roots, cwd, lexical=lexical) as lookup:
             if request.argv is None:
                 arguments, refusal = _path_arguments(request, lookup)
             elif request.argv:
                 matches = tuple(_matches(request.argv, program, policy, lookup))
+            steady = steady and not lookup.used
     return Facts(
         request=request,
         roots=roots,
@@ -85,6 +87,7 @@ def _resolve(
         matches=matches,
         arguments=arguments,
         refusal=refusal,
+        steady=steady,
     )
 
 

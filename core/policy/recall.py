@@ -1,0 +1,82 @@
+"""What was considered before, for as long as it would be considered alike again.
+
+After `resolve` everything is pure, and most requests name no path: then nothing is looked up but their roots. Such a
+request has the same answer, and the same plan, while the policies, everything it says of itself, and those folders are
+the same; the folders are compared each time. All that follows from a plan alone is then made once for many calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from toolhost.model import Tool
+from toolhost.policy.consider import consider
+from toolhost.policy.request import Considered, Request
+from toolhost.policy.store import PolicyStore
+from toolhost.policy.values import HostPolicy, Policy
+from toolhost.sandbox.beneath import open_without_links
+from toolhost.sandbox.plan import Root
+
+__all__ = ["Recall"]
+
+_MOST = 256
+_LONGEST = 4096  # characters of arguments; what is longer does not come again
+
+
+@dataclass(frozen=True, slots=True)
+class _Recalled:
+    """What a request came to, and what it was judged by: held, so that no other object gets its identity."""
+
+    considered: Considered
+    tool: Tool
+    policy: Policy
+    host: HostPolicy
+
+
+class Recall:
+    """Considers requests, and remembers the last of those that can be remembered."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[object, ...], _Recalled] = OrderedDict()
+
+    def consider(self, request: Request, store: PolicyStore) -> Considered:
+        """What `consider` says. See there."""
+        host, policy = store.host, store.policy(request.tool.plugin)
+        if policy is None:
+            return consider(request, store)
+        key = _key(request, policy, host)
+        found = self._last.get(key) if key is not None else None
+        if found is not None and found.considered.plan is not None and all(map(_stands, found.considered.plan.roots)):
+            return found.considered
+        considered = consider(request, store)
+        if key is not None and considered.steady and considered.plan is not None:
+            self._last[key] = _Recalled(considered, request.tool, policy, host)
+            if len(self._last) > _MOST:
+                self._last.popitem(last=False)
+        return considered
+
+
+def _key(request: Request, policy: Policy, host: HostPolicy) -> tuple[object, ...] | None:
+    """Everything that is asked, and the very policies that judge it; None where it is not to be remembered."""
+    arguments = json.dumps(request.arguments, sort_keys=True, default=repr)  # 1, 1.0 and true are equal, not the same
+    if len(arguments) > _LONGEST:
+        return None
+    own = (getattr(request, name) for name in Request.__slots__ if name not in ("tool", "actor", "arguments"))
+    # Of the actor only what is another in every request is left out: nothing can depend on it.
+    return id(policy), id(host), id(request.tool), replace(request.actor, request_id=None), arguments, *own
+
+
+def _stands(root: Root) -> bool:
+    """Whether a root is still the file or folder that it was."""
+    try:
+        fd = open_without_links(root.source)
+    except OSError:
+        return False
+    try:
+        facts = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return (facts.st_dev, facts.st_ino) == (root.device, root.inode)
