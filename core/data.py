@@ -70,6 +70,11 @@ class DataDirectory:
                 target = self.policies / source.name
                 target.write_bytes(source.read_bytes())
                 target.chmod(0o644)
+        from toolhost.policy.schema import SCHEMA_FILES, schema_text  # only a new folder needs it
+
+        for name, host in SCHEMA_FILES.items():
+            (self.policies / name).write_text(schema_text(host=host))
+            (self.policies / name).chmod(0o644)
 
     def _not_writable(self, folder: Path, error: OSError) -> MachineError:
         return MachineError(

@@ -45,7 +45,9 @@ class Hosted(Driver):
     def write(self, name: str, text: str) -> Path:
         """Write a policy."""
         file = self.policies / f"{name}.toml"
-        file.write_text(text if name == "host" or text.startswith("plugin") else f'plugin = "{name}"\n{text}')
+        file.write_text(
+            text if name == "host" or text.startswith(("plugin", "#:schema")) else f'plugin = "{name}"\n{text}'
+        )
         file.chmod(0o644)
         return file
 

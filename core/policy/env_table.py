@@ -6,12 +6,13 @@ import os
 import re
 
 from toolhost.policy.environment import loads_code
+from toolhost.policy.keys import POLICY
 from toolhost.policy.problems import Place
 from toolhost.policy.table import Table
 
 __all__ = ["ENV_KEYS", "read_env"]
 
-ENV_KEYS = ("set", "pass")
+ENV_KEYS = tuple(POLICY["env"].keys or ())
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

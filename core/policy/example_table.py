@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolhost.policy.examples import Example
+from toolhost.policy.keys import EXAMPLE
 from toolhost.policy.problems import near
 from toolhost.policy.table import Table
 
 __all__ = ["EXAMPLE_KEYS", "read_examples"]
 
-EXAMPLE_KEYS = ("run", "tool", "arguments", "expect", "because")
+EXAMPLE_KEYS = tuple(EXAMPLE)
 
 _OUTCOMES = ("allow", "ask", "deny")
 

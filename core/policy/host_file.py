@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from toolhost.policy.document import DocumentError, parse_document
+from toolhost.policy.keys import HOST, NAMED_WORKSPACE
 from toolhost.policy.limit_table import LIMITS, read_limits
 from toolhost.policy.network_table import read_network_denies
 from toolhost.policy.path_table import root_problem
@@ -19,7 +20,7 @@ from toolhost.policy.who_table import read_roles
 
 __all__ = ["LoadedHost", "load_host"]
 
-_KEYS = ("about", "commands", "limits", "paths", "workspaces", "network")
+_KEYS = tuple(HOST)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -46,13 +47,13 @@ def load_host(data: bytes, file: str, places: Places) -> LoadedHost:
     problems: list[Problem] = []
     top = Table(document, problems, _KEYS)
     top.text("about")
-    allowed = _allowed(top.table("paths", ("allow",)))
+    allowed = _allowed(top.table("paths", HOST["paths"].keys))
     host = HostPolicy(
         file=file,
-        denies=tuple(read_denies(top.table("commands", ("deny",)))),
+        denies=tuple(read_denies(top.table("commands", HOST["commands"].keys))),
         maxima=read_limits(top.table("limits", LIMITS)),
         allowed=allowed,
-        network_denies=read_network_denies(top.table("network", ("deny",))),
+        network_denies=read_network_denies(top.table("network", HOST["network"].keys)),
         workspaces={found.name: found for found in _workspaces(top.table("workspaces", None), places, allowed)},
         content=data,
     )
@@ -81,7 +82,7 @@ def _workspaces(table: Table, places: Places, allowed: tuple[str, ...] | None) -
             table.problem(
                 table.key_place(name), "bad_value", f"`{name}`: a workspace's name is of a-z, 0-9, `-` and `_`."
             )
-        entry = table.table(name, ("path", "write", "who"))
+        entry = table.table(name, NAMED_WORKSPACE)
         path = entry.text("path", required='"/srv/..."')
         write = entry.flag("write")
         who = read_roles(entry, "who")

@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from toolhost.policy.keys import LIMIT_KINDS
 from toolhost.policy.problems import Place, near
 from toolhost.policy.table import Table
 from toolhost.policy.units import duration, nearest, show_duration, show_size, size
 
 __all__ = ["LIMITS", "read_limits", "read_require", "show_limit"]
 
-LIMITS: Mapping[str, str] = {
-    "wall": "duration",
-    "cpu": "duration",
-    "memory": "size",
-    "processes": "count",
-    "open_files": "count",
-    "file_size": "size",
-    "output": "size",
-    "scratch": "size",
-    "workspace": "size",
-    "calls": "count",
-}
+LIMITS: Mapping[str, str] = {name: kind for name, (kind, _) in LIMIT_KINDS.items()}
 """Every limit and the unit it is written in."""
 
 _WHOLE_TREE = ("wall", "cpu", "memory", "processes", "output", "scratch", "calls")

@@ -14,6 +14,7 @@ from toolhost.policy.document import Document, DocumentError, parse_document, re
 from toolhost.policy.env_table import ENV_KEYS, read_env
 from toolhost.policy.example_table import read_examples
 from toolhost.policy.examples import Trial, tried, uncovered
+from toolhost.policy.keys import POLICY
 from toolhost.policy.limit_table import LIMITS, read_limits, read_require
 from toolhost.policy.network_table import NETWORK_KEYS, NetworkTerms, hosts_for, read_hosts
 from toolhost.policy.path_table import read_hidden, read_protected, read_roots
@@ -30,28 +31,10 @@ __all__ = ["RESERVED", "Loaded", "load_policy"]
 RESERVED = ("host", "lock")
 """Names that no plugin has, because the policies folder uses them."""
 
-_KEYS = (
-    "plugin",
-    "about",
-    "runs_code",
-    "exec",
-    "isolation",
-    "require",
-    "support",
-    "tools",
-    "commands",
-    "paths",
-    "network",
-    "limits",
-    "env",
-    "secrets",
-    "who",
-    "config",
-    "tests",
-)
+_KEYS = tuple(POLICY)
 _TOOL_KEYS: tuple[DecisionOutcome, ...] = ("allow", "ask", "deny")
-_COMMAND_KEYS = ("allow", "ask", "deny", "inside")
-_PATH_KEYS = ("read", "write", "deny", "protect")
+_COMMAND_KEYS = tuple(POLICY["commands"].keys or ())
+_PATH_KEYS = tuple(POLICY["paths"].keys or ())
 _ELSEWHERE = {
     **dict.fromkeys(("inside",), "[commands]"),
     **dict.fromkeys(("read", "write", "protect"), "[paths]"),

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from toolhost.policy.keys import POLICY
 from toolhost.policy.problems import Place
 from toolhost.policy.table import Located, Table
 from toolhost.sandbox.destinations import parse_rule
 
 __all__ = ["NETWORK_KEYS", "NetworkTerms", "hosts_for", "read_hosts", "read_network_denies"]
 
-NETWORK_KEYS = ("allow", "any")
+NETWORK_KEYS = tuple(POLICY["network"].keys or ())
 """Keys of a policy's `[network]`."""
 
 _EVERY = "*"

@@ -7,6 +7,7 @@ from typing import Any
 
 from toolhost.model import DecisionOutcome
 from toolhost.policy.compile import TemplateError, compile_template
+from toolhost.policy.keys import DENY, RULE
 from toolhost.policy.limit_table import LIMITS, read_limits
 from toolhost.policy.network_table import NetworkTerms, hosts_for, read_hosts
 from toolhost.policy.problems import Place
@@ -17,7 +18,7 @@ from toolhost.policy.values import DenyRule, Rule
 
 __all__ = ["read_denies", "read_rules"]
 
-_RULE_KEYS = ("run", "network", "limits", "because")
+_RULE_KEYS = tuple(RULE)
 
 
 def read_rules(
@@ -72,7 +73,7 @@ def read_denies(table: Table) -> list[DenyRule]:
         if isinstance(item, Located):
             run: Located | None = item
         else:
-            entry = table.item_table("deny", item, ("run", "because"))
+            entry = table.item_table("deny", item, DENY)
             run = entry.text("run", required='"..."')
             reason = entry.text("because")
             because = reason.text if reason else ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["duration", "nearest", "show_duration", "show_size", "size"]
+__all__ = ["DURATION_PATTERN", "SIZE_PATTERN", "duration", "nearest", "show_duration", "show_size", "size"]
 
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h)")
-_SIZE = re.compile(r"([0-9]{1,12})(K|M|G)")
+DURATION_PATTERN = r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h)"
+SIZE_PATTERN = r"([0-9]{1,12})(K|M|G)"
+_DURATION = re.compile(DURATION_PATTERN)
+_SIZE = re.compile(SIZE_PATTERN)
 _OTHER = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([A-Za-z]+)\s*")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

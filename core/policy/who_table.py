@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from toolhost.policy.keys import POLICY
 from toolhost.policy.problems import Place, near
 from toolhost.policy.table import Table
 from toolhost.policy.values import ROLES, RUN_SCOPE, SCOPES, Who
 
 __all__ = ["WHO_KEYS", "read_roles", "read_who"]
 
-WHO_KEYS = ("roles", "users", "scopes")
+WHO_KEYS = tuple(POLICY["who"].keys or ())
 
 _RUN = re.compile(re.escape(RUN_SCOPE) + r"[a-z][a-z0-9_-]*")
 

@@ -29,7 +29,9 @@ class Bench:
     def write(self, name: str, text: str) -> Path:
         """Write a policy file; a plugin's begins with its name."""
         file = self.policies / f"{name}.toml"
-        file.write_text(text if name == "host" or text.startswith("plugin") else f'plugin = "{name}"\n{text}')
+        file.write_text(
+            text if name == "host" or text.startswith(("plugin", "#:schema")) else f'plugin = "{name}"\n{text}'
+        )
         file.chmod(0o644)
         return file
 

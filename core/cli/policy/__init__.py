@@ -13,6 +13,7 @@ _COMMANDS = {
     "check": ("toolhost.cli.policy.check", "Check policy files."),
     "explain": ("toolhost.cli.policy.explain", "Explain what would be decided for a call."),
     "lint": ("toolhost.cli.policy.lint", "Look for what is valid and likely not meant."),
+    "schema": ("toolhost.cli.policy.schema", "Print the JSON Schema of policy files."),
     "test": ("toolhost.cli.policy.test", "Try the examples of policy files."),
 }
 
