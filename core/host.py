@@ -24,7 +24,7 @@ from toolhost.data import DataDirectory
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, Tool
-from toolhost.pluginhost import PluginRegistry
+from toolhost.pluginhost import PluginLock, PluginRegistry
 from toolhost.policy import Considered, PolicyStore, Request
 from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
@@ -109,7 +109,7 @@ class Host:
             stack.callback(audit.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
             policies.load()
-            plugins = PluginRegistry(settings.plugins, sandbox, policies, data.state)
+            plugins = PluginRegistry(settings.plugins, sandbox, PluginLock(settings.policies), data.state)
             stack.push_async_callback(plugins.close)
             await plugins.load()
             approvals = Approvals(database)
@@ -142,16 +142,18 @@ class Host:
 
     def tools_for(self, actor: Actor) -> list[Tool]:
         """The tools the actor may ask for: those of active plugins that a policy grants anything to this actor."""
-        return [tool for tool in self.plugins.tools() if self._granted(tool, actor)]
+        return [tool for tool in self.plugins.tools() if self._serves(tool.plugin, actor)]
 
     def tool(self, name: str) -> Tool:
         """A tool by name.
 
         Raises:
             UsageError: `unknown_tool`.
+            AccessError: Where its plugin is quarantined, with the code of that.
         """
         tool = self.plugins.tool(name)
         if tool is None:
+            self.plugins.check_in_service(name.partition(".")[0])
             near = difflib.get_close_matches(name, [tool.name for tool in self.plugins.tools()], n=1)
             raise UsageError(
                 "unknown_tool",
@@ -164,8 +166,18 @@ class Host:
         """Arguments from `key=value` words; see `toolhost.calls.words`."""
         return parse_words(tool, words)
 
-    def _granted(self, tool: Tool, actor: Actor) -> bool:
-        policy = self.policies.policy(tool.plugin)
+    def check_in_service(self, name: str, actor: Actor) -> None:
+        """Check that a tool's plugin is not out of service, for an actor who could use it otherwise.
+
+        Raises:
+            AccessError: With the code of its quarantine.
+        """
+        plugin = name.partition(".")[0]
+        if self._serves(plugin, actor):
+            self.plugins.check_in_service(plugin)
+
+    def _serves(self, plugin: str, actor: Actor) -> bool:
+        policy = self.policies.policy(plugin)
         return policy is not None and policy.serves(actor)
 
     # -- calls ---------------------------------------------------------------------------------------------------

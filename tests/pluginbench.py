@@ -16,7 +16,7 @@ import pytest
 from owners import SERVICE_USER, give
 
 from toolhost.model import Actor, Call, Decision, Tool
-from toolhost.pluginhost import PluginRegistry, WorkerReply
+from toolhost.pluginhost import PluginLock, PluginRegistry, WorkerReply
 from toolhost.policy import Considered, PolicyStore, Request, consider
 from toolhost.sandbox import Outcome, Sandbox
 
@@ -151,7 +151,7 @@ class Bench:
             policies = PolicyStore(self.policies, data=self._folder, plugins=self.plugins)
             policies.load()
             assert not policies.problems
-            registry = PluginRegistry(self.plugins, sandbox, policies, self.state)
+            registry = PluginRegistry(self.plugins, sandbox, PluginLock(self.policies), self.state)
             try:
                 async with asyncio.timeout(timeout):
                     await registry.load()

@@ -126,9 +126,11 @@ class Runs:
 
         Raises:
             UsageError: `unknown_tool`, also for one that is not granted.
+            AccessError: Where its plugin is quarantined, with the code of that.
         """
         tools = {tool.name: tool for tool in self._host.tools_for(actor)}
         if name not in tools:
+            self._host.check_in_service(name, actor)
             raise UsageError(
                 "unknown_tool", f"There is no tool {name!r} here.", "Type `/` to see the tools you can use."
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from toolhost.pluginhost.lock import PluginLock
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
 from toolhost.pluginhost.registry import PluginRegistry
 
-__all__ = ["PluginRecord", "PluginRegistry", "WorkerReply"]
+__all__ = ["PluginLock", "PluginRecord", "PluginRegistry", "WorkerReply"]

@@ -18,7 +18,7 @@ from toolhost.pluginhost.command import check_template, optional_inputs
 from toolhost.pluginhost.schemas import check_schema, clean_text
 from toolhost.policy.document import Document, DocumentError, KeyPath, parse_document
 
-__all__ = ["MANIFEST", "CommandTool", "Manifest", "is_tool_name", "read_manifest"]
+__all__ = ["MANIFEST", "CommandTool", "Manifest", "is_plugin_name", "is_tool_name", "read_manifest"]
 
 MANIFEST = "plugin.toml"
 """Name of the file."""
@@ -72,6 +72,11 @@ class Manifest:
     tools: tuple[CommandTool, ...]
 
 
+def is_plugin_name(name: str) -> bool:
+    """Whether a plugin may be called this."""
+    return _PLUGIN_NAME.fullmatch(name) is not None and name not in _RESERVED
+
+
 def is_tool_name(name: str) -> bool:
     """Whether a tool may be called this (without its plugin's name)."""
     return _TOOL_NAME.fullmatch(name) is not None
@@ -120,7 +125,7 @@ class _Reader:
         document = self._document.data
         self._known_keys(document, _KEYS, ())
         name = self._text(document, "name", ())
-        if not _PLUGIN_NAME.fullmatch(name) or name in _RESERVED:
+        if not is_plugin_name(name):
             raise self._wrong(
                 ("name",),
                 f"{name!r} cannot be a plugin's name",

@@ -27,6 +27,7 @@ class PluginRecord:
         reason: One sentence that says why it is quarantined, or an empty string.
         tools: Its tools, sorted by name.
         source: `entry point` or `folder`.
+        bundled: Whether it is part of toolhost itself.
         location: The folder its files are in, or the entry point where that is unknown.
         digest: `sha256:` and the digest of its files.
     """
@@ -40,6 +41,7 @@ class PluginRecord:
     reason: str = ""
     tools: tuple[Tool, ...] = ()
     source: Literal["entry point", "folder"]
+    bundled: bool = False
     location: str
     digest: str = ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ _DESCRIPTION = 4 << 20
 """Bytes of a plugin's description of its tools."""
 
 # Ends that say nothing against a plugin: the host's own, and what one call asked too much of.
-_BLAMELESS = ("worker_closed", "worker_limit")
+_BLAMELESS = ("worker_closed", "worker_limit", "plugin_drifted")
 
 
 @dataclass(slots=True)
@@ -51,11 +51,18 @@ class WorkerPool:
     Args:
         sandbox: Where they run.
         on_quarantine: Told the plugin's name, a code and the reason, when its workers keep failing.
+        check: Raises a PluginError where a worker for calls must not be started.
     """
 
-    def __init__(self, sandbox: Sandbox, on_quarantine: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        on_quarantine: Callable[[str, str, str], None],
+        check: Callable[[SandboxPlan], Awaitable[None]],
+    ) -> None:
         self._sandbox = sandbox
         self._on_quarantine = on_quarantine
+        self._check = check
         self._workers: dict[str, asyncio.Task[Worker]] = {}
         self._retirements: dict[str, asyncio.TimerHandle] = {}
         self._health: dict[str, _Health] = {}
@@ -155,10 +162,14 @@ class WorkerPool:
         if self._closed:
             raise _shutting_down()
         if key not in self._workers:
-            self._workers[key] = asyncio.create_task(Worker.start(self._sandbox, shape, _START))
+            self._workers[key] = asyncio.create_task(self._start(shape))
             # Whoever asked for it may have given up by the time it stands.
             asyncio.get_running_loop().call_later(_START + _IDLE, self._end_unused, key, self._workers[key])
         return self._workers[key]
+
+    async def _start(self, shape: SandboxPlan) -> Worker:
+        await self._check(shape)
+        return await Worker.start(self._sandbox, shape, _START)
 
     def _keep(self, key: str) -> None:
         handle = self._retirements.pop(key, None)

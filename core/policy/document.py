@@ -89,8 +89,13 @@ def read_document(path: Path, file: str) -> Document:
     return parse_document(read_bytes(path, file), file)
 
 
-def read_bytes(path: Path, file: str) -> bytes:
+def read_bytes(path: Path, file: str, most: int = MAX_BYTES) -> bytes:
     """The bytes of a regular file that only its owner can change.
+
+    Args:
+        path: The file.
+        file: Its name in messages.
+        most: Bytes of the largest file that is read.
 
     Raises:
         DocumentError: For a link, a folder, a device, a file others may write, or one that is too large.
@@ -117,11 +122,11 @@ def read_bytes(path: Path, file: str) -> bytes:
                 )
             )
         with os.fdopen(fd, "rb", closefd=False) as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(most + 1)
     finally:
         os.close(fd)
-    if len(data) > MAX_BYTES:
-        message = f"The file has more than {MAX_BYTES >> 10} KiB, the most that is read of a policy: is it one?"
+    if len(data) > most:
+        message = f"The file has more than {most >> 10} KiB, the most that is read of a policy: is it one?"
         raise DocumentError(Problem.at(start, "file_too_large", message))
     return data
 

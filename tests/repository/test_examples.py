@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from driver import own
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,6 +85,7 @@ def test_the_plugins_of_the_authors_guide_work(toolhost, space: Path, workspace:
         file = space / "plugins" / name if "/" in name else space / "policies" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    own(space / "policies")  # the host writes lock.toml into it
     environment["TOOLHOST_PLUGINS"] = str(space / "plugins")
     environment["TOOLHOST_POLICIES"] = str(space / "policies")
     (workspace / "notes.txt").write_text("first line\nbuy Milk\n")

@@ -1,4 +1,4 @@
-"""`toolhost plugin`: which plugins there are and whether they work."""
+"""`toolhost plugin list`: which plugins there are and whether they work."""
 
 from __future__ import annotations
 
@@ -15,15 +15,10 @@ from toolhost.host import Host
 __all__ = ["command"]
 
 
-@click.group("plugin")
-def command() -> None:
-    """Look at the plugins."""
-
-
-@command.command("list")
+@click.command("list")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", help="What is printed.")
 @reported
-def list_plugins(output: str) -> None:
+def command(output: str) -> None:
     """List the plugins with their state; a quarantined one says why."""
     plugins = run_with_host(_plugins)
     if output == "json":
@@ -49,6 +44,7 @@ async def _plugins(host: Host) -> list[dict[str, Any]]:
             "kind": record.kind,
             "source": record.source,
             "state": record.state,
+            "code": record.code,
             "reason": record.reason,
             "tools": [tool.name for tool in record.tools],
             "policy": f"{record.name}.toml" if host.policies.policy(record.name) is not None else None,

@@ -1,0 +1,21 @@
+"""`toolhost plugin`: which plugins there are, whether they work, and whether they are still what they were."""
+
+from __future__ import annotations
+
+import click
+
+from toolhost.cli.lazy import LazyGroup
+
+__all__ = ["command"]
+
+# name -> (module, line in the help)
+_COMMANDS = {
+    "accept": ("toolhost.cli.plugin.accept", "Let a plugin in that has changed."),
+    "list": ("toolhost.cli.plugin.list", "List the plugins with their state."),
+    "lock": ("toolhost.cli.plugin.lock", "Print the lock as the plugins are now."),
+}
+
+
+@click.group("plugin", cls=LazyGroup, modules=_COMMANDS)
+def command() -> None:
+    """Look at the plugins, and decide about those that changed."""

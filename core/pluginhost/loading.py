@@ -1,0 +1,253 @@
+"""Loading: from the places where plugins may be to the plugins and tools of a host, all at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pluggy
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from toolhost import hookspecs
+from toolhost.errors import PluginError
+from toolhost.model import Tool
+from toolhost.pluginhost.descriptions import DescriptionCache
+from toolhost.pluginhost.discovery import Candidate, candidates, digest, module_file
+from toolhost.pluginhost.lock import PluginLock
+from toolhost.pluginhost.manifest import MANIFEST, Manifest, read_manifest
+from toolhost.pluginhost.pins import CHECKOUT, PluginPin, pin_of
+from toolhost.pluginhost.proxy import PluginProxy, command_tools, declared_tools
+from toolhost.pluginhost.record import PluginRecord
+from toolhost.pluginhost.runtime import worker_runtime
+from toolhost.sandbox import Limits, SandboxError, SandboxPlan
+
+__all__ = ["Loaded", "PluginLoader"]
+
+Describe = Callable[[SandboxPlan], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The plugins of a host as they were at one moment.
+
+    Attributes:
+        records: Every plugin by name, quarantined ones included.
+        tools: The tools of active plugins by name.
+        modules: Where each Python plugin is, and its module.
+        pins: What the lock compares, of every plugin that could be described.
+    """
+
+    records: Mapping[str, PluginRecord] = field(default_factory=dict)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    modules: Mapping[str, tuple[Candidate, str]] = field(default_factory=dict)
+    pins: Mapping[str, PluginPin] = field(default_factory=dict)
+
+    def without(self, plugin: str, code: str, reason: str) -> Loaded:
+        """The same with one plugin out of service."""
+        record = replace(self.records[plugin], state="quarantined", code=code, reason=reason, tools=())
+        tools = {name: tool for name, tool in self.tools.items() if tool.plugin != plugin}
+        return replace(self, records={**self.records, plugin: record}, tools=tools)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A candidate that could be read."""
+
+    candidate: Candidate
+    manifest: Manifest
+    digest: str
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it is part of toolhost itself."""
+        return self.candidate.distribution == "toolhost"
+
+
+class PluginLoader:
+    """Finds, checks and describes plugins. One that cannot be used is quarantined with a reason; no other notices.
+
+    Args:
+        folder: The plugins directory.
+        lock: What every plugin was when it was first seen or last accepted.
+        descriptions: What unchanged plugins declared.
+        describe: Asks a worker what its plugin declares; None where there is no sandbox.
+    """
+
+    def __init__(
+        self, folder: Path, lock: PluginLock, descriptions: DescriptionCache, describe: Describe | None
+    ) -> None:
+        self._folder = folder
+        self._lock = lock
+        self._descriptions = descriptions
+        self._describe_in_worker = describe
+        self._records: dict[str, PluginRecord] = {}
+        self._found: dict[str, _Found] = {}
+
+    async def load(self) -> Loaded:
+        """Everything there is; to be called once."""
+        for candidate in candidates(self._folder):
+            try:
+                found = self._read(candidate)
+            except PluginError as error:
+                self._add(_refused(candidate, error))
+                continue
+            self._add(await self._admit(found))
+        pins = {
+            name: pin_of(record, _host() if self._found[name].bundled else "")
+            for name, record in self._records.items()
+            if record.state == "active"
+        }
+        for name, refusal in self._lock.hold(pins.values()).items():
+            self._records[name] = replace(
+                self._records[name], state="quarantined", code=refusal.code, reason=_sentence(refusal), tools=()
+            )
+        return Loaded(
+            records=self._records,
+            tools={tool.name: tool for tool in self._registered()},
+            modules={
+                name: (found.candidate, found.manifest.module)
+                for name, found in self._found.items()
+                if found.manifest.module is not None
+            },
+            pins=pins,
+        )
+
+    def _registered(self) -> list[Tool]:
+        """The tools of active plugins, as their hooks declare them."""
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        for name, record in self._records.items():
+            if record.state == "active":
+                manager.register(PluginProxy(self._found[name].manifest, record.tools), name=name)
+        tools: list[Tool] = []
+        manager.hook.register_tools(register=tools.append)
+        return tools
+
+    def _read(self, candidate: Candidate) -> _Found:
+        if candidate.problem is not None:
+            raise candidate.problem
+        assert candidate.folder is not None
+        manifest = read_manifest(candidate.folder / MANIFEST)
+        _check_host_version(manifest)
+        if manifest.module is not None and module_file(candidate, manifest.module) is None:
+            raise PluginError(
+                "module_missing",
+                f"The plugin's folder {candidate.folder} holds no module {manifest.module}.",
+                f"Correct `module` in its {MANIFEST}.",
+            )
+        return _Found(candidate=candidate, manifest=manifest, digest=digest(candidate.folder))
+
+    async def _admit(self, found: _Found) -> PluginRecord:
+        manifest, candidate = found.manifest, found.candidate
+        record = PluginRecord(
+            name=manifest.name,
+            version=manifest.version,
+            about=manifest.about,
+            kind="toml" if manifest.module is None else "python",
+            source=candidate.source,
+            bundled=found.bundled,
+            location=str(candidate.folder),
+            digest=found.digest,
+        )
+        taken = self._records.get(manifest.name)
+        if taken is not None:
+            return replace(
+                record,
+                name=f"{manifest.name} (in {candidate.label})",
+                state="quarantined",
+                code="name_taken",
+                reason=f"The name {manifest.name} belongs to the plugin in {taken.location}.",
+            )
+        self._found[manifest.name] = found
+        try:
+            return replace(record, tools=await self._describe(found))
+        except (PluginError, SandboxError) as error:
+            return replace(record, state="quarantined", code=error.code, reason=_sentence(error))
+
+    async def _describe(self, found: _Found) -> tuple[Tool, ...]:
+        manifest = found.manifest
+        if manifest.module is None:
+            return command_tools(manifest, found.digest)
+        described = self._descriptions.get(found.digest)
+        if described is None:
+            if self._describe_in_worker is None:
+                raise PluginError("sandbox_unavailable", "It cannot be described, because there is no sandbox.")
+            described = await self._describe_in_worker(_description_plan(found))
+        tools = declared_tools(manifest, found.digest, described)
+        self._descriptions.put(found.digest, described)
+        return tools
+
+    def _add(self, record: PluginRecord) -> None:
+        name = record.name
+        count = 2
+        while record.name in self._records:
+            record = replace(record, name=f"{name} ({count})")
+            count += 1
+        self._records[record.name] = record
+
+
+def _description_plan(found: _Found) -> SandboxPlan:
+    """A worker with nothing to see: no roots, no network."""
+    assert found.manifest.module is not None
+    runtime = worker_runtime(found.candidate, found.manifest.name, found.manifest.module)
+    return SandboxPlan(
+        kind="worker",
+        tool=found.manifest.name,
+        argv=runtime.argv,
+        cwd="/tmp",  # noqa: S108  # the sandbox's own
+        env=tuple(sorted(runtime.env)),
+        programs=runtime.programs,
+        support=runtime.support,
+        limits=Limits(),
+        plugin_digest=found.digest,
+    )
+
+
+@cache
+def _host() -> str:
+    """The toolhost that its bundled plugins came with."""
+    distribution = metadata.distribution("toolhost")
+    try:
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    except ValueError:
+        origin = {}
+    editable = isinstance(origin, dict) and origin.get("dir_info", {}).get("editable") is True
+    return distribution.version + (CHECKOUT if editable else "")
+
+
+def _check_host_version(manifest: Manifest) -> None:
+    try:
+        wanted = SpecifierSet(manifest.requires_host)
+    except InvalidSpecifier:
+        raise PluginError(
+            "invalid_manifest",
+            f"{MANIFEST}: `requires_host` is {manifest.requires_host!r}, which is no version specifier.",
+            'Write it like ">=0.1,<1".',
+        ) from None
+    host = metadata.version("toolhost")
+    if not wanted.contains(host, prereleases=True):
+        raise PluginError(
+            "host_version",
+            f"It needs toolhost {manifest.requires_host}, and this is {host}.",
+            "Install a matching version.",
+        )
+
+
+def _refused(candidate: Candidate, error: PluginError) -> PluginRecord:
+    return PluginRecord(
+        name=candidate.label,
+        state="quarantined",
+        code=error.code,
+        reason=_sentence(error),
+        source=candidate.source,
+        location=str(candidate.folder or candidate.label),
+    )
+
+
+def _sentence(error: PluginError | SandboxError) -> str:
+    return f"{error.message} {error.hint}".strip()
