@@ -143,10 +143,9 @@ class Armed:
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._covered = False
         self._again = again
-        # Where nobody has joined a group of late the kernel waits for a moment in which no process forks, some 10 ms.
-        # So bubblewrap joins while it sets up; what joins right after it, and bubblewrap's leaving, cost nothing.
-        self._joined = False
-        self._joining = self._loop.run_in_executor(None, group.join, started.pid)
+        self._joining: asyncio.Future[None] | None = None
+        if group.is_joined:
+            self._joining = self._loop.run_in_executor(None, group.join, started.pid)
         self._ending: asyncio.Future[None] | None = None
         self._looks = 0
         self._pidfd = -1
@@ -179,14 +178,11 @@ class Armed:
                 "setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", "Run `toolhost doctor`."
             )
         self._channel.settle(self._started.call)
-        if not self._joined:
-            # A launcher that is kept joins too: what it makes for the next call is then born in the group.
-            launcher = [self.pid] if self._again else []
-            await self._joining
-            for pid in (*launcher, *_children(self.pid)):
+        if self._joining is not None:
+            joining, self._joining = self._joining, None
+            await joining
+            for pid in (self.pid, *_children(self.pid)):  # born before bubblewrap joined, or after
                 self.group.join(pid)
-            self.group.leave(self._started.pid)
-            self._joined = True
         # A raw wait status from the kernel, where it has one to give, tells SIGPIPE and SIGINT from 141 and 130.
         self._tool = _newest_child(self.pid)
 
@@ -310,7 +306,8 @@ class Armed:
         """Remove the control group, once bubblewrap itself has left it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_KILL):
-                await asyncio.wait((self._joining,))
+                if self._joining is not None:
+                    await asyncio.wait((self._joining,))
                 await self._channel.gone(self._started.call)
         self.group.remove()
 

@@ -1,13 +1,19 @@
 """The control group of one call: made with its sandbox, joined before anything of the call runs, removed after it.
 
-Only the launcher's waiting subshell joins: it becomes the tool, and everything the tool starts is born in the group.
-The launcher itself stays outside, so that it survives a full group and can say how the tool ended.
+bubblewrap and the launcher are in it too, and everything the tool starts is born in it. `processes` is the tool's, so
+the group takes two more; neither of the two needs a new process to say how the tool ended.
+
+Where nobody has moved a process into a group of late the kernel waits for a moment in which none forks, 8 ms and more.
+It need not for a thread that moves itself, which v1 allows: there the spawner steps into the group, starts bubblewrap,
+which is born in it, and steps out. In v2 bubblewrap is moved while it is busy setting up, which hides the wait.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from toolhost.sandbox.cgroups import Cgroups, kill, read, remove, write
 from toolhost.sandbox.outcome import Enforcement
@@ -15,6 +21,7 @@ from toolhost.sandbox.plan import Limits
 
 __all__ = ["CallGroup"]
 
+_OURS = 2  # bubblewrap and the launcher
 _PERIOD = 100_000  # microseconds, the kernel's default
 _NANO = 1_000_000_000
 
@@ -51,14 +58,32 @@ class CallGroup:
             for folder in self._folders:
                 write(folder, "cgroup.procs", str(pid))
         except OSError:
-            self._give_up(list(self._folders))
+            self.give_up()
 
-    def leave(self, pid: int) -> None:
-        """Put a process back among those of the host: of v2 only a group without groups in it can hold processes."""
-        for folder in self._folders:
-            outside = os.path.dirname(folder)
-            with contextlib.suppress(OSError):
-                write(f"{outside}/host" if self._version == "cgroup2" else outside, "cgroup.procs", str(pid))
+    @contextmanager
+    def doors(self) -> Iterator[tuple[int, ...]]:
+        """Descriptors to write "0" to: the first half to step in, the rest to step out; none where it is joined."""
+        opened: list[int] = []
+        try:
+            if self._version == "cgroup1":
+                try:
+                    for folder in (*self._folders, *map(os.path.dirname, self._folders)):
+                        opened.append(os.open(f"{folder}/tasks", os.O_WRONLY | os.O_CLOEXEC))
+                except OSError:
+                    self.give_up()
+            yield tuple(opened) if self._folders else ()
+        finally:
+            for fd in opened:
+                os.close(fd)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether processes have to be put in, because nothing is born in it."""
+        return self._version == "cgroup2"
+
+    def give_up(self) -> None:
+        """Hold nothing: a process of the call is not in it."""
+        self._give_up(list(self._folders))
 
     def limit(self, limits: Limits) -> None:
         """Set the limits of the call. One that the kernel refuses is not held."""
@@ -126,7 +151,7 @@ class CallGroup:
             write(folder, "memory.memsw.limit_in_bytes", str(limits.memory))
 
     def _limit_processes(self, folder: str, limits: Limits) -> None:
-        write(folder, "pids.max", str(limits.processes))
+        write(folder, "pids.max", str(limits.processes + _OURS))
 
     def _begin_cpu(self, folder: str, limits: Limits) -> None:
         # The time itself is counted by the group and watched; the share keeps one call from starving the others.

@@ -24,11 +24,13 @@ class Started:
     Attributes:
         call: Number of the launch.
         pid: Process id of bubblewrap (not of the sandbox's pid 1).
+        grouped: Whether it was born in the group whose doors were handed over.
         listener: Listens at the proxy's place inside, where the sandbox has a network; whoever takes it closes it.
     """
 
     call: int
     pid: int
+    grouped: bool
     listener: socket.socket | None = None
 
 
@@ -188,7 +190,7 @@ class Channel:
         if "pid" in message:
             future = self._starting.pop(call, None)
             if future is not None and not future.done():
-                future.set_result(Started(call=call, pid=message["pid"], listener=listener))
+                future.set_result(Started(call=call, pid=message["pid"], grouped=message["grouped"], listener=listener))
             elif listener is not None:
                 listener.close()
         elif "covered" in message:

@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +290,7 @@ class Sandbox:
             "again": again,
         }
         pipes = Pipes()
+        group = CallGroup(self._cgroups)
         memory: list[int] = []
         try:
             memory.append(_memory("seccomp", seccomp.filter_bytes(network=bool(shape.network))))
@@ -302,23 +302,27 @@ class Sandbox:
                 pipes.stderr_theirs,
                 pipes.ctl_theirs,
             )
-            started = await self._channel.launch(message, (*theirs, pipes.json_theirs, *memory, self._launcher))
+            with group.doors() as doors:
+                started = await self._channel.launch(
+                    message, (*theirs, pipes.json_theirs, *memory, self._launcher, *doors)
+                )
+            if doors and not started.grouped:
+                group.give_up()
         except BaseException:
+            group.remove()
             pipes.close_all()
             raise
         finally:
             for fd in memory:
                 os.close(fd)
         pipes.close_theirs()
-        # Made while bubblewrap is busy, joined when the sandbox stands.
-        armed = Armed(self._channel, pipes, started, CallGroup(self._cgroups), again=again)
+        armed = Armed(self._channel, pipes, started, group, again=again)
         self._running.add(armed)
         self._tool_roots.enter(shape.tool_root)
         armed.on_dead(lambda: self._tool_roots.leave(shape.tool_root))
         try:
             await armed.stand()
-            # The launcher of a sandbox that is kept is in the group.
-            armed.group.limit(replace(shape.limits, processes=shape.limits.processes + again))
+            armed.group.limit(shape.limits)
         except BaseException:
             await self._discard(armed)
             raise

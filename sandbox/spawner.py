@@ -5,7 +5,7 @@ long as the host. The host asks over a socket, with the descriptors of the call 
 goes between the host and the sandbox directly, never through here.
 
     host ── {"do": "launch", "call": 7, "tool_root": ..., "scratch": ..., "roots": [...], ...} + descriptors ──> spawner
-         <─ {"call": 7, "pid": 4711}                     bubblewrap runs; with a network, and its listening socket
+         <─ {"call": 7, "pid": 4711, "grouped": true}    bubblewrap runs; with a network, and its listening socket
          <─ {"call": 7, "error": [code, message, hint]}  nothing was started
          ── {"do": "settle", "call": 7} ──>              the sandbox stands: its helper mounts can go
          ── {"do": "cover", "call": 7, "roots": [...]} ──>   what is hidden and protected, just before the call begins
@@ -29,6 +29,7 @@ import select
 import signal
 import socket
 import traceback
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from toolhost.sandbox import bubblewrap, kernel
@@ -43,6 +44,7 @@ __all__ = ["FIRST_FREE", "HANDED", "serve"]
 # The descriptors of a launch message, in this order, and where bubblewrap finds them. Standard error of bubblewrap and
 # of the launcher is the status pipe; the tool's own comes at STDERR and is put in place at the last moment.
 HANDED = (0, 1, 2, STDERR, CTL, JSON, SECCOMP, ARGS, LAUNCHER)
+_DOORS = 8  # at most, of the call's control group (`call_group.py`); they follow
 FIRST_FREE = 64  # everything below is a target of dup2 in the child, so nothing of ours may stand there
 _MESSAGE = 1 << 18
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
@@ -122,7 +124,7 @@ class _Spawner:
                     self._end()
 
     def _receive(self) -> bool:
-        room = socket.CMSG_SPACE(len(HANDED) * array.array("i").itemsize)
+        room = socket.CMSG_SPACE((len(HANDED) + _DOORS) * array.array("i").itemsize)
         try:
             data, ancillary, flags, _ = self._connection.recvmsg(_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
@@ -161,10 +163,17 @@ class _Spawner:
         listener: socket.socket | None = None
         try:
             roots = self._mounts.prepare(call, message["tool_root"], message["scratch"], message["roots"])
-            places = [*zip(handed, HANDED, strict=True), *((fd, ROOTS + number) for number, fd in enumerate(roots))]
+            doors = handed[len(HANDED) :]
+            places = [
+                *zip(handed[: len(HANDED)], HANDED, strict=True),
+                *((fd, ROOTS + number) for number, fd in enumerate(roots)),
+            ]
             if places[-1][1] >= FIRST_FREE:
                 raise SandboxError("too_many_roots", f"A sandbox can have {FIRST_FREE - ROOTS - 2} roots.")
-            with self._networks.new() if message["network"] else contextlib.nullcontext() as listener:
+            with (
+                self._networks.new() if message["network"] else contextlib.nullcontext() as listener,
+                _inside(doors) as grouped,
+            ):
                 pid = os.posix_spawn(
                     self._bwrap,
                     bubblewrap.words(self._bwrap, again=message["again"]),
@@ -194,7 +203,7 @@ class _Spawner:
         self._calls[pidfd] = call
         self._poll.register(pidfd, select.POLLIN)
         with listener or contextlib.nullcontext():
-            self._say({"call": call, "pid": pid}, () if listener is None else (listener.fileno(),))
+            self._say({"call": call, "pid": pid, "grouped": grouped}, () if listener is None else (listener.fileno(),))
 
     def _cover(self, message: dict[str, Any]) -> None:
         call: int = message["call"]
@@ -283,6 +292,30 @@ class _Spawner:
             socket.send_fds(self._connection, [json.dumps(message).encode()], descriptors)
         except OSError:
             self._end()
+
+
+@contextlib.contextmanager
+def _inside(doors: Sequence[int]) -> Iterator[bool]:
+    """Be in a control group: what is started meanwhile is born in it. Says whether that worked.
+
+    Raises:
+        RuntimeError: It cannot be left again: this process would be held to a call's limits, and must end.
+    """
+    half = len(doors) // 2
+    try:
+        try:
+            for door in doors[:half]:
+                os.write(door, b"0")
+            grouped = half > 0
+        except OSError:
+            grouped = False
+        yield grouped
+    finally:
+        try:
+            for door in doors[half:]:
+                os.write(door, b"0")
+        except OSError as error:
+            raise RuntimeError("the spawner cannot leave a control group") from error
 
 
 def _children(pid: int) -> list[int]:
