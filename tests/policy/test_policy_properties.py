@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import string
-from pathlib import PurePosixPath
+import tempfile
+from pathlib import Path, PurePosixPath
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from toolhost.policy import Facts, HostPolicy, Policy, Request, plan
 from toolhost.policy.compile import compile_template
 from toolhost.policy.decide import decide
 from toolhost.policy.deny import denies_arguments
+from toolhost.policy.offline import read_files
 from toolhost.policy.problems import Place
 from toolhost.policy.resolve import resolve_example
 from toolhost.policy.slots import IntSlot
@@ -21,6 +23,14 @@ from toolhost.policy.template import PathValue, Template
 from toolhost.policy.units import duration, show_duration, show_size, size
 from toolhost.policy.values import DenyRule, RootGrant, Rule, ToolRule, Who
 from toolhost.sandbox.plan import Program
+
+EMPTY = [
+    "[commands]\nallow = []\nask = []\ninside = []",
+    "[tools]\nallow = []\nask = []",
+    "[paths]\nread = []\nwrite = []",
+    "[network]\nallow = []",
+    "[env]\nset = {}\npass = []",
+]
 
 WORDS = st.sampled_from(["log", "show", "push", "origin", "a", "x y", "a{b}", "...", "[c]", "d\\e", "é"])
 FLAGS = ["-n", "-v", "--all", "--count", "--long-flag", "-o", "--color=always"]
@@ -168,6 +178,39 @@ def test_an_added_allow_never_makes_an_ask_or_a_denial_of_a_deny_weaker(text: st
     assert before == "deny" or after == before
 
 
+@given(st.lists(templates(), max_size=4), templates(), st.data())
+def test_an_added_allow_never_removes_a_deny(texts: list[str], added: str, data: st.DataObject) -> None:
+    rules, denies = drawn(texts, data)
+    command = data.draw(COMMANDS)
+    before = outcome(rules, denies, command)
+    after = outcome([*rules, rule(added, "allow", 90)], denies, command)
+    if before[1] == "rule_deny":
+        assert after == before
+
+
+@given(matching(), st.data())
+def test_a_deny_of_what_is_allowed_or_asked_denies_it_wherever_it_stands(
+    pair: tuple[str, list[str]], data: st.DataObject
+) -> None:
+    text, command = pair
+    kind = data.draw(st.sampled_from(["allow", "ask"]))
+    assert outcome([rule(text, kind, 3)], [], command)[0] == kind
+    assert outcome([rule(text, kind, 3)], [deny(text, data.draw(st.integers(1, 9)))], command)[1] == "rule_deny"
+
+
+@given(st.lists(st.sampled_from(EMPTY), unique=True))
+def test_what_is_empty_grants_nothing(parts: list[str]) -> None:
+    text = "\n".join(['plugin = "probe"', *parts])
+    policy = load(text)
+    assert not any(
+        (policy.rules, policy.tools, policy.programs, policy.roots, policy.network, policy.env, policy.support)
+    )
+    assert not policy.executable
+    facts = resolve_example(request(("git", "log")), policy, HostPolicy())
+    assert decide(facts, policy, HostPolicy()).outcome == "deny"
+    assert decide(Facts(request=request(None)), policy, HostPolicy()).outcome == "deny"
+
+
 @given(COMMANDS)
 def test_no_rules_grant_nothing(command: list[str]) -> None:
     assert outcome([], [], command)[:2] == ("deny", "no_rule")
@@ -220,6 +263,16 @@ def test_an_integer_slot_is_its_range(low: int, high: int, value: int) -> None:
 def test_a_long_command_is_matched_without_a_deep_stack(text: str, count: int) -> None:
     compile_template(text).match(["a"] * count)
     denies_arguments(compile_template(text, deny=True), ["a"] * count)
+
+
+def load(text: str) -> Policy:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "probe.toml"
+        file.write_text(text)
+        file.chmod(0o644)
+        (loaded,) = read_files(file, data=Path("/nonexistent"), plugins=Path("/nonexistent/plugins")).files
+    assert loaded.policy is not None, loaded.problems
+    return loaded.policy
 
 
 def drawn(texts: list[str], data: st.DataObject) -> tuple[list[Rule], list[DenyRule]]:
