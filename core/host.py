@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from sqlalchemy import insert, select
 
-from toolhost.approvals import Approvals
+from toolhost.approvals import Answer, Grant, Question
 from toolhost.audit import AuditLog, AuditRecord
 from toolhost.calls.arguments import prepare as prepare_arguments
+from toolhost.calls.asking import Asking
 from toolhost.calls.pipeline import OnEvent, Pipeline
 from toolhost.calls.records import CallRecords
 from toolhost.calls.words import parse_words
@@ -63,7 +64,7 @@ class Host:
         database: Database,
         audit: AuditLog,
         pipeline: Pipeline,
-        approvals: Approvals,
+        asking: Asking,
         records: CallRecords,
     ) -> None:
         self.settings = settings
@@ -75,7 +76,7 @@ class Host:
         self.database = database
         self.audit = audit
         self._pipeline = pipeline
-        self._approvals = approvals
+        self._asking = asking
         self._records = records
 
     @classmethod
@@ -112,15 +113,16 @@ class Host:
             plugins = PluginRegistry(settings.plugins, sandbox, PluginLock(settings.policies), data.state)
             stack.push_async_callback(plugins.close)
             await plugins.load()
-            approvals = Approvals(database)
             records = CallRecords(database, behind)
+            asking = Asking(database, records=records, audit=audit, policies=policies)
+            stack.push_async_callback(asking.close)
             pipeline = Pipeline(
                 policies=policies,
                 plugins=plugins,
                 sandbox=sandbox,
                 sandbox_problem=sandbox_problem,
                 audit=audit,
-                approvals=approvals,
+                asking=asking,
                 records=records,
             )
             stack.push_async_callback(pipeline.close)
@@ -134,7 +136,7 @@ class Host:
                 database=database,
                 audit=audit,
                 pipeline=pipeline,
-                approvals=approvals,
+                asking=asking,
                 records=records,
             )
 
@@ -271,32 +273,49 @@ class Host:
         return new_id("c")
 
     async def answer(
-        self,
-        approval_id: str,
-        actor: Actor,
-        decision: Literal["approve", "refuse"],
-        reason: str = "",
-        *,
-        on_event: OnEvent | None = None,
+        self, approval_id: str, actor: Actor, answer: Answer, *, on_event: OnEvent | None = None
     ) -> CallResult:
         """Answer one of the actor's open questions; on a yes, its call runs and this is its result.
 
         Raises:
             ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`, `plan_changed`.
+            AccessError: `approval_not_yours`, `approval_needs_a_person`.
+            UsageError: `scope_not_offered`.
         """
-        return await self._pipeline.answer(
-            approval_id,
-            actor,
-            approve=decision == "approve",
-            reason=reason,
-            restore=self._restore,
-            **({} if on_event is None else {"on_event": on_event}),
-        )
+        more = {} if on_event is None else {"on_event": on_event}
+        return await self._pipeline.answer(approval_id, actor, answer, restore=self._restore, **more)
 
-    async def pending_approvals(self, actor: Actor) -> list[dict[str, Any]]:
-        """The actor's open questions, oldest first."""
-        await self._records.flush()  # a question is read together with its call
-        return await self._approvals.pending(actor)
+    async def question(self, approval_id: str, actor: Actor) -> Question:
+        """One of the actor's questions, open or settled; for an administrator, anybody's.
+
+        Raises:
+            ApprovalError: `approval_not_found`.
+        """
+        return await self._asking.question(approval_id, actor)
+
+    async def until_settled(self, approval_id: str, actor: Actor) -> CallResult | None:
+        """Wait until a question is answered, by whatever way, or its time is over; None for a yes."""
+        return await self._asking.until_settled(approval_id, actor)
+
+    async def pending_approvals(self, actor: Actor) -> list[Question]:
+        """The actor's open questions, the oldest first."""
+        return await self._asking.pending(actor)
+
+    async def pending_approvals_of_all(self) -> list[Question]:
+        """Everybody's open questions, the oldest first: for administrators."""
+        return await self._asking.pending_of_all()
+
+    async def grants(self, actor: Actor) -> list[Grant]:
+        """The actor's grants that still hold, the newest first."""
+        return await self._asking.grants(actor)
+
+    async def revoke_grant(self, grant_id: str, actor: Actor) -> None:
+        """End one of the actor's grants.
+
+        Raises:
+            ApprovalError: `grant_not_found`.
+        """
+        await self._asking.revoke(grant_id, actor)
 
     def cancel(self, call_id: str, actor: Actor) -> bool:
         """End one of the actor's running calls; False where there is none."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness import become_service_user
 
+from toolhost.approvals import Answer
 from toolhost.data import DataDirectory
 from toolhost.errors import ToolHostError
 from toolhost.host import Host
@@ -26,7 +27,8 @@ from toolhost.settings import Settings
 
 def actor_of(request: dict[str, Any]) -> Actor:
     name = request.get("actor", "ada")
-    return Actor(user_id=f"u_{name}", username=name, role=request.get("role", "user"), channel="cli")
+    scopes = frozenset(request["scopes"]) if "scopes" in request else None
+    return Actor(user_id=f"u_{name}", username=name, role=request.get("role", "user"), channel="cli", scopes=scopes)
 
 
 class Hosting:
@@ -72,8 +74,23 @@ class Hosting:
         }
 
     async def answer_approval(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = await self.host.answer(request["approval"], actor_of(request), request.get("decision", "approve"))
+        answer = Answer(
+            approve=request.get("decision", "approve") == "approve",
+            reason=request.get("reason", ""),
+            scope=request.get("scope", "once"),
+        )
+        made = await self.host.answer(request["approval"], actor_of(request), answer)
         return made.as_json()
+
+    async def grants(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"grants": [grant.as_json() for grant in await self.host.grants(actor_of(request))]}
+
+    async def revoke(self, request: dict[str, Any]) -> dict[str, Any]:
+        await self.host.revoke_grant(request["grant"], actor_of(request))
+        return {}
+
+    async def pending(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"approvals": [question.as_json() for question in await self.host.pending_approvals(actor_of(request))]}
 
     async def reload(self, _: dict[str, Any]) -> dict[str, Any]:
         self.host.policies.load()

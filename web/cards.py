@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from toolhost.approvals import Question
 from toolhost.web.live import Chunk, LiveCall
 
 __all__ = ["SHOWN_OUTPUT", "Card", "Limit", "card_of_live", "card_of_record", "output_of"]
@@ -66,6 +67,7 @@ class Card:
         started: Milliseconds since the epoch, while it runs.
         approval_id: The open question, while it waits.
         expires: When the question does, milliseconds since the epoch.
+        offers: How much further than this call a yes may reach, and what would then be written down.
         truncated: Whether the output was cut by its limit.
         json: The result object as text.
     """
@@ -89,6 +91,7 @@ class Card:
     started: int | None = None
     approval_id: str | None = None
     expires: int | None = None
+    offers: Mapping[str, str] = field(default_factory=dict)
     truncated: bool = False
     json: str = ""
 
@@ -123,13 +126,14 @@ def card_of_live(call: LiveCall, *, output: Sequence[Chunk] = ()) -> Card:
         limits=_planned_limits(call.plan),
         started=call.started if state == "running" else None,
         approval_id=call.approval_id if state == "waiting" else None,
+        offers=call.offers,
         expires=call.expires,
         json=_pretty({"call_id": call.call_id, "tool": call.tool, "arguments": dict(call.arguments)}),
         **_command(call.plan, call.arguments, call.argv),
     )
 
 
-def card_of_record(record: Mapping[str, Any], pending: Mapping[str, Any] | None, argv: tuple[str, ...]) -> Card:
+def card_of_record(record: Mapping[str, Any], pending: Question | None, argv: tuple[str, ...]) -> Card:
     """The card of a stored call.
 
     Args:
@@ -149,8 +153,9 @@ def card_of_record(record: Mapping[str, Any], pending: Mapping[str, Any] | None,
             plan=record["plan"],
             decision=(result or {}).get("decision"),
             limits=_planned_limits(record["plan"]),
-            approval_id=None if pending is None else pending["id"],
-            expires=None if pending is None else pending["expires"],
+            approval_id=None if pending is None else pending.id,
+            offers={} if pending is None else pending.grants,
+            expires=None if pending is None else pending.expires,
             json=_pretty(result or {"call_id": record["call_id"], "tool": record["tool"]}),
             **_command(record["plan"], record["arguments"], argv),
         )
@@ -183,7 +188,7 @@ def _finished(
     return Card(
         call_id=call_id,
         tool=tool,
-        state=_STATES[result["status"]],
+        state="expired" if (result["error"] or {}).get("code") == "approval_expired" else _STATES[result["status"]],
         plan=plan,
         decision=result["decision"],
         error=result["error"],

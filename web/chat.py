@@ -11,10 +11,12 @@ from typing import Any
 from quart import Blueprint, websocket
 
 from toolhost.accounts import Principal
+from toolhost.approvals import Answer
 from toolhost.conversations import Conversation
 from toolhost.errors import AccessError, ToolHostError, UsageError
 from toolhost.identifiers import now_ms
 from toolhost.model import Actor
+from toolhost.web.answers import read_answer
 from toolhost.web.bodies import parse_object
 from toolhost.web.fragments import Fragments
 from toolhost.web.guard import current, current_actor
@@ -121,8 +123,8 @@ class _Connection:
             )
             self._reply("accepted", reference, started=run.id)
         elif kind in ("approve", "refuse"):
-            approval, reason = _text(message, "approval_id"), _text(message, "reason", "")
-            self._spawn(self._answer(approval, kind, reason, reference))
+            approval, answer = _text(message, "approval_id"), read_answer(kind, message)
+            self._spawn(self._answer(approval, answer, reference))
         elif kind == "stop":
             self._spawn(self._stop(_text(message, "run_id"), reference))
         elif kind == "resume":
@@ -143,9 +145,9 @@ class _Connection:
         self._follow(conversation.id, {})
         return conversation
 
-    async def _answer(self, approval_id: str, decision: str, reason: str, reference: object) -> None:
+    async def _answer(self, approval_id: str, answer: Answer, reference: object) -> None:
         try:
-            await self._site.runs.answer(self._actor, approval_id, decision, reason)
+            await self._site.runs.answer(self._actor, approval_id, answer)
         except ToolHostError as error:
             self._refuse(error, reference)
 

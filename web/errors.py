@@ -17,6 +17,7 @@ _log = logging.getLogger("toolhost.web")
 _STATUS = {
     "approval_expired": 410,
     "approval_not_found": 404,
+    "grant_not_found": 404,
     "body_invalid": 400,
     "body_too_large": 413,
     "call_not_found": 404,

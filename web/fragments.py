@@ -99,6 +99,7 @@ def _at(event: Mapping[str, Any], call: LiveCall) -> LiveCall | None:
             decision=event["decision"],
             approval_id=event["approval_id"],
             expires=event["expires"],
+            offers=event["grants"],
         )
     if kind == "approval.expired":
         return replace(call, state="expired", result=None)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from toolhost.approvals import Question
 from toolhost.errors import UsageError
 from toolhost.identifiers import now_ms
 from toolhost.model import Actor, CallResult
@@ -44,6 +45,7 @@ class LiveCall:
     decision: Mapping[str, Any] | None = None
     approval_id: str | None = None
     expires: int | None = None
+    offers: Mapping[str, str] = field(default_factory=dict)
     created: int = field(default_factory=now_ms)
     started: int | None = None
     output: list[Chunk] = field(default_factory=list)
@@ -130,20 +132,22 @@ class Run:
         else:
             self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
 
-    def wait_for(self, approval_id: str, expires: int, plan: Mapping[str, Any] | None, result: CallResult) -> None:
+    def wait_for(self, question: Question) -> None:
         """The call waits for a person."""
         assert self.call is not None
         call = self.call
-        call.state, call.approval_id, call.expires, call.plan = "waiting", approval_id, expires, plan
-        call.decision = result.decision.as_json()
+        call.state, call.approval_id, call.expires = "waiting", question.id, question.expires
+        call.plan, call.decision, call.offers = question.plan, question.decision.as_json(), question.grants
         self.emit(
             "approval.required",
-            approval_id=approval_id,
+            approval_id=question.id,
             call_id=call.call_id,
             tool=call.tool,
-            expires=expires,
-            plan=plan,
+            expires=question.expires,
+            plan=call.plan,
             decision=call.decision,
+            scopes=list(question.scopes),
+            grants=dict(call.offers),
         )
 
     def expire(self, approval_id: str) -> None:

@@ -84,10 +84,10 @@ async def approvals() -> ResponseReturnValue:
     titles = {item.id: item.title for item in await parts.conversations.list(actor.user_id)}
     cards = []
     for item in pending:
-        card = await card_of_call(parts, actor, item["call_id"])
+        card = await card_of_call(parts, actor, item.call_id)
         if card is not None:
-            where = item["conversation_id"]
-            cards.append({"card": card, "conversation_id": where, "title": titles.get(where, "")})
+            where = item.conversation_id
+            cards.append({"card": card, "conversation_id": where, "title": titles.get(where or "", "")})
     return await render_template("approvals.html", items=cards, page="approvals", **await _frame(parts, actor, None))
 
 
@@ -165,7 +165,7 @@ async def _frame(parts: Site, actor: Actor, here: str | None) -> dict[str, Any]:
         "here": here,
         "groups": _by_age(await parts.conversations.list(actor.user_id)),
         "waiting": len(waiting),
-        "waiting_in": {item["conversation_id"] for item in waiting},
+        "waiting_in": {item.conversation_id for item in waiting},
         "problem": problem,
         "degraded": parts.host.health() == "degraded",
     }

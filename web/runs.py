@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from typing import Any
 
-from toolhost.approvals import LIFETIME_MS
+from toolhost.approvals import Answer, Question
 from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.words import parse_line, parse_words
 from toolhost.conversations import Conversation, Conversations, EntryKind
 from toolhost.errors import AccessError, ApprovalError, ToolHostError, UsageError
 from toolhost.host import Host
-from toolhost.identifiers import new_id, now_ms
+from toolhost.identifiers import new_id
 from toolhost.model import Actor, CallResult, Tool
 from toolhost.web.live import LiveCall, Run
 from toolhost.web.spelling import attempted_argv, spell
@@ -171,29 +171,33 @@ class Runs:
 
     # Answering and stopping
 
-    async def answer(self, actor: Actor, approval_id: str, decision: str, reason: str = "") -> CallResult:
+    async def answer(self, actor: Actor, approval_id: str, answer: Answer) -> CallResult:
         """Answer an approval and, on a yes, carry its call out. The call goes on even if nobody waits for this.
 
         Raises:
-            UsageError: `decision_invalid`.
             ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`, `plan_changed`.
+            AccessError: `approval_not_yours`, `approval_needs_a_person`.
+            UsageError: `scope_not_offered`.
         """
-        if decision not in ("approve", "refuse"):
-            raise UsageError("decision_invalid", "The decision is `approve` or `refuse`.", "Send one of the two.")
-        verdict: Literal["approve", "refuse"] = "approve" if decision == "approve" else "refuse"
-        run = self._waiting.get(approval_id)
-        if run is None or run.actor.user_id != actor.user_id:
-            run = await self._resumed(actor, approval_id)
+        question = await self._host.question(approval_id, actor)
+        if (
+            question.user_id != actor.user_id
+            or question.state != "pending"
+            or not self._counts(actor, question, answer)
+        ):
+            # Nothing of the actor's own can run: the host refuses it for its owner, or says why that cannot be.
+            return await self._host.answer(approval_id, actor, answer)
         if approval_id in self._answering:
             raise ApprovalError("approval_answered", "This question was answered already; an answer counts once.")
         self._answering.add(approval_id)
         outcome: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         outcome.add_done_callback(lambda done: self._answering.discard(approval_id))
+        decision = "approve" if answer.approve else "refuse"
 
         async def work() -> CallResult:
             run.emit("approval.answered", approval_id=approval_id, decision=decision)
             try:
-                result = await self._host.answer(approval_id, actor, verdict, reason, on_event=run.from_host)
+                result = await self._host.answer(approval_id, actor, answer, on_event=run.from_host)
             except BaseException as error:
                 if not outcome.done():
                     # Whoever asked may be gone; then nobody reads the error here, and the run's end says it.
@@ -204,7 +208,11 @@ class Runs:
                 outcome.set_result(result)
             return result
 
-        self._waiting.pop(approval_id, None)
+        try:
+            run = self._waiting.pop(approval_id, None) or self._resumed(actor, question)
+        except BaseException:
+            outcome.cancel()
+            raise
         if run.task is None:
             self._drive(run, self._to_its_end(run, work))
         else:
@@ -239,7 +247,7 @@ class Runs:
         run.stopping = True
         waiting = next((key for key, value in self._waiting.items() if value is run), None)
         if waiting is not None:
-            await self.answer(run.actor, waiting, "refuse", "stopped")
+            await self.answer(run.actor, waiting, Answer(approve=False, reason="stopped"))
         elif run.call is not None and self._host.cancel(run.call.call_id, run.actor):
             pass  # the call ends as cancelled, and the run with it
         elif run.task is not None:
@@ -247,24 +255,24 @@ class Runs:
 
     # The inside
 
-    async def _resumed(self, actor: Actor, approval_id: str) -> Run:
+    @staticmethod
+    def _counts(actor: Actor, question: Question, answer: Answer) -> bool:
+        """Whether an answer settles a question; one that the host turns down leaves its run waiting."""
+        return not answer.approve or (actor.attended and answer.scope in question.scopes)
+
+    def _resumed(self, actor: Actor, question: Question) -> Run:
         """A run for an approval that no run waits for: the host was started again since, or it came by the API."""
-        for pending in await self._host.pending_approvals(actor):
-            if pending["id"] == approval_id:
-                run = self._new(actor, pending["conversation_id"])
-                run.call = LiveCall(
-                    call_id=pending["call_id"],
-                    tool=pending["tool"],
-                    arguments=pending["arguments"],
-                    argv=attempted_argv(self._host, pending["tool"], pending["arguments"]),
-                    plan=pending.get("plan"),
-                    decision=pending.get("decision"),
-                    created=pending["created"],
-                )
-                return run
-        # Not pending: the host says which it is, answered, expired, somebody else's or nobody's.
-        await self._host.answer(approval_id, actor, "refuse", "")
-        raise ApprovalError("approval_not_found", "There is no such approval among yours.")
+        run = self._new(actor, question.conversation_id)
+        run.call = LiveCall(
+            call_id=question.call_id,
+            tool=question.tool,
+            arguments=question.arguments,
+            argv=attempted_argv(self._host, question.tool, question.arguments),
+            plan=question.plan,
+            decision=question.decision.as_json(),
+            created=question.created,
+        )
+        return run
 
     def _new(self, actor: Actor, conversation_id: str | None) -> Run:
         if conversation_id is not None:
@@ -327,18 +335,23 @@ class Runs:
     async def _until_answered(self, run: Run, result: CallResult) -> Callable[[], Awaitable[CallResult]] | None:
         approval_id = result.approval_id
         assert approval_id is not None
-        assert run.call is not None
-        record = await self._host.call_record(result.call_id, run.actor)
+        question = await self._host.question(approval_id, run.actor)
         run.answered = asyncio.get_running_loop().create_future()
         self._waiting[approval_id] = run
-        expires = now_ms() + LIFETIME_MS
-        run.wait_for(approval_id, expires, None if record is None else record.get("plan"), result)
+        run.wait_for(question)
+        settled = asyncio.create_task(self._host.until_settled(approval_id, run.actor))
         try:
-            return await asyncio.wait_for(run.answered, LIFETIME_MS / 1000)
-        except TimeoutError:
-            run.expire(approval_id)
+            either: set[asyncio.Future[Any]] = {run.answered, settled}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if run.answered.done():
+                return run.answered.result()
+            if (end := settled.result()) is not None:
+                if end.error is not None and end.error["code"] == "approval_expired":
+                    run.expire(approval_id)
+                run.finish(end)
             return None
         finally:
+            settled.cancel()
             self._waiting.pop(approval_id, None)
 
     def _wake(self, user_id: str) -> None:

@@ -64,7 +64,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
 
 async def card_of_call(parts: Site, actor: Actor, call_id: str) -> Card | None:
     """The card of one stored call, or None."""
-    waiting = {pending["call_id"]: pending for pending in await parts.host.pending_approvals(actor)}
+    waiting = {pending.call_id: pending for pending in await parts.host.pending_approvals(actor)}
     record = await parts.host.call_record(call_id, actor)
     return (
         None
@@ -76,7 +76,7 @@ async def card_of_call(parts: Site, actor: Actor, call_id: str) -> Card | None:
 
 
 async def _stored(parts: Site, actor: Actor, entries: Sequence[Entry]) -> dict[str, Card]:
-    waiting = {pending["call_id"]: pending for pending in await parts.host.pending_approvals(actor)}
+    waiting = {pending.call_id: pending for pending in await parts.host.pending_approvals(actor)}
     cards: dict[str, Card] = {}
     for call_id in (entry.call_id for entry in entries if entry.call_id is not None):
         record = await parts.host.call_record(call_id, actor)

@@ -13,17 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from toolhost.approvals import Approvals, approval_digest
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply
 from toolhost.calls.turns import Turns
-from toolhost.errors import ApprovalError, MachineError, ToolHostError
+from toolhost.errors import AccessError, MachineError, ToolHostError
 from toolhost.model import Actor, Call, CallResult, Decision
 from toolhost.policy import Considered, Recall, Request, plan_view
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 
 if TYPE_CHECKING:
+    from toolhost.approvals import Answer
     from toolhost.audit import AuditLog
+    from toolhost.calls.asking import Asking
     from toolhost.pluginhost import PluginRegistry
     from toolhost.policy import PolicyStore
     from toolhost.sandbox import Connection, Sandbox
@@ -67,7 +68,7 @@ class Pipeline:
         sandbox: Sandbox | None,
         sandbox_problem: SandboxError | None,
         audit: AuditLog,
-        approvals: Approvals,
+        asking: Asking,
         records: CallRecords,
     ) -> None:
         self._policies = policies
@@ -75,7 +76,7 @@ class Pipeline:
         self._sandbox = sandbox
         self._sandbox_problem = sandbox_problem
         self._audit = audit
-        self._approvals = approvals
+        self._asking = asking
         self._records = records
         self._running: dict[str, _Running] = {}
         self._turns = Turns()
@@ -121,27 +122,28 @@ class Pipeline:
         decision, plan = considered.decision, considered.plan
         if decision.outcome == "deny" or plan is None:
             return self._deny(call, decision)
-        self._records.begin(call, plan, "running" if decision.outcome == "allow" or approve else "approval_required")
         if decision.outcome == "allow":
+            self._records.begin(call, plan, "running")
             return await self._run(call, considered, None, on_event)
-        digest = approval_digest(plan, call.actor.user_id, call.conversation_id)
-        approval = await self._approvals.ask(call.id, call.actor, digest)
-        self._audit_approval("approval.requested", call, plan, decision)
-        if approve:
-            await self._approvals.settle(approval, "approved")
-            self._audit_approval("approval.approved", call, plan, decision)
-            return await self._run(call, considered, approval.id, on_event)
-        result = ended(call, "approval_required", decision, approval_id=approval.id)
+        if not approve and (grant := await self._asking.covered(call, considered)) is not None:
+            self._records.begin(call, plan, "running")
+            return await self._run(call, considered, grant.id, on_event)
+        self._records.begin(call, plan, "running" if approve else "approval_required")
+        approval_id = await self._asking.ask(call, considered)
+        result = ended(call, "approval_required", decision, approval_id=approval_id)
         self._records.finish(result)
-        return result
+        if not approve:
+            return result
+        question = await self._asking.question(approval_id, call.actor)
+        await self._asking.approve(question, call, considered, "once")
+        return await self._run(call, considered, approval_id, on_event)
 
     async def answer(
         self,
         approval_id: str,
         actor: Actor,
+        answer: Answer,
         *,
-        approve: bool,
-        reason: str,
         restore: Callable[[Mapping[str, Any], Actor], Call],
         on_event: OnEvent = _ignore,
     ) -> CallResult:
@@ -149,54 +151,39 @@ class Pipeline:
 
         Args:
             approval_id: The question.
-            actor: Who answers; only the one who made the call can.
-            approve: Yes or no.
-            reason: Why not; reaches whoever made the call.
+            actor: Who answers: the one who made the call; an administrator can refuse for anybody.
+            answer: Yes or no, why not, and how far a yes reaches.
             restore: Makes the call again from its stored row.
             on_event: As for `call`.
 
         Raises:
             ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`, `plan_changed`.
+            AccessError: `approval_not_yours`, `approval_needs_a_person`.
+            UsageError: `scope_not_offered`.
             BusyError: `too_many_calls`; the question stays open.
         """
+        question = await self._asking.question(approval_id, actor)
+        if not answer.approve:
+            return await self._asking.refuse(question, actor, answer.reason)
+        if not actor.attended:
+            raise AccessError(
+                "approval_needs_a_person",
+                "An API key cannot approve a call: nobody is there to look at it.",
+                "Sign in and answer, or let the question expire, which refuses it.",
+            )
+        if question.user_id != actor.user_id:
+            raise AccessError(
+                "approval_not_yours",
+                f"Only {question.username} can approve this call; an administrator can refuse it.",
+                "Refuse it, or let its owner answer.",
+            )
         with self._turns.admit(actor.user_id):
-            return await self._answer(
-                approval_id, actor, approve=approve, reason=reason, restore=restore, on_event=on_event
-            )
-
-    async def _answer(
-        self,
-        approval_id: str,
-        actor: Actor,
-        *,
-        approve: bool,
-        reason: str,
-        restore: Callable[[Mapping[str, Any], Actor], Call],
-        on_event: OnEvent,
-    ) -> CallResult:
-        approval = await self._approvals.get(approval_id, actor)
-        row = await self._records.row(approval.call_id, actor)
-        if row is None:
-            raise ApprovalError("approval_not_found", "The call of this approval is gone.")
-        call = restore(row, actor)
-        considered = self.consider(self.request(call))
-        decision, plan = considered.decision, considered.plan
-        if not approve:
-            await self._approvals.settle(approval, "refused", reason)
-            self._audit_approval("approval.refused", call, plan, decision, reason=reason)
-            result = ended(call, "refused", decision, approval_id=approval_id, reason=reason)
-            self._records.finish(result)
-            return result
-        if plan is None or approval_digest(plan, actor.user_id, call.conversation_id) != approval.digest:
-            await self._approvals.settle(approval, "expired")
-            raise ApprovalError(
-                "plan_changed",
-                "What would run now is not what was asked about: a policy, a plugin or a path has changed since.",
-                "Make the call again and look at the new question.",
-            )
-        await self._approvals.settle(approval, "approved")
-        self._audit_approval("approval.approved", call, plan, decision)
-        return await self._run(call, considered, approval_id, on_event)
+            row = await self._records.row(question.call_id, actor)
+            assert row is not None  # the question was read together with it
+            call = restore(row, actor)
+            considered = self.consider(self.request(call))
+            await self._asking.approve(question, call, considered, answer.scope)
+            return await self._run(call, considered, approval_id, on_event)
 
     def cancel(self, call_id: str, actor: Actor) -> bool:
         """End a running call of the actor's (any call, for an administrator). False where there is none."""
@@ -235,22 +222,6 @@ class Pipeline:
 
     def _attempted(self, call: Call) -> object:
         return list(self._plugins.argv(call.tool, call.arguments)) if call.tool.command else dict(call.arguments)
-
-    def _audit_approval(
-        self, event: str, call: Call, plan: SandboxPlan | None, decision: Decision, **more: object
-    ) -> None:
-        self._audit.write(
-            "security",
-            event,
-            {
-                "tool": call.tool.name,
-                "plan_digest": None if plan is None else plan.digest,
-                "rule": decision.source,
-                **more,
-            },
-            actor=call.actor,
-            call_id=call.id,
-        )
 
     async def _run(self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent) -> CallResult:
         """Run a decided call, recorded however it ends, and in nobody's way to be stopped."""

@@ -14,27 +14,20 @@ from toolhost.sandbox.outcome import LimitReport, Outcome
 from toolhost.sandbox.plan import SandboxPlan
 
 if TYPE_CHECKING:
+    from toolhost.approvals import Question
     from toolhost.pluginhost import WorkerReply
 
-__all__ = ["ended", "failed", "from_outcome", "from_reply"]
+__all__ = ["ended", "failed", "from_outcome", "from_reply", "not_run"]
 
 _STATUS: dict[str, Status] = {"signaled": "error", "timeout": "timeout", "limit": "limit", "cancelled": "cancelled"}
 
 
-def ended(
-    call: Call, status: Status, decision: Decision, *, approval_id: str | None = None, reason: str = ""
-) -> CallResult:
+def ended(call: Call, status: Status, decision: Decision, *, approval_id: str | None = None) -> CallResult:
     """The result of a call that did not run, or not to its end, for a reason that is no failure."""
     errors: dict[str, dict[str, Any] | None] = {
         "denied": _error(decision.code, decision.reason, True, decision.hint),
         "approval_required": _error(
             "approval_required", "A person must approve this call first.", True, "Approve or refuse it."
-        ),
-        "refused": _error(
-            "approval_refused",
-            "A person refused this call" + (f": {reason}" if reason else "."),
-            False,
-            "Do not ask for the same again; ask what they would rather have.",
         ),
         "cancelled": _error("cancelled", "The call was stopped.", True, ""),
     }
@@ -45,6 +38,40 @@ def ended(
         error=errors.get(status),
         decision=decision,
         approval_id=approval_id,
+    )
+
+
+def not_run(question: Question) -> CallResult:
+    """The result of a call whose question was settled without a yes."""
+    why = f": {question.reason}" if question.reason else "."
+    who = "A person" if question.decided_by == question.user_id else "An administrator"
+    errors = {
+        "refused": _error(
+            "approval_refused",
+            f"{who} refused this call{why}",
+            False,
+            "Do not ask for the same again; ask what they would rather have.",
+        ),
+        "expired": _error(
+            "approval_expired",
+            "Nobody answered within ten minutes, which counts as a refusal.",
+            False,
+            "Make the call again when somebody is there to answer.",
+        ),
+        "changed": _error(
+            "plan_changed",
+            "What would have run was not what was asked about any more.",
+            True,
+            "Make the call again and look at the new question.",
+        ),
+    }
+    return CallResult(
+        call_id=question.call_id,
+        tool=question.tool,
+        status="refused",
+        error=errors[question.state],
+        decision=question.decision,
+        approval_id=question.id,
     )
 
 

@@ -9,10 +9,11 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
+from toolhost.approvals import Answer
 from toolhost.cli.exits import exit_for_status, report, reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
 from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, safe
@@ -103,8 +104,8 @@ class _Call:
         assert record is not None
         assert result.approval_id is not None
         click.echo(_question(result, record["plan"]), err=True)
-        decision: Literal["approve", "refuse"] = "approve" if await confirm("Run it? [y/N] ") else "refuse"
-        return await host.answer(result.approval_id, LOCAL_ADMINISTRATOR, decision, on_event=self._show)
+        answer = Answer(approve=await confirm("Run it? [y/N] "))
+        return await host.answer(result.approval_id, LOCAL_ADMINISTRATOR, answer, on_event=self._show)
 
     def _show(self, event: Mapping[str, Any]) -> None:
         if self._quiet or event["type"] != "tool.output":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from toolhost.model import Decision
-from toolhost.policy.decide import alternatives, decide
+from toolhost.policy.decide import alternatives, asked_by, decide
 from toolhost.policy.planning import plan
 from toolhost.policy.request import Considered, Request
 from toolhost.policy.resolve import resolve
@@ -37,6 +37,7 @@ def consider(request: Request, store: PolicyStore) -> Considered:
         decision=decision,
         plan=plan(facts, decision, policy, host),
         arguments=facts.arguments,
+        asked_by=asked_by(facts, policy) if decision.outcome == "ask" else (),
         warnings=policy.warnings,
         steady=facts.steady,
     )

@@ -11,7 +11,7 @@ from toolhost.model import Decision, DecisionOutcome
 from toolhost.policy.request import Facts, Match
 from toolhost.policy.values import DenyRule, HostPolicy, Policy, Rule, ToolRule
 
-__all__ = ["alternatives", "chosen", "decide"]
+__all__ = ["alternatives", "asked_by", "chosen", "decide"]
 
 _PATH = "a path inside the folders"
 _USABLE = dict.fromkeys(("bad_url", "bad_host", "destination_not_allowed"), "an address of a host")
@@ -77,6 +77,14 @@ def chosen(facts: Facts) -> Match | None:
     """The match a command runs under: the strictest; of equals the one that fixes most, then by its text."""
     usable = [match for match in facts.matches if match.refusal is None]
     return min(usable, key=_precedence, default=None)
+
+
+def asked_by(facts: Facts, policy: Policy) -> tuple[Rule | ToolRule, ...]:
+    """The rules behind an ask: the one a command runs under, and every rule that asks before its tool."""
+    match = chosen(facts)
+    tool = _short(facts.request.tool.name)
+    asking = [rule for rule in policy.tool_rules(tool) if rule.outcome == "ask"]
+    return (*asking, *([] if match is None else [match.rule]))
 
 
 def alternatives(facts: Facts, policy: Policy | None) -> tuple[Rule, ...]:

@@ -12,7 +12,19 @@ from typing import Any
 from toolhost.policy.units import DURATION_PATTERN, SIZE_PATTERN
 from toolhost.policy.values import ROLES
 
-__all__ = ["DENY", "EXAMPLE", "HOST", "LIMIT_KINDS", "NAMED_WORKSPACE", "POLICY", "RULE", "Key", "shape"]
+__all__ = [
+    "ASK",
+    "ASK_TOOL",
+    "DENY",
+    "EXAMPLE",
+    "HOST",
+    "LIMIT_KINDS",
+    "NAMED_WORKSPACE",
+    "POLICY",
+    "RULE",
+    "Key",
+    "shape",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +107,9 @@ RULE: Mapping[str, Key] = {
     "limits": _table("Limits of this rule.", _LIMITS),
     "because": _text("Why the rule is there."),
 }
+_STANDING = _flag("Whether a person who is asked may say yes for thirty days.")
+ASK: Mapping[str, Key] = {**RULE, "standing": _STANDING}
+ASK_TOOL: Mapping[str, Key] = {"tool": _text("The tool's name.", required=True), "standing": _STANDING}
 DENY: Mapping[str, Key] = {"run": RULE["run"], "because": RULE["because"]}
 EXAMPLE: Mapping[str, Key] = {
     "run": _text("A command line, split into words as a shell does."),
@@ -139,7 +154,7 @@ POLICY: Mapping[str, Key] = {
         "Decides tools by name.",
         {
             "allow": _texts("Tools that run without a question."),
-            "ask": _texts("Tools that a person is asked about."),
+            "ask": _rules("Tools that a person is asked about.", ASK_TOOL),
             "deny": _texts("Tools that never run."),
         },
     ),
@@ -147,7 +162,7 @@ POLICY: Mapping[str, Key] = {
         "Decides commands by their arguments.",
         {
             "allow": _rules("Commands that run without a question.", RULE),
-            "ask": _rules("Commands that a person is asked about.", RULE),
+            "ask": _rules("Commands that a person is asked about.", ASK),
             "deny": _DENIES,
             "inside": _texts("Programs that are there for others to start."),
         },

@@ -14,15 +14,15 @@ from toolhost.policy.document import Document, DocumentError, parse_document, re
 from toolhost.policy.env_table import ENV_KEYS, read_env
 from toolhost.policy.example_table import read_examples
 from toolhost.policy.examples import Trial, tried, uncovered
-from toolhost.policy.keys import POLICY
+from toolhost.policy.keys import ASK_TOOL, POLICY
 from toolhost.policy.limit_table import LIMITS, read_limits, read_require
 from toolhost.policy.network_table import NETWORK_KEYS, NetworkTerms, hosts_for, read_hosts
 from toolhost.policy.path_table import read_hidden, read_protected, read_roots
 from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem, near
 from toolhost.policy.program_table import read_inside, read_programs, read_runs_code, read_support
-from toolhost.policy.rule_table import read_denies, read_rules
-from toolhost.policy.table import Table
+from toolhost.policy.rule_table import read_denies, read_rules, read_standing
+from toolhost.policy.table import Located, Table
 from toolhost.policy.values import DenyRule, HostPolicy, Policy, Rule, ToolRule
 from toolhost.policy.who_table import WHO_KEYS, read_who
 
@@ -177,18 +177,26 @@ def _isolation(top: Table) -> Literal["call", "conversation"]:
 def _tools(top: Table, plugin: str) -> Iterator[ToolRule]:
     table = top.table("tools", _TOOL_KEYS)
     for outcome in _TOOL_KEYS:
-        for item in table.strings(outcome):
-            if not _TOOL.fullmatch(item.text):
+        for item in table.items(outcome, tables=outcome == "ask"):
+            if isinstance(item, Located):
+                name: Located | None = item
+                standing = False
+            else:
+                entry = table.item_table(outcome, item, tuple(ASK_TOOL))
+                name, standing = entry.text("tool", required='"push"'), read_standing(entry, outcome)
+            if name is None:
+                continue
+            if not _TOOL.fullmatch(name.text):
                 table.problem(
-                    item.place,
+                    name.place,
                     "bad_value",
-                    f"`{item.text}` is no name of a tool: write each tool's name, without the plugin's.",
+                    f"`{name.text}` is no name of a tool: write each tool's name, without the plugin's.",
                 )
-            elif item.text.startswith(f"{plugin}."):
+            elif name.text.startswith(f"{plugin}."):
                 table.problem(
-                    item.place,
+                    name.place,
                     "bad_value",
-                    f"`{item.text}` would decide nothing: write the tool's name without the plugin's, "
-                    f"`{item.text.removeprefix(f'{plugin}.')}`.",
+                    f"`{name.text}` would decide nothing: write the tool's name without the plugin's, "
+                    f"`{name.text.removeprefix(f'{plugin}.')}`.",
                 )
-            yield ToolRule(outcome=outcome, name=item.text, place=item.place)
+            yield ToolRule(outcome=outcome, name=name.text, place=name.place, standing=standing)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolhost.model import Actor, Decision, Tool
-from toolhost.policy.values import DenyRule, Rule
+from toolhost.policy.values import DenyRule, Rule, ToolRule
 from toolhost.sandbox.plan import Program, Root, SandboxPlan
 
 __all__ = ["Considered", "Facts", "Match", "Refusal", "Request", "WorkerRuntime"]
@@ -119,6 +119,7 @@ class Considered:
         decision: The decision.
         plan: What would run; None for a denial.
         arguments: A worker tool's arguments with their paths as they are inside.
+        asked_by: For an ask, the rules that are behind it.
         rules: For a denied command, what would be allowed or asked instead.
         warnings: What an administrator should know of the policy.
         steady: As of the facts it was made from.
@@ -127,6 +128,7 @@ class Considered:
     decision: Decision
     plan: SandboxPlan | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    asked_by: tuple[Rule | ToolRule, ...] = ()
     rules: tuple[Rule, ...] = ()
     warnings: tuple[str, ...] = ()
     steady: bool = False

@@ -7,18 +7,18 @@ from typing import Any
 
 from toolhost.model import DecisionOutcome
 from toolhost.policy.compile import TemplateError, compile_template
-from toolhost.policy.keys import DENY, RULE
+from toolhost.policy.keys import ASK, DENY
 from toolhost.policy.limit_table import LIMITS, read_limits
 from toolhost.policy.network_table import NetworkTerms, hosts_for, read_hosts
 from toolhost.policy.problems import Place
-from toolhost.policy.programs import file_id
+from toolhost.policy.programs import file_id, runs_code
 from toolhost.policy.table import Located, Table
 from toolhost.policy.template import Template
 from toolhost.policy.values import DenyRule, Rule
 
-__all__ = ["read_denies", "read_rules"]
+__all__ = ["read_denies", "read_rules", "read_standing"]
 
-_RULE_KEYS = tuple(RULE)
+_RULE_KEYS = tuple(ASK)
 
 
 def read_rules(
@@ -33,12 +33,13 @@ def read_rules(
     for item in table.items(key, tables=True):
         limits: Mapping[str, Any] = {}
         network: tuple[str, ...] | None = None
-        because = ""
+        because, standing = "", False
         if isinstance(item, Located):
             run: Located | None = item
         else:
             entry = table.item_table(key, item, _RULE_KEYS)
             run = entry.text("run", required='"..."')
+            standing = read_standing(entry, outcome)
             reason = entry.text("because")
             because = reason.text if reason else ""
             found = read_limits(entry.table("limits", LIMITS), maxima)
@@ -59,10 +60,28 @@ def read_rules(
                 place=run.place,
                 limits=limits,
                 network=network,
+                standing=standing,
                 because=because,
             )
         )
+        if standing and (kind := runs_code(template.program)) is not None:
+            table.problem(
+                run.place,
+                "standing_runs_code",
+                f"`{kind}` runs any code it is given, so a yes to it counts once: take `standing` away.",
+            )
     return rules
+
+
+def read_standing(entry: Table, outcome: DecisionOutcome) -> bool:
+    """`standing` of a rule's table: only a rule that asks can have it."""
+    standing = entry.flag("standing")
+    if standing and outcome != "ask":
+        entry.problem(
+            entry.place("standing"), "bad_value", "`standing` belongs to a rule under `ask`; this one asks nobody."
+        )
+        return False
+    return standing
 
 
 def read_denies(table: Table) -> list[DenyRule]:

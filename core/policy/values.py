@@ -74,6 +74,7 @@ class Rule:
         place: Where it is written.
         limits: Limits of its own, by name.
         network: Hosts in place of the policy's, as a plan has them; None where the policy's hold.
+        standing: Whether a person who is asked may say yes for thirty days.
         because: Why it is there, or an empty string.
     """
 
@@ -83,6 +84,7 @@ class Rule:
     place: Place
     limits: Mapping[str, Any] = field(default_factory=dict)
     network: tuple[str, ...] | None = None
+    standing: bool = False
     because: str = ""
 
 
@@ -107,11 +109,12 @@ class DenyRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRule:
-    """One name in `[tools]`."""
+    """One name in `[tools]`; `standing` as for `Rule`."""
 
     outcome: DecisionOutcome
     name: str
     place: Place
+    standing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

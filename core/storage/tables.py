@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-__all__ = ["approvals", "audit_index", "calls", "conversations", "entries", "metadata", "sessions", "setup", "users"]
+__all__ = [
+    "approvals",
+    "audit_index",
+    "calls",
+    "conversations",
+    "entries",
+    "grants",
+    "metadata",
+    "sessions",
+    "setup",
+    "users",
+]
 
 metadata = MetaData()
 
@@ -88,11 +99,36 @@ approvals = Table(
     Column("call_id", String, nullable=False, unique=True),
     Column("user_id", String, nullable=False, index=True),
     Column("digest", String, nullable=False),
-    Column("state", String, nullable=False),  # pending | approved | refused | expired
+    Column("state", String, nullable=False),  # pending | approved | refused | expired | changed
     Column("reason", Text, nullable=False, default=""),
+    Column("scopes", Text, nullable=False),  # how far a yes may reach
+    Column("terms", Text, nullable=False),  # what a grant would cover
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
     Column("decided", BigInteger),
+    Column("decided_by", String),
+)
+
+# Answers that count again. A grant that ended stays, so that the calls it let through keep their reason.
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, nullable=False),
+    Column("scope", String, nullable=False),  # conversation | standing
+    Column("conversation_id", String),
+    Column("approval_id", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("source", String),
+    Column("terms", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("last_used", BigInteger),
+    Column("uses", Integer, nullable=False),
+    Column("revoked", BigInteger),
+    Column("revoked_because", String),  # person | rule_changed
 )
 
 # An index over state/audit.log, which is the authority; `toolhost` can rebuild it from the file.
@@ -109,4 +145,5 @@ audit_index = Table(
     Column("line", Text, nullable=False),
 )
 
+Index("grants_by_digest", grants.c.user_id, grants.c.digest)
 Index("audit_index_by_event", audit_index.c.category, audit_index.c.event)

@@ -137,7 +137,7 @@ def test_an_approval_counts_once_for_one_person_and_one_plan(new_host) -> None:
     assert asked["status"] == "approval_required"
     answer = {"do": "answer_approval", "approval": asked["approval_id"]}
     assert host.ask(**answer, actor="eve")["error"]["code"] == "approval_not_found"
-    assert host.ask(**answer, actor="eve", role="admin")["error"]["code"] == "approval_not_found"
+    assert host.ask(**answer, actor="eve", role="admin")["error"]["code"] == "approval_not_yours"
     assert host.ask(**answer)["stdout"] == "x\n"
     assert host.ask(**answer)["error"]["code"] == "approval_answered"
     events = [record["event"] for record in host.records()]

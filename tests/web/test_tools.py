@@ -84,6 +84,37 @@ def test_an_answer_that_is_none_changes_nothing(ada, body) -> None:
     assert ada.post(path, {"decision": "refuse"}).json["status"] == "refused"
 
 
+def test_a_yes_for_the_conversation_answers_the_same_call_there_and_nothing_else(ada) -> None:
+    here, elsewhere = ada.conversation(), ada.conversation()
+    asked_here = ada.call("shell.run", conversation_id=here, script="echo again").json
+    question = next(
+        item for item in ada.get("/api/approvals").json["approvals"] if item["id"] == asked_here["approval_id"]
+    )
+    assert question["scopes"] == ["once", "conversation"]
+    assert f'conversation = "{here}"' in question["grants"]["conversation"]
+    path = f"/api/approvals/{question['id']}"
+    assert ada.post(path, {"decision": "approve", "scope": "standing"}).code == "scope_not_offered"
+    assert ada.post(path, {"decision": "approve", "scope": "conversation"}).json["stdout"] == "again\n"
+    again = ada.call("shell.run", conversation_id=here, script="echo again").json
+    (grant,) = [item for item in ada.get("/api/grants").json["grants"] if item["conversation_id"] == here]
+    assert (again["status"], again["approval_id"], grant["uses"]) == ("ok", grant["id"], 1)
+    assert ada.call("shell.run", conversation_id=here, script="echo other").status == 202
+    assert ada.call("shell.run", conversation_id=elsewhere, script="echo again").status == 202
+    assert ada.call("shell.run", script="echo again").status == 202
+    assert ada.request("DELETE", f"/api/grants/{grant['id']}").status == 204
+    assert ada.request("DELETE", f"/api/grants/{grant['id']}").code == "grant_not_found"
+    assert ada.call("shell.run", conversation_id=here, script="echo again").status == 202
+
+
+def test_an_administrator_refuses_for_somebody_else_and_never_approves(ada, bob) -> None:
+    waiting = asked(bob, "echo bob")
+    path = f"/api/approvals/{waiting['approval_id']}"
+    assert ada.post(path, {"decision": "approve"}).code == "approval_not_yours"
+    refused = ada.post(path, {"decision": "refuse", "reason": "not on this host"}).json
+    assert refused["error"]["message"] == "An administrator refused this call: not on this host"
+    assert bob.get(f"/api/calls/{waiting['call_id']}").json["status"] == "refused"
+
+
 def test_nobody_sees_or_touches_what_is_somebody_elses(ada, bob) -> None:
     waiting = asked(ada)
     conversation = ada.conversation(title="private")

@@ -1,0 +1,266 @@
+"""The questions that wait for a person: kept on the server, answered once, within ten minutes, by their own person.
+
+A question carries the digest of the plan it was asked about: if the plan would be another one by then, the answer is
+worth nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import RowMapping, Select, insert, select, update
+
+from toolhost.approvals.terms import Scope, Terms, grant_text
+from toolhost.errors import ApprovalError
+from toolhost.identifiers import new_id, now_ms
+from toolhost.model import Actor, Decision
+from toolhost.storage import Database
+from toolhost.storage.tables import approvals, calls, users
+
+__all__ = ["LIFETIME_MS", "Answer", "Approvals", "Question", "State"]
+
+LIFETIME_MS = 10 * 60 * 1000
+"""How long a question waits for its answer. No answer is a refusal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What somebody says to a question.
+
+    Attributes:
+        approve: Yes or no.
+        reason: Why not; reaches whoever made the call.
+        scope: How far a yes reaches.
+    """
+
+    approve: bool
+    reason: str = ""
+    scope: Scope = "once"
+
+
+State = Literal["pending", "approved", "refused", "expired", "changed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question and its call. Times are milliseconds since the epoch.
+
+    Attributes:
+        id: `p_...`.
+        call_id: The call that waits.
+        user_id: Whose call it is.
+        username: The name people see.
+        digest: The approval digest.
+        state: `pending` until it is settled; `changed` where the plan had become another one by the answer.
+        reason: Why it was refused, or an empty string.
+        decided_by: Who answered, or None.
+        scopes: How far a yes may reach.
+        terms: What a grant would cover.
+        tool: The call's tool.
+        arguments: The call's arguments.
+        conversation_id: Where the call was made, or None.
+        plan: What would run, as people read it.
+        decision: Why it was asked.
+        created: When it was asked.
+        expires: When it counts as refused.
+    """
+
+    id: str
+    call_id: str
+    user_id: str
+    username: str
+    digest: str
+    state: State
+    reason: str
+    decided_by: str | None
+    scopes: tuple[Scope, ...]
+    terms: Terms
+    tool: str
+    arguments: Mapping[str, Any]
+    conversation_id: str | None
+    plan: Mapping[str, Any]
+    decision: Decision
+    created: int
+    expires: int
+
+    @property
+    def open(self) -> bool:
+        """Whether it can still be answered."""
+        return self.state == "pending" and self.expires > now_ms()
+
+    @property
+    def grants(self) -> dict[str, str]:
+        """What would be written down for each scope that counts again."""
+        return {
+            scope: grant_text(self.terms, scope, conversation_id=self.conversation_id, source=self.decision.source)
+            for scope in self.scopes
+            if scope != "once"
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The approval object of the API."""
+        return {
+            "id": self.id,
+            "call_id": self.call_id,
+            "tool": self.tool,
+            "arguments": dict(self.arguments),
+            "conversation_id": self.conversation_id,
+            "plan": dict(self.plan),
+            "decision": self.decision.as_json(),
+            "scopes": list(self.scopes),
+            "grants": dict(self.grants),
+            "created": self.created,
+            "expires": self.expires,
+        }
+
+
+class Approvals:
+    """The questions of all people. Whoever reads names the person; only `pending_of_all` and `expire` do without."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ask(self, call_id: str, actor: Actor, digest: str, scopes: Iterable[Scope], terms: Terms) -> str:
+        """Write down a question; returns its id."""
+        moment, identifier = now_ms(), new_id("p")
+        async with self._database.begin() as connection:
+            await connection.execute(
+                insert(approvals).values(
+                    id=identifier,
+                    call_id=call_id,
+                    user_id=actor.user_id,
+                    digest=digest,
+                    state="pending",
+                    reason="",
+                    scopes=json.dumps(list(scopes)),
+                    terms=json.dumps(dict(terms)),
+                    created=moment,
+                    expires=moment + LIFETIME_MS,
+                )
+            )
+        return identifier
+
+    async def get(self, approval_id: str, actor: Actor) -> Question:
+        """A question of the actor's own; for an administrator, of anybody's.
+
+        Raises:
+            ApprovalError: `approval_not_found`, also where it is somebody else's.
+        """
+        query = _questions().where(approvals.c.id == approval_id)
+        if actor.role != "admin":
+            query = query.where(approvals.c.user_id == actor.user_id)
+        found = await self._read(query)
+        if not found:
+            raise ApprovalError("approval_not_found", "There is no such approval among yours.")
+        return found[0]
+
+    async def settle(self, question: Question, state: State, actor: Actor, reason: str = "") -> None:
+        """Answer a question, once.
+
+        Raises:
+            ApprovalError: `approval_expired` or `approval_answered`.
+        """
+        moment = now_ms()
+        query = (
+            update(approvals)
+            .where(approvals.c.id == question.id, approvals.c.state == "pending", approvals.c.expires > moment)
+            .values(state=state, reason=reason, decided=moment, decided_by=actor.user_id)
+            .returning(approvals.c.id)
+        )
+        async with self._database.begin() as connection:
+            settled = (await connection.execute(query)).first() is not None
+        if not settled:
+            raise _expired() if question.expires <= moment else _answered()
+
+    async def expire(self) -> list[Question]:
+        """Settle every question whose time is over; returns those that this settled."""
+        due = (approvals.c.state == "pending", approvals.c.expires <= now_ms())
+        late = await self._read(_questions().where(*due))
+        if not late:
+            return []
+        query = (
+            update(approvals)
+            .where(approvals.c.id.in_([question.id for question in late]), *due)
+            .values(state="expired", decided=now_ms())
+            .returning(approvals.c.id)
+        )
+        async with self._database.begin() as connection:
+            settled = set((await connection.execute(query)).scalars())
+        return [replace(question, state="expired") for question in late if question.id in settled]
+
+    async def pending(self, actor: Actor) -> list[Question]:
+        """The actor's open questions, the oldest first."""
+        return await self._read(_open().where(approvals.c.user_id == actor.user_id))
+
+    async def pending_of_all(self) -> list[Question]:
+        """Everybody's open questions, the oldest first: for administrators."""
+        return await self._read(_open())
+
+    async def states(self, approval_ids: Iterable[str]) -> dict[str, str]:
+        """How some questions stand."""
+        query = select(approvals.c.id, approvals.c.state).where(approvals.c.id.in_(list(approval_ids)))
+        async with self._database.begin() as connection:
+            return {row.id: row.state for row in (await connection.execute(query)).all()}
+
+    async def _read(self, query: Select[Any]) -> list[Question]:
+        async with self._database.begin() as connection:
+            return [_question(row) for row in (await connection.execute(query)).mappings().all()]
+
+
+def _answered() -> ApprovalError:
+    return ApprovalError("approval_answered", "This question was answered already; an answer counts once.")
+
+
+def _expired() -> ApprovalError:
+    return ApprovalError(
+        "approval_expired",
+        "This question waited longer than ten minutes and counts as refused.",
+        "Make the call again.",
+    )
+
+
+def _questions() -> Select[Any]:
+    return (
+        select(
+            approvals,
+            calls.c.tool,
+            calls.c.arguments,
+            calls.c.conversation_id,
+            calls.c.plan,
+            calls.c.result,
+            users.c.username,
+        )
+        .join(calls, calls.c.id == approvals.c.call_id)
+        .outerjoin(users, users.c.id == approvals.c.user_id)
+        .order_by(approvals.c.created, approvals.c.id)
+    )
+
+
+def _open() -> Select[Any]:
+    return _questions().where(approvals.c.state == "pending", approvals.c.expires > now_ms())
+
+
+def _question(row: RowMapping) -> Question:
+    asked = json.loads(row["result"])["decision"]
+    return Question(
+        id=row["id"],
+        call_id=row["call_id"],
+        user_id=row["user_id"],
+        username=row["username"] or row["user_id"],
+        digest=row["digest"],
+        state=row["state"],
+        reason=row["reason"],
+        decided_by=row["decided_by"],
+        scopes=tuple(json.loads(row["scopes"])),
+        terms=json.loads(row["terms"]),
+        tool=row["tool"],
+        arguments=json.loads(row["arguments"]),
+        conversation_id=row["conversation_id"],
+        plan=json.loads(row["plan"]),
+        decision=Decision(**{key: asked[key] for key in ("outcome", "code", "reason", "source")}),
+        created=row["created"],
+        expires=row["expires"],
+    )

@@ -1,0 +1,239 @@
+"""Asking a person: the question, its answer, and the grants that answer for a person who has answered before.
+
+The pipeline decides *that* somebody is asked and what happens on a yes; everything between is here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from toolhost.approvals import (
+    Approvals,
+    Grant,
+    Grants,
+    Question,
+    Scope,
+    Terms,
+    approval_digest,
+    rules_digests,
+    scopes_of,
+    terms_of,
+)
+from toolhost.approvals.grants import RevokedBecause
+from toolhost.approvals.questions import State
+from toolhost.approvals.watch import Watch
+from toolhost.calls.results import not_run
+from toolhost.errors import ApprovalError, UsageError
+from toolhost.model import Actor, Call, CallResult
+from toolhost.policy.values import Rule, ToolRule
+
+if TYPE_CHECKING:
+    from toolhost.audit import AuditLog
+    from toolhost.calls.records import CallRecords
+    from toolhost.policy import Considered, PolicyStore
+    from toolhost.storage import Database
+
+__all__ = ["Asking"]
+
+
+class Asking:
+    """Questions and grants. One per host."""
+
+    def __init__(self, database: Database, *, records: CallRecords, audit: AuditLog, policies: PolicyStore) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            database: Where questions and grants are kept.
+            records: The calls they are about.
+            audit: Where every step is recorded.
+            policies: The rules that grants live by.
+        """
+        self._approvals = Approvals(database)
+        self._grants = Grants(database)
+        self._records = records
+        self._audit = audit
+        self._policies = policies
+        self._watch = Watch(self._approvals, self._expire)
+
+    async def close(self) -> None:
+        """Stop looking for answers."""
+        await self._watch.close()
+
+    # -- before a question -----------------------------------------------------------------------------------------
+
+    async def covered(self, call: Call, considered: Considered) -> Grant | None:
+        """The grant that answers for this person, used and recorded; or None, and they must be asked."""
+        scopes = scopes_of(considered, call)
+        if scopes == ("once",):
+            return None
+        rules = rules_digests(considered.asked_by)
+        for grant in await self._grants.covering(self._terms(call, considered), call.actor, call.conversation_id):
+            if grant.rules != rules:
+                await self.revoke(grant.id, call.actor, "rule_changed")
+            elif grant.scope in scopes and await self._grants.use(grant, call.actor):
+                self._record("grant.used", call, considered, grant_id=grant.id, scope=grant.scope)
+                return grant
+        return None
+
+    async def ask(self, call: Call, considered: Considered) -> str:
+        """Write down a question; returns its id."""
+        approval_id = await self._approvals.ask(
+            call.id,
+            call.actor,
+            self._digest(call, considered),
+            scopes_of(considered, call),
+            self._terms(call, considered),
+        )
+        self._watch.expect()
+        self._record("approval.requested", call, considered, approval_id=approval_id)
+        return approval_id
+
+    # -- the answer ------------------------------------------------------------------------------------------------
+
+    async def question(self, approval_id: str, actor: Actor) -> Question:
+        """A question the actor may answer: their own; for an administrator, who can refuse it, anybody's.
+
+        Raises:
+            ApprovalError: `approval_not_found`.
+        """
+        await self._records.flush()  # a question is read together with its call
+        return await self._approvals.get(approval_id, actor)
+
+    async def approve(self, question: Question, call: Call, considered: Considered, scope: Scope) -> None:
+        """Take a yes, if what would run now is what was asked about.
+
+        Raises:
+            ApprovalError: `approval_answered`, `approval_expired`, `plan_changed`.
+            UsageError: `scope_not_offered`; the question stays open.
+        """
+        if considered.plan is None or self._digest(call, considered) != question.digest:
+            await self._settle(question, "changed", call.actor)
+            raise ApprovalError(
+                "plan_changed",
+                "What would run now is not what was asked about: a policy, a plugin or a path has changed since.",
+                "Make the call again and look at the new question.",
+            )
+        offered = scopes_of(considered, call)
+        if scope not in offered:
+            raise UsageError(
+                "scope_not_offered",
+                f"A yes to this call cannot count for `{scope}`.",
+                f"It can count for: {', '.join(f'`{name}`' for name in offered)}.",
+            )
+        await self._approvals.settle(question, "approved", call.actor)
+        grant_id = None
+        if scope != "once":
+            grant_id = await self._grants.give(question, scope, rules_digests(considered.asked_by))
+        self._record("approval.approved", call, considered, approval_id=question.id, scope=scope, grant_id=grant_id)
+
+    async def refuse(self, question: Question, actor: Actor, reason: str) -> CallResult:
+        """Take a no; returns what becomes of the call.
+
+        Raises:
+            ApprovalError: `approval_answered`, `approval_expired`.
+        """
+        return await self._settle(question, "refused", actor, reason)
+
+    async def until_settled(self, approval_id: str, actor: Actor) -> CallResult | None:
+        """Wait until a question is answered, by whatever way, or its time is over.
+
+        Returns:
+            What became of the call; None for a yes, after which it runs.
+        """
+        await self._watch.until_settled(approval_id)
+        question = await self.question(approval_id, actor)
+        return None if question.state == "approved" else not_run(question)
+
+    async def _settle(self, question: Question, state: State, actor: Actor, reason: str = "") -> CallResult:
+        await self._approvals.settle(question, state, actor, reason)
+        return self._ended(replace(question, state=state, reason=reason, decided_by=actor.user_id), actor)
+
+    async def _expire(self) -> None:
+        await self._records.flush()
+        for question in await self._approvals.expire():
+            self._ended(question, None)
+
+    def _ended(self, question: Question, actor: Actor | None) -> CallResult:
+        """Record the end of a question that was not answered with yes, and of its call."""
+        result = not_run(question)
+        self._audit.write(
+            "security",
+            f"approval.{question.state}",
+            {
+                "tool": question.tool,
+                "approval_id": question.id,
+                "owner": question.user_id,
+                "plan_digest": question.plan["plan_digest"],
+                "rule": question.decision.source,
+                "reason": question.reason,
+            },
+            actor=actor,
+            call_id=question.call_id,
+        )
+        self._records.finish(result)
+        return result
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    async def pending(self, actor: Actor) -> list[Question]:
+        """The actor's open questions, the oldest first."""
+        await self._expire()
+        return await self._approvals.pending(actor)
+
+    async def pending_of_all(self) -> list[Question]:
+        """Everybody's open questions, the oldest first: for administrators."""
+        await self._expire()
+        return await self._approvals.pending_of_all()
+
+    async def grants(self, actor: Actor) -> list[Grant]:
+        """The actor's grants that still hold, the newest first."""
+        living = await self._grants.living(actor)
+        changed = [grant for grant in living if not set(grant.rules) <= self._rules_in_force(grant.tool)]
+        for grant in changed:
+            await self.revoke(grant.id, actor, "rule_changed")
+        return [grant for grant in living if grant not in changed]
+
+    async def revoke(self, grant_id: str, actor: Actor, because: RevokedBecause = "person") -> None:
+        """End one of the actor's grants.
+
+        Raises:
+            ApprovalError: `grant_not_found`.
+        """
+        grant = await self._grants.revoke(grant_id, actor, because)
+        self._audit.write(
+            "security",
+            "grant.revoked",
+            {"tool": grant.tool, "grant_id": grant.id, "scope": grant.scope, "rule": grant.source, "because": because},
+            actor=actor,
+        )
+
+    # -- the inside ------------------------------------------------------------------------------------------------
+
+    def _rules_in_force(self, tool: str) -> set[str]:
+        policy = self._policies.policy(tool.partition(".")[0])
+        rules: tuple[Rule | ToolRule, ...] = () if policy is None else (*policy.rules, *policy.tools)
+        return {digest for rule in rules for digest in rules_digests((rule,))}
+
+    def _digest(self, call: Call, considered: Considered) -> str:
+        assert considered.plan is not None
+        return approval_digest(considered.plan, call.actor.user_id, call.conversation_id)
+
+    def _terms(self, call: Call, considered: Considered) -> Terms:
+        assert considered.plan is not None
+        return terms_of(considered.plan, call)
+
+    def _record(self, event: str, call: Call, considered: Considered, **more: object) -> None:
+        assert considered.plan is not None
+        self._audit.write(
+            "security",
+            event,
+            {
+                "tool": call.tool.name,
+                "plan_digest": considered.plan.digest,
+                "rule": considered.decision.source,
+                **more,
+            },
+            actor=call.actor,
+            call_id=call.id,
+        )
