@@ -37,6 +37,13 @@ def test_they_are_short_and_have_examples_of_what_is_denied(file: Path) -> None:
         assert {example["expect"] for example in data["tests"]} >= {"ask", "deny"}
 
 
+def test_every_entry_of_the_documents_is_among_them() -> None:
+    entries = """mkfs fdisk dd shred wget curl nc netcat ncat useradd userdel usermod passwd chpasswd crontab at batch
+    iptables ip6tables nft ufw mount umount losetup shutdown reboot poweroff init telinit ssh-keygen ssh-add"""
+    assert set(entries.split()) | {"docker"} <= set(FORBIDDEN)
+    assert len(entries.split()) + len(("docker run", "docker exec")) == 33
+
+
 @pytest.mark.parametrize("program", FORBIDDEN)
 def test_what_the_documents_forbid_no_policy_can_name(packaged: Bench, program: str) -> None:
     (problem,) = packaged.problems(probe=f'[commands]\nallow = ["{program} ..."]\n')
