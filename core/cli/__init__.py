@@ -16,6 +16,7 @@ __all__ = ["COMMANDS", "main"]
 
 # name -> (module, line in the help)
 COMMANDS = {
+    "approval": ("toolhost.cli.approval", "Answer the calls that wait for a person."),
     "call": ("toolhost.cli.call", "Call a tool."),
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),
     "plugin": ("toolhost.cli.plugin", "Look at the plugins."),
