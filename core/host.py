@@ -16,6 +16,7 @@ from sqlalchemy import insert, select
 
 from toolhost.approvals import Answer, Grant, Question
 from toolhost.audit import AuditLog, AuditRecord
+from toolhost.calls.again import Again
 from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.asking import Asking
 from toolhost.calls.pipeline import OnEvent, Pipeline
@@ -324,6 +325,23 @@ class Host:
     async def call_record(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
         """One of the actor's calls as it is stored, or None."""
         return await self._records.get(call_id, actor)
+
+    async def any_call(self, call_id: str) -> Mapping[str, Any] | None:
+        """Anybody's call as it is stored, or None: for the local administrator."""
+        return await self._records.any_row(call_id)
+
+    def recorded_calls(self, since: int) -> AsyncIterator[Mapping[str, Any]]:
+        """Everybody's calls since a moment (milliseconds), oldest first, without what came out of them."""
+        return self._records.since(since)
+
+    def again(self, policies: PolicyStore | None = None) -> Again:
+        """Considers recorded calls under some policies; by default those in force."""
+        return Again(
+            plugins=self.plugins,
+            policies=policies or self.policies,
+            request=self._pipeline.request,
+            private=self.data.workspaces,
+        )
 
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run."""

@@ -115,6 +115,7 @@ class Decision:
         reason: One sentence.
         source: `file:line` of the rule, or None for the default deny.
         hint: What would be allowed instead and who can change it; may be empty.
+        rule: The rule as its file writes it, or an empty string.
     """
 
     outcome: DecisionOutcome
@@ -122,10 +123,15 @@ class Decision:
     reason: str
     source: str | None = None
     hint: str = ""
+    rule: str = ""
 
     def as_json(self) -> dict[str, object]:
         """The decision object of the API."""
         return {"outcome": self.outcome, "code": self.code, "reason": self.reason, "source": self.source}
+
+    def as_record(self) -> dict[str, object]:
+        """All of it, for those who ask later, when the files say something else."""
+        return {**self.as_json(), "hint": self.hint, "rule": self.rule}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

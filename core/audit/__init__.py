@@ -2,5 +2,6 @@
 
 from toolhost.audit.log import AuditLog
 from toolhost.audit.record import GENESIS, AuditRecord, seal, verify_line
+from toolhost.audit.search import records_of_call
 
-__all__ = ["GENESIS", "AuditLog", "AuditRecord", "seal", "verify_line"]
+__all__ = ["GENESIS", "AuditLog", "AuditRecord", "records_of_call", "seal", "verify_line"]

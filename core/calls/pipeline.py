@@ -123,12 +123,12 @@ class Pipeline:
         if decision.outcome == "deny" or plan is None:
             return self._deny(call, decision)
         if decision.outcome == "allow":
-            self._records.begin(call, plan, "running")
+            self._records.begin(call, decision, plan, "running")
             return await self._run(call, considered, None, on_event)
         if not approve and (grant := await self._asking.covered(call, considered)) is not None:
-            self._records.begin(call, plan, "running")
+            self._records.begin(call, decision, plan, "running")
             return await self._run(call, considered, grant.id, on_event)
-        self._records.begin(call, plan, "running" if approve else "approval_required")
+        self._records.begin(call, decision, plan, "running" if approve else "approval_required")
         approval_id = await self._asking.ask(call, considered)
         result = ended(call, "approval_required", decision, approval_id=approval_id)
         self._records.finish(result)
@@ -210,13 +210,15 @@ class Pipeline:
                 "command": self._attempted(call),
                 "reason": decision.code,
                 "rule": decision.source,
+                "decision": decision.as_record(),
+                "policy_digest": self._policies.digest(call.tool.plugin),
             },
             actor=call.actor,
             call_id=call.id,
             level="WARNING",
         )
         result = ended(call, "denied", decision)
-        self._records.begin(call, None, "denied")
+        self._records.begin(call, decision, None, "denied")
         self._records.finish(result)
         return result
 
@@ -339,7 +341,7 @@ class Pipeline:
             {
                 "tool": call.tool.name,
                 "plan": plan.derived("view", plan_view),
-                "decision": decision.as_json(),
+                "decision": decision.as_record(),
                 "approval_id": approval_id,
                 "conversation_id": call.conversation_id,
             },

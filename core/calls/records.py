@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
 from toolhost.calls.arguments import canonical
-from toolhost.identifiers import now_ms
-from toolhost.model import Actor, Call, CallResult
+from toolhost.identifiers import first_id, now_ms
+from toolhost.model import Actor, Call, CallResult, Decision
 from toolhost.policy import plan_view
 from toolhost.sandbox.plan import SandboxPlan
 from toolhost.storage.behind import WriteBehind
@@ -25,6 +26,9 @@ _UPDATE = (
     .values(status=bindparam("new_status"), result=bindparam("new_result"), finished=bindparam("new_finished"))
 )
 
+_DECIDED = tuple(column for column in calls.c if column.name not in ("plan", "result"))
+_PAGE = 200
+
 
 class CallRecords:
     """Writes calls behind the call itself; reads them for their owner only."""
@@ -33,8 +37,8 @@ class CallRecords:
         self._database = database
         self._behind = behind
 
-    def begin(self, call: Call, plan: SandboxPlan | None, status: str) -> None:
-        """Record a call that was decided."""
+    def begin(self, call: Call, decision: Decision, plan: SandboxPlan | None, status: str) -> None:
+        """Record a call that was decided, with all that it takes to consider it again."""
         created = now_ms()
         self._behind.put(
             _INSERT,
@@ -47,6 +51,8 @@ class CallRecords:
                 "workspace": json.dumps(
                     {"path": call.workspace, "writable": call.workspace_writable, "own": call.workspace_own}
                 ),
+                "actor": json.dumps(_actor(call.actor)),
+                "decision": json.dumps(decision.as_record()),
                 "status": status,
                 "plan": None if plan is None else json.dumps(plan.derived("view", plan_view)),
                 "result": None,
@@ -96,3 +102,37 @@ class CallRecords:
         async with self._database.begin() as connection:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else dict(row)
+
+    async def any_row(self, call_id: str) -> dict[str, Any] | None:
+        """The stored row of anybody's call: for administrators."""
+        await self._behind.flush()
+        async with self._database.begin() as connection:
+            row = (await connection.execute(select(calls).where(calls.c.id == call_id))).mappings().first()
+        return None if row is None else dict(row)
+
+    async def since(self, moment: int) -> AsyncIterator[Mapping[str, Any]]:
+        """Everybody's calls since a moment (milliseconds), oldest first: what was asked and decided, not what came out.
+
+        A page at a time, so that no history is too long to be held.
+        """
+        await self._behind.flush()
+        last = first_id("c", moment)
+        while True:
+            query = select(*_DECIDED).where(calls.c.id > last).order_by(calls.c.id).limit(_PAGE)
+            async with self._database.begin() as connection:
+                rows = (await connection.execute(query)).mappings().all()
+            for row in rows:
+                yield dict(row)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1]["id"]
+
+
+def _actor(actor: Actor) -> dict[str, Any]:
+    """Of an actor what policies look at, and their name."""
+    return {
+        "username": actor.username,
+        "role": actor.role,
+        "channel": actor.channel,
+        "scopes": None if actor.scopes is None else sorted(actor.scopes),
+    }

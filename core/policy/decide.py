@@ -62,6 +62,7 @@ def decide(facts: Facts, policy: Policy | None, host: HostPolicy) -> Decision:
             reason=f"{rule_.place} denies the tool {tool.name}.",
             source=str(rule_.place),
             hint=f"An administrator can change [tools] in {policy.file}.",
+            rule=rule_.text,
         )
     if facts.denies:
         rule = _first(facts.denies)
@@ -115,6 +116,7 @@ def _by_command(rules: list[ToolRule], facts: Facts, policy: Policy) -> Decision
             reason=f"`{name}` cannot be used on this machine: {policy.missing.get(name, 'it was not found.')}",
             source=str(match.rule.place),
             hint="An administrator can install it, or take the rule away.",
+            rule=match.rule.text,
         )
     strictest = max(rules, key=lambda rule: _STRICTNESS[rule.outcome], default=None)
     if strictest is not None and _STRICTNESS[strictest.outcome] > _STRICTNESS[match.rule.outcome]:
@@ -133,6 +135,7 @@ def _unmatched(facts: Facts, policy: Policy) -> Decision:
             reason=match.refusal.reason,
             source=str(match.rule.place),
             hint=f"{match.rule.place} would take {_USABLE.get(match.refusal.code, _PATH)} that {policy.file} grants.",
+            rule=match.rule.text,
         )
     argv = facts.request.argv or ("",)
     instead = [rule.text for rule in alternatives(facts, policy)[:3]]
@@ -144,7 +147,11 @@ def _granted(rule: Rule | ToolRule, what: str) -> Decision:
     verb = "allows" if rule.outcome == "allow" else "asks before"
     outcome: DecisionOutcome = rule.outcome
     return Decision(
-        outcome=outcome, code=f"rule_{outcome}", reason=f"{rule.place} {verb} {what}.", source=str(rule.place)
+        outcome=outcome,
+        code=f"rule_{outcome}",
+        reason=f"{rule.place} {verb} {what}.",
+        source=str(rule.place),
+        rule=rule.text,
     )
 
 
@@ -158,6 +165,7 @@ def _denied(rule: DenyRule, code: str, sentence: str, file: str) -> Decision:
         reason=reason,
         source=str(rule.place),
         hint=f"An administrator can change {file}; nothing else lifts a deny.",
+        rule=rule.text,
     )
 
 

@@ -116,6 +116,11 @@ class ToolRule:
     place: Place
     standing: bool = False
 
+    @property
+    def text(self) -> str:
+        """The rule as people read it."""
+        return f"[tools] {self.outcome} {self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootGrant:

@@ -85,6 +85,8 @@ calls = Table(
     Column("tool", String, nullable=False),
     Column("arguments", Text, nullable=False),
     Column("workspace", Text, nullable=False),
+    Column("actor", Text),  # of calls from before it was written down: NULL
+    Column("decision", Text),  # likewise
     Column("status", String, nullable=False),
     Column("plan", Text),
     Column("result", Text),

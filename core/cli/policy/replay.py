@@ -1,0 +1,139 @@
+"""`toolhost policy replay`: which recorded calls would be decided otherwise now."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolhost.calls.again import NotAgainError, compared
+from toolhost.cli.exits import Exit, reported
+from toolhost.cli.session import run_with_host
+from toolhost.cli.terminal import safe
+from toolhost.errors import UsageError
+from toolhost.host import Host
+from toolhost.identifiers import now_ms
+from toolhost.policy import PolicyStore
+
+__all__ = ["command"]
+
+_MILLISECONDS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PERIOD = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
+_LONGEST = 1000  # characters of a word that are shown
+_WORDS = 100
+
+
+@click.command("replay")
+@click.option("--since", metavar="PERIOD", default="7d", help="How far back: 30m, 12h, 7d, 2w. Default: 7d.")
+@click.option("--policies", "folder", metavar="FOLDER", help="Policies to try. Default: those in force.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="What is printed.")
+@reported
+def command(since: str, folder: str | None, output: str) -> None:
+    """List the recorded calls that would be decided otherwise now, or under a FOLDER of policies. Nothing runs.
+
+    Exits with 1 if there is any.
+    """
+    period = _period(since)
+    start = now_ms() - period
+    tried = None if folder is None else Path(folder).absolute()
+
+    async def replayed(host: Host) -> dict[str, Any]:
+        again = host.again(None if tried is None else _candidate(host, tried))
+        counted: Counter[str] = Counter()
+        changed: list[dict[str, Any]] = []
+        gone: Counter[str] = Counter()
+        async for row in host.recorded_calls(start):
+            counted["calls"] += 1
+            try:
+                considered, request = again.consider(row)
+            except NotAgainError as impossible:
+                gone[impossible.code] += 1
+                continue
+            then, now = json.loads(row["decision"]), considered.decision
+            how = compared(then["outcome"], now.outcome)
+            counted[how] += 1
+            if how == "same":
+                continue
+            asked = (
+                None if request is None or request.argv is None else [_short(word) for word in request.argv[:_WORDS]]
+            )
+            entry = {
+                "call_id": row["id"],
+                "time": _time(row["created"]),
+                "user": json.loads(row["actor"])["username"],
+                "tool": row["tool"],
+                "argv": asked,
+                "arguments": None if asked else _short(row["arguments"]),
+                "changed": how,
+                "then": then,
+                "now": now.as_record(),
+            }
+            if output == "json":
+                changed.append(entry)
+            else:
+                click.echo("\n".join(safe(line, keep="") for line in _lines(entry)))
+        summary = {name: counted[name] for name in ("calls", "same", "stricter", "looser")}
+        return {"since": _time(start), "changed": changed, "summary": {**summary, "not_replayed": dict(gone)}}
+
+    found = run_with_host(replayed)
+    summary = found["summary"]
+    click.echo(json.dumps(found) if output == "json" else _sentence(summary))
+    if summary["stricter"] or summary["looser"]:
+        sys.exit(Exit.FAILED)
+
+
+def _candidate(host: Host, folder: Path) -> PolicyStore:
+    """The policies of a folder, all of them valid: half a set would look like a change."""
+    if not folder.is_dir():
+        raise UsageError(
+            "policies_not_usable", f"{folder} is no folder.", "Copy the policies in force and change that."
+        )
+    store = PolicyStore(folder, data=host.settings.data, plugins=host.settings.plugins)
+    store.load()
+    if store.problems:
+        raise UsageError(
+            "policies_not_usable", f"{folder}: {store.problems[0]}", f"See all of it: toolhost policy check {folder}"
+        )
+    return store
+
+
+def _period(text: str) -> int:
+    found = _PERIOD.fullmatch(text)
+    if found is None:
+        raise UsageError("period_invalid", f"{text!r} is no period.", "Write it like 30m, 12h, 7d or 2w.")
+    return int(found[1]) * _MILLISECONDS[found[2]]
+
+
+def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
+    then, now = entry["then"], entry["now"]
+    yield f"{entry['call_id']}  {entry['time']}  {entry['user']}  {entry['tool']}"
+    yield f"  {then['outcome']} -> {now['outcome']} ({entry['changed']})"
+    yield f"  {shlex.join(entry['argv']) if entry['argv'] else entry['arguments']}"
+    for when, decision in (("then", then), ("now ", now)):
+        yield f"  {when}  {decision['source'] or 'no rule'}: {decision['rule'] or decision['reason']}"
+
+
+def _sentence(summary: Mapping[str, Any]) -> str:
+    changed = summary["stricter"] + summary["looser"]
+    gone = ", ".join(f"{count} {code}" for code, count in summary["not_replayed"].items())
+    return (
+        f"{summary['calls']} calls, {changed} would be decided otherwise: {summary['stricter']} stricter, "
+        f"{summary['looser']} looser; {sum(summary['not_replayed'].values())} cannot be replayed"
+        f"{f' ({gone})' if gone else ''}."
+    )
+
+
+def _time(moment: int) -> str:
+    return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= _LONGEST else word[:_LONGEST] + "…"
