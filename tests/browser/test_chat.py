@@ -155,6 +155,22 @@ def test_stop_ends_a_run(chat) -> None:
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
 
 
+def test_a_yes_for_the_conversation_shows_what_it_writes_and_answers_the_next_time(chat) -> None:
+    page = chat()
+    say(page, "/shell.run script='echo the same'")
+    card = settled(page, "waiting")
+    card.get_by_text("Allow for longer").click()
+    expect(card.locator(".further pre")).to_contain_text('run = ["/usr/bin/bash", "-c", "echo the same"]')
+    wider = card.get_by_role("button", name="Allow in this conversation")
+    expect(wider).to_be_enabled()
+    expect(card.get_by_role("button", name="Allow this exact command for 30 days")).to_have_count(0)
+    wider.click()
+    settled(page, "done")
+    say(page, "/shell.run script='echo the same'")
+    expect(page.locator('.card[data-state="done"]')).to_have_count(2)
+    expect(page.locator("#waiting-bar")).to_be_hidden()
+
+
 def test_a_refusal_keeps_its_reason_and_the_card_says_so(chat) -> None:
     page = chat()
     say(page, "/shell.run script='rm -rf .'")

@@ -71,7 +71,7 @@ export function arm(root) {
   }
 }
 
-async function answer(form, decision) {
+async function answer(form, decision, scope = "once") {
   if (form.dataset.sent || findAll("[data-decision]", form).some((button) => button.disabled)) return;
   form.dataset.sent = decision; // a second click, or key, changes nothing
   for (const button of findAll("[data-decision]", form)) button.disabled = true;
@@ -80,7 +80,7 @@ async function answer(form, decision) {
   const reply = await post(`/api/approvals/${form.dataset.approval}`, {
     decision,
     reason: decision === "refuse" ? form.elements.reason.value : "",
-    scope: "once",
+    scope,
   }).catch(() => null);
   document.dispatchEvent(new CustomEvent("toolhost:answered", { detail: { card, reply } }));
   if (reply?.ok || !form.isConnected) return;
@@ -133,6 +133,8 @@ document.addEventListener("click", async (event) => {
     card.dataset.tabChosen = button.dataset.tab;
   } else if (button.dataset.decision === "refuse") {
     answer(button.closest("form"), "refuse");
+  } else if (button.dataset.scope) {
+    answer(button.closest("form"), "approve", button.dataset.scope);
   } else if (button.dataset.decision === "approve") {
     button.focus(); // some browsers do not focus a clicked button
   } else if (button.dataset.card === "toggle") {
@@ -157,7 +159,18 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// A question whose time is over settles itself: the server has the last word on what became of it.
+async function settle(form) {
+  form.dataset.sent = "expired";
+  const card = form.closest(".card");
+  const reply = await get(`/ui/calls/${card.dataset.call}`).catch(() => null);
+  if (reply?.ok && form.isConnected) place(card.parentElement, reply.data);
+}
+
 function tick(root) {
+  for (const form of findAll("[data-approval]", root)) {
+    if (!form.dataset.sent && Date.now() > Number(form.dataset.expires) + 500) settle(form);
+  }
   for (const place of findAll("[data-since]", root)) {
     const seconds = Math.max(0, Math.floor((Date.now() - Number(place.dataset.since)) / 1000));
     place.textContent = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
