@@ -27,7 +27,7 @@ from toolhost.errors import ApprovalError, UsageError
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, Tool
 from toolhost.pluginhost import PluginLock, PluginRegistry
-from toolhost.policy import Considered, PolicyStore, Request
+from toolhost.policy import Considered, PolicySet, PolicyStore, Request, check_workspace
 from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
 from toolhost.storage import Database
@@ -180,7 +180,7 @@ class Host:
             self.plugins.check_in_service(plugin)
 
     def _serves(self, plugin: str, actor: Actor) -> bool:
-        policy = self.policies.policy(plugin)
+        policy = self.policies.current.policy(plugin)
         return policy is not None and policy.serves(actor)
 
     # -- calls ---------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ class Host:
         identifier = call_id or self.new_call_id()
         own = False
         if workspace is not None:
-            self.policies.check_workspace(workspace)
+            check_workspace(workspace, self.policies.current)
         elif conversation_id is not None:
             workspace, workspace_writable = await self._conversation_folder(conversation_id, actor)
             own = self._is_own(workspace, conversation_id)
@@ -334,11 +334,11 @@ class Host:
         """Everybody's calls since a moment (milliseconds), oldest first, without what came out of them."""
         return self._records.since(since)
 
-    def again(self, policies: PolicyStore | None = None) -> Again:
+    def again(self, policies: PolicySet | None = None) -> Again:
         """Considers recorded calls under some policies; by default those in force."""
         return Again(
             plugins=self.plugins,
-            policies=policies or self.policies,
+            policies=policies or self.policies.current,
             request=self._pipeline.request,
             private=self.data.workspaces,
         )
@@ -387,7 +387,7 @@ class Host:
             raise UsageError("conversation_not_found", "There is no such conversation among yours.")
         if row[0] is None:
             return self.data.own_workspace(conversation_id), True
-        named = self.policies.host.workspaces.get(row[0])
+        named = self.policies.current.host.workspaces.get(row[0])
         if named is None or actor.role not in named.who:
             raise UsageError(
                 "workspace_not_allowed",

@@ -94,14 +94,14 @@ class Hosting:
 
     async def reload(self, _: dict[str, Any]) -> dict[str, Any]:
         self.host.policies.load()
-        return {"problems": [str(problem) for problem in self.host.policies.problems]}
+        return {"problems": [str(problem) for problem in self.host.policies.current.problems]}
 
     async def facts(self, _: dict[str, Any]) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
             "descriptors": len(os.listdir("/proc/self/fd")),
             "tasks": len(asyncio.all_tasks()),
-            "problems": [str(problem) for problem in self.host.policies.problems],
+            "problems": [str(problem) for problem in self.host.policies.current.problems],
             "plugins": {name: asdict(record)["reason"] for name, record in self.host.plugins.plugins.items()},
         }
 

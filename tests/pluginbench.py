@@ -74,7 +74,7 @@ class Running:
                 workspace=str(workspace or self.workspace),
                 runtime=None if command else self.registry.runtime(tool),
             ),
-            self._policies,
+            self._policies.current,
         )
 
     async def call(
@@ -150,7 +150,7 @@ class Bench:
         async def play() -> None:
             policies = PolicyStore(self.policies, data=self._folder, plugins=self.plugins)
             policies.load()
-            assert not policies.problems
+            assert not policies.current.problems
             registry = PluginRegistry(self.plugins, sandbox, PluginLock(self.policies), self.state)
             try:
                 async with asyncio.timeout(timeout):

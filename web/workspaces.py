@@ -12,7 +12,9 @@ __all__ = ["check_workspace", "named_workspaces"]
 def named_workspaces(host: Host, actor: Actor) -> dict[str, bool]:
     """The named workspaces the actor may choose, and whether each may be written."""
     return {
-        name: named.write for name, named in sorted(host.policies.host.workspaces.items()) if actor.role in named.who
+        name: named.write
+        for name, named in sorted(host.policies.current.host.workspaces.items())
+        if actor.role in named.who
     }
 
 

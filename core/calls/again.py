@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from toolhost.calls.arguments import prepare
 from toolhost.errors import PluginError, UsageError
 from toolhost.model import Actor, Call, Decision
-from toolhost.policy import Considered, PolicyStore, Request, consider
+from toolhost.policy import Considered, PolicySet, Request, check_workspace, consider
 from toolhost.sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Again:
     """
 
     plugins: PluginRegistry
-    policies: PolicyStore
+    policies: PolicySet
     request: Callable[[Call], Request]
     private: Path
 
@@ -66,12 +66,12 @@ class Again:
         call = self._call(row)
         if not Path(call.workspace).is_relative_to(self.private):
             try:
-                self.policies.check_workspace(Path(call.workspace))
+                check_workspace(Path(call.workspace), self.policies)
             except UsageError as error:
                 if error.code != "workspace_not_allowed":
                     raise NotAgainError("workspace_gone", error.message) from None
                 denied = Decision(outcome="deny", code=error.code, reason=error.message, hint=error.hint)
-                return Considered(decision=denied), None
+                return Considered(decision=denied, policies=self.policies), None
         try:
             request = self.request(call)
         except (PluginError, SandboxError) as error:

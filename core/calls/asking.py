@@ -211,7 +211,7 @@ class Asking:
     # -- the inside ------------------------------------------------------------------------------------------------
 
     def _rules_in_force(self, tool: str) -> set[str]:
-        policy = self._policies.policy(tool.partition(".")[0])
+        policy = self._policies.current.policy(tool.partition(".")[0])
         rules: tuple[Rule | ToolRule, ...] = () if policy is None else (*policy.rules, *policy.tools)
         return {digest for rule in rules for digest in rules_digests((rule,))}
 

@@ -101,7 +101,7 @@ class Pipeline:
 
     def consider(self, request: Request) -> Considered:
         """Resolve, decide and plan, without doing anything: what `explain` shows is what a call gets."""
-        return self._recall.consider(request, self._policies)
+        return self._recall.consider(request, self._policies.current)
 
     async def call(self, call: Call, *, approve: bool = False, on_event: OnEvent = _ignore) -> CallResult:
         """Carry one call as far as it goes: to its result, its denial, or the question it waits for.
@@ -121,7 +121,7 @@ class Pipeline:
         considered = self.consider(self.request(call))
         decision, plan = considered.decision, considered.plan
         if decision.outcome == "deny" or plan is None:
-            return self._deny(call, decision)
+            return self._deny(call, considered)
         if decision.outcome == "allow":
             self._records.begin(call, decision, plan, "running")
             return await self._run(call, considered, None, on_event)
@@ -201,7 +201,8 @@ class Pipeline:
         for one in running:
             await one.over.wait()
 
-    def _deny(self, call: Call, decision: Decision) -> CallResult:
+    def _deny(self, call: Call, considered: Considered) -> CallResult:
+        decision = considered.decision
         self._audit.write(
             "security",
             "command_blocked",
@@ -211,7 +212,7 @@ class Pipeline:
                 "reason": decision.code,
                 "rule": decision.source,
                 "decision": decision.as_record(),
-                "policy_digest": self._policies.digest(call.tool.plugin),
+                "policy_digest": considered.policies.digest(call.tool.plugin),
             },
             actor=call.actor,
             call_id=call.id,

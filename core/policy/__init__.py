@@ -10,13 +10,15 @@ from toolhost.policy.decide import decide
 from toolhost.policy.explain import explain, explain_json
 from toolhost.policy.offline import check
 from toolhost.policy.planning import plan
+from toolhost.policy.policy_set import PolicyFile, PolicySet
 from toolhost.policy.problems import Problem
 from toolhost.policy.recall import Recall
 from toolhost.policy.request import Considered, Facts, Request, WorkerRuntime
 from toolhost.policy.resolve import resolve
-from toolhost.policy.store import PolicyStore, check_workspace
+from toolhost.policy.store import PolicyStore
 from toolhost.policy.values import HostPolicy, NamedWorkspace, Policy
 from toolhost.policy.view import limits_view, plan_view
+from toolhost.policy.workspace import check_workspace
 
 __all__ = [
     "Considered",
@@ -24,6 +26,8 @@ __all__ = [
     "HostPolicy",
     "NamedWorkspace",
     "Policy",
+    "PolicyFile",
+    "PolicySet",
     "PolicyStore",
     "Problem",
     "Recall",

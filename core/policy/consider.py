@@ -7,34 +7,38 @@ from dataclasses import replace
 from toolhost.model import Decision
 from toolhost.policy.decide import alternatives, asked_by, decide
 from toolhost.policy.planning import plan
+from toolhost.policy.policy_set import PolicySet
 from toolhost.policy.request import Considered, Request
 from toolhost.policy.resolve import resolve
-from toolhost.policy.store import PolicyStore
 
 __all__ = ["consider"]
 
 
-def consider(request: Request, store: PolicyStore) -> Considered:
-    """What the policies in force say of a request, and what would run.
+def consider(request: Request, policies: PolicySet) -> Considered:
+    """What the policies say of a request, and what would run.
 
     Args:
         request: The request.
-        store: The policies.
+        policies: The policies of one moment.
     """
-    host, policy = store.host, store.policy(request.tool.plugin)
+    host, policy = policies.host, policies.policy(request.tool.plugin)
     facts = resolve(request, policy, host)
     decision = decide(facts, policy, host)
     if policy is None:
-        return Considered(decision=_why_none(decision, request, store), arguments=request.arguments)
+        return Considered(
+            decision=_why_none(decision, request, policies), policies=policies, arguments=request.arguments
+        )
     if decision.outcome == "deny":
         return Considered(
             decision=decision,
+            policies=policies,
             arguments=request.arguments,
             rules=alternatives(facts, policy),
             warnings=policy.warnings,
         )
     return Considered(
         decision=decision,
+        policies=policies,
         plan=plan(facts, decision, policy, host),
         arguments=facts.arguments,
         asked_by=asked_by(facts, policy) if decision.outcome == "ask" else (),
@@ -43,10 +47,10 @@ def consider(request: Request, store: PolicyStore) -> Considered:
     )
 
 
-def _why_none(decision: Decision, request: Request, store: PolicyStore) -> Decision:
+def _why_none(decision: Decision, request: Request, policies: PolicySet) -> Decision:
     """Tell a policy that is missing from one that cannot be used."""
     files = (f"{request.tool.plugin}.toml", "host.toml")
-    problem = next((problem for problem in store.problems if problem.file in files), None)
+    problem = next((problem for problem in policies.problems if problem.file in files), None)
     if problem is None:
         return decision
     return replace(

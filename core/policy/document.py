@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import tomli
 
 from toolhost.policy.problems import Place, Problem
+from toolhost.policy.quiet import DisturbedError, quiet
 from toolhost.policy.syntax import deepest, explain_syntax, longest_number
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def read_document(path: Path, file: str) -> Document:
 
 
 def read_bytes(path: Path, file: str, most: int = MAX_BYTES) -> bytes:
-    """The bytes of a regular file that only its owner can change.
+    """The bytes of a regular file that only its owner can change, read while nobody does.
 
     Args:
         path: The file.
@@ -98,7 +99,8 @@ def read_bytes(path: Path, file: str, most: int = MAX_BYTES) -> bytes:
         most: Bytes of the largest file that is read.
 
     Raises:
-        DocumentError: For a link, a folder, a device, a file others may write, or one that is too large.
+        DocumentError: For a link, a folder, a device, a file others may write or somebody writes, or one that is too
+            large.
     """
     start = Place(file=file)
     try:
@@ -121,8 +123,11 @@ def read_bytes(path: Path, file: str, most: int = MAX_BYTES) -> bytes:
                     "writes a policy decides what runs: run `chmod go-w` on it.",
                 )
             )
-        with os.fdopen(fd, "rb", closefd=False) as stream:
+        with quiet(fd), os.fdopen(fd, "rb", closefd=False) as stream:
             data = stream.read(most + 1)
+    except DisturbedError:
+        message = "Somebody is writing this file: it is read when they have closed it."
+        raise DocumentError(Problem.at(start, "file_changing", message)) from None
     finally:
         os.close(fd)
     if len(data) > most:

@@ -6,11 +6,10 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from toolhost.model import DecisionOutcome
-from toolhost.policy.document import Document, DocumentError, parse_document, read_bytes
+from toolhost.policy.document import Document, DocumentError, parse_document
 from toolhost.policy.env_table import ENV_KEYS, read_env
 from toolhost.policy.example_table import read_examples
 from toolhost.policy.examples import Trial, tried, uncovered
@@ -50,32 +49,33 @@ _TOOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What became of a file: a policy, or problems; never half of each."""
+    """What became of a file: a policy and the bytes it is made of, or problems; never half of each."""
 
     policy: Policy | None = None
+    content: bytes | None = None
     problems: tuple[Problem, ...] = field(default=())
     document: Document | None = None
     trials: tuple[Trial, ...] = ()
     uncovered: tuple[Rule | DenyRule | ToolRule, ...] = ()
 
 
-def load_policy(path: Path, file: str, *, host: HostPolicy, places: Places) -> Loaded:
-    """Read, check and compile one plugin's policy.
+def load_policy(data: bytes, file: str, name: str, *, host: HostPolicy, places: Places) -> Loaded:
+    """Check and compile the bytes of one plugin's policy.
 
     Args:
-        path: The file.
+        data: The file's bytes.
         file: Its name in messages.
+        name: Its name without `.toml`, which is the plugin's.
         host: The host policy it must respect.
         places: The folders no root may touch.
     """
     try:
-        data = read_bytes(path, file)
         document = parse_document(data, file)
     except DocumentError as error:
         return Loaded(problems=(error.problem,))
     problems: list[Problem] = []
     top = Table(document, problems, _KEYS, elsewhere=_ELSEWHERE)
-    policy = _read(top, path.stem, _digest(host.content, data), host, places)
+    policy = _read(top, name, _digest(host.content, data), host, places)
     examples = list(read_examples(top))
     # What is not valid decides nothing, examples neither.
     trials = () if problems else tried(examples, policy, host)
@@ -83,7 +83,7 @@ def load_policy(path: Path, file: str, *, host: HostPolicy, places: Places) -> L
     if problems:
         problems.sort(key=lambda problem: (problem.line, problem.column))
         return Loaded(problems=tuple(problems), trials=trials)
-    return Loaded(policy=policy, document=document, trials=trials, uncovered=uncovered(trials, policy))
+    return Loaded(policy=policy, content=data, document=document, trials=trials, uncovered=uncovered(trials, policy))
 
 
 def _digest(*contents: bytes) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolhost.policy.host_file import LoadedHost
-from toolhost.policy.load import RESERVED, Loaded, load_policy
+from toolhost.policy.load import RESERVED, Loaded
 from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem
-from toolhost.policy.store import HOST_FILE, policy_files, read_host
+from toolhost.policy.store import HOST_FILE, is_settled, patiently, policy_files, read_host, read_policy
 from toolhost.policy.values import HostPolicy
 
 __all__ = ["Reading", "check", "read_files"]
@@ -31,13 +31,17 @@ class Reading:
 
 
 def read_files(path: Path, *, data: Path, plugins: Path) -> Reading:
-    """Read a policy file, or every file of a folder.
+    """Read a policy file, or every file of a folder; one that is being written is waited for, for a while.
 
     Args:
         path: A file or a folder; host.toml beside a file applies to it.
         data: The data directory.
         plugins: The plugins folder.
     """
+    return patiently(lambda: _read_files(path, data, plugins), lambda reading: all(map(is_settled, reading.problems)))
+
+
+def _read_files(path: Path, data: Path, plugins: Path) -> Reading:
     whole = path.is_dir()
     folder = path if whole else path.parent
     places = Places.of(data=data, policies=folder.absolute(), plugins=plugins)
@@ -45,7 +49,7 @@ def read_files(path: Path, *, data: Path, plugins: Path) -> Reading:
     problems = list(loaded.problems)
     named = policy_files(folder, problems) if whole else [] if path.stem in RESERVED else [path]
     host = loaded.host or HostPolicy()
-    files = tuple(load_policy(file, file.name if whole else str(file), host=host, places=places) for file in named)
+    files = tuple(read_policy(file, file.name if whole else str(file), host, places) for file in named)
     for file in files:
         problems.extend(file.problems)
     return Reading(host=host, files=files, problems=tuple(problems))

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from toolhost.model import Tool
 from toolhost.policy.consider import consider
+from toolhost.policy.policy_set import PolicySet
 from toolhost.policy.request import Considered, Request
-from toolhost.policy.store import PolicyStore
 from toolhost.policy.values import HostPolicy, Policy
 from toolhost.sandbox.beneath import open_without_links
 from toolhost.sandbox.plan import Root
@@ -42,16 +42,16 @@ class Recall:
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[object, ...], _Recalled] = OrderedDict()
 
-    def consider(self, request: Request, store: PolicyStore) -> Considered:
+    def consider(self, request: Request, policies: PolicySet) -> Considered:
         """What `consider` says. See there."""
-        host, policy = store.host, store.policy(request.tool.plugin)
+        host, policy = policies.host, policies.policy(request.tool.plugin)
         if policy is None:
-            return consider(request, store)
+            return consider(request, policies)
         key = _key(request, policy, host)
         found = self._last.get(key) if key is not None else None
         if found is not None and found.considered.plan is not None and all(map(_stands, found.considered.plan.roots)):
             return found.considered
-        considered = consider(request, store)
+        considered = consider(request, policies)
         if key is not None and considered.steady and considered.plan is not None:
             self._last[key] = _Recalled(considered, request.tool, policy, host)
             if len(self._last) > _MOST:

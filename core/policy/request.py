@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolhost.model import Actor, Decision, Tool
+from toolhost.policy.policy_set import PolicySet
 from toolhost.policy.values import DenyRule, Rule, ToolRule
 from toolhost.sandbox.plan import Program, Root, SandboxPlan
 
@@ -117,6 +118,7 @@ class Considered:
 
     Attributes:
         decision: The decision.
+        policies: The policies it was made by.
         plan: What would run; None for a denial.
         arguments: A worker tool's arguments with their paths as they are inside.
         asked_by: For an ask, the rules that are behind it.
@@ -126,6 +128,7 @@ class Considered:
     """
 
     decision: Decision
+    policies: PolicySet
     plan: SandboxPlan | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     asked_by: tuple[Rule | ToolRule, ...] = ()

@@ -1,131 +1,188 @@
-"""The policies in force: one folder of files, read as a whole, the last good version of each kept."""
+"""The policies folder: reading it as a whole, and what of it is in force.
+
+a file that is valid                  is in force
+one that is not, or is being written  leaves its last good version in force, if the host policy still permits that
+one that is gone                      grants nothing
+host.toml gone                        leaves its last good version in force; at the start the packaged one holds
+"""
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
-import shlex
+import time
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
-from toolhost.errors import UsageError
+from toolhost.identifiers import now_ms
 from toolhost.policy.document import DocumentError, read_bytes
 from toolhost.policy.host_file import LoadedHost, load_host
-from toolhost.policy.load import RESERVED, load_policy
-from toolhost.policy.places import Places, UnfitError
+from toolhost.policy.load import RESERVED, Loaded, load_policy
+from toolhost.policy.places import Places
+from toolhost.policy.policy_set import PolicyFile, PolicySet
 from toolhost.policy.problems import Problem
 from toolhost.policy.values import HostPolicy, Policy
-from toolhost.sandbox.beneath import open_without_links
+from toolhost.sandbox.programs import changed
 
-__all__ = ["HOST_FILE", "PolicyStore", "check_workspace", "policy_files", "read_host"]
+__all__ = ["HOST_FILE", "PolicyStore", "is_settled", "patiently", "policy_files", "read_host", "read_policy"]
 
 HOST_FILE = "host.toml"
 """The file that holds for every plugin."""
 
+_T = TypeVar("_T")
+_PACKAGED = f"packaged {HOST_FILE}"
+_PATIENCE = 3.0  # seconds that a reader waits for those who write
+_TICK_NS = 100_000_000
+"""A file changed less than this before it was read could change again without looking different."""
+
 
 class PolicyStore:
-    """Reads a folder of policies and keeps what is valid.
+    """Reads a folder of policies and holds what is in force.
 
     Attributes:
-        host: The host policy in force.
-        problems: What is wrong with the files as they are now.
+        current: The policies in force. Whoever needs more than one thing of them takes this once.
     """
 
     def __init__(self, folder: Path, *, data: Path, plugins: Path) -> None:
-        """Prepare a store; `load` reads it.
+        """Prepare a store in which nothing is granted; `load` reads it.
 
         Args:
             folder: The policies folder.
             data: The data directory, which no root may touch.
             plugins: The plugins folder, likewise.
         """
-        self.host = HostPolicy()
-        self.problems: tuple[Problem, ...] = ()
-        self._folder = folder
+        self.folder = folder
         self._data = data
         self._plugins = plugins
-        self._policies: dict[str, Policy] = {}
-        self._host_known = False
-        self._places: Places | None = None
+        self.current = PolicySet(host=HostPolicy(), places=self._places(), host_file=PolicyFile(name=HOST_FILE))
 
     def load(self) -> None:
-        """Read every file again. A file that is not valid leaves its last good version in force, or nothing."""
-        places = self._places = self._find_places()
-        problems: list[Problem] = []
-        loaded = read_host(self._folder / HOST_FILE, HOST_FILE, places)
-        problems.extend(loaded.problems)
-        if loaded.host is not None:
-            self.host, self._host_known = loaded.host, True
+        """Read every file and put what is good in force; a file that is being written is waited for, for a while."""
+        self.current = patiently(self.read, lambda policies: all(map(is_settled, policies.problems)))
+
+    def read(self) -> PolicySet:
+        """The policies that the files and those in force now lead to; nothing is put in force.
+
+        A file that looks as it did, and a policy that says what it did, is kept as it is.
+        """
+        before, places = self.current, self._places()
+        host, host_file = self._read_host(before, places)
+        same = host is before.host and places == before.places
         policies: dict[str, Policy] = {}
-        for path in policy_files(self._folder, problems):
-            if not self._host_known:
+        files: dict[str, PolicyFile] = {}
+        unlisted: list[Problem] = []
+        for path in policy_files(self.folder, unlisted):
+            if host_file.content is None:
                 break  # without the host's denies nothing may be granted
-            result = load_policy(path, path.name, host=self.host, places=places)
-            problems.extend(result.problems)
-            policy = result.policy or self._policies.get(path.stem)
+            policy, file = _read_policy(path, before, host, places, same=same)
+            files[path.stem] = file
             if policy is not None:
                 policies[path.stem] = policy
-        self._policies = policies
-        self.problems = tuple(problems)
+        return PolicySet(
+            host=host,
+            places=places,
+            policies=policies,
+            host_file=host_file,
+            files=files,
+            unlisted=tuple(unlisted),
+        )
 
-    def _find_places(self) -> Places:
-        return Places.of(data=self._data, policies=self._folder, plugins=self._plugins)
+    def _places(self) -> Places:
+        return Places.of(data=self._data, policies=self.folder, plugins=self._plugins)
 
-    def policy(self, plugin: str) -> Policy | None:
-        """The policy in force for a plugin, or None."""
-        return self._policies.get(plugin)
-
-    @property
-    def policies(self) -> tuple[Policy, ...]:
-        """Every policy in force, by name."""
-        return tuple(self._policies[name] for name in sorted(self._policies))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What an administrator should know although the files are valid."""
-        return tuple(warning for policy in self.policies for warning in policy.warnings)
-
-    def digest(self, plugin: str) -> str:
-        """`sha256:` over host.toml and the plugin's file as they are in force."""
-        policy = self._policies.get(plugin)
-        return policy.digest if policy else "sha256:" + hashlib.sha256(self.host.content).hexdigest()
-
-    def check_workspace(self, path: Path) -> None:
-        """Check a folder somebody wants as the workspace of a call.
-
-        Raises:
-            UsageError: `workspace_not_allowed`, `workspace_not_accessible`.
-        """
-        text = str(path)
-        if not path.is_absolute() or os.path.normpath(text) != text or not text.isprintable():
-            raise _not_allowed(f"{text!a} is no plain absolute path.")
-        places = self._places.now() if self._places else self._find_places()
-        try:
-            places.check(text, writable=True, allowed=self.host.allowed)
-        except UnfitError as unfit:
-            raise _not_allowed(unfit.message) from None
-        try:
-            os.close(open_without_links(text, os.O_RDONLY | os.O_DIRECTORY))
-        except OSError as error:
-            raise _unusable(path, error) from None
+    def _read_host(self, before: PolicySet, places: Places) -> tuple[HostPolicy, PolicyFile]:
+        path, known = self.folder / HOST_FILE, before.host_file
+        stamp = _stamp(path)
+        if stamp is not None and stamp == known.stamp and not known.problems and places == before.places:
+            return before.host, known
+        if known.content is not None and before.host.file != _PACKAGED and not os.path.lexists(path):
+            message = "The file is gone; what it said holds until it is back, or the host is started again."
+            loaded = LoadedHost(
+                problems=(Problem(file=HOST_FILE, line=1, column=1, code="host_policy_missing", message=message),)
+            )
+        else:
+            loaded = read_host(path, HOST_FILE, places)
+        if loaded.host is None:
+            return before.host, PolicyFile(
+                name=HOST_FILE, content=known.content, since=known.since, problems=loaded.problems
+            )
+        if known.content is not None and loaded.host == before.host:
+            return before.host, PolicyFile(name=HOST_FILE, content=known.content, since=known.since, stamp=stamp)
+        return loaded.host, PolicyFile(name=HOST_FILE, content=loaded.host.content, since=now_ms(), stamp=stamp)
 
 
-def check_workspace(path: Path, store: PolicyStore) -> None:
-    """Check a folder somebody wants as the workspace of a call. See `PolicyStore.check_workspace`."""
-    store.check_workspace(path)
+def is_settled(problem: Problem) -> bool:
+    """Whether a problem is one of what the file says, and not that somebody was writing it."""
+    return problem.code != "file_changing"
+
+
+def patiently(read: Callable[[], _T], settled: Callable[[_T], bool]) -> _T:
+    """Read, and again for a while until what was read is settled."""
+    end = time.monotonic() + _PATIENCE
+    result = read()
+    while not settled(result) and time.monotonic() < end:
+        time.sleep(0.02)
+        result = read()
+    return result
 
 
 def read_host(path: Path, file: str, places: Places) -> LoadedHost:
     """The host policy of a folder. Where the file is missing the packaged one holds: absence grants nothing."""
     try:
         if not os.path.lexists(path):
-            data, file = resources.files("toolhost.policies").joinpath(HOST_FILE).read_bytes(), f"packaged {HOST_FILE}"
+            data, file = resources.files("toolhost.policies").joinpath(HOST_FILE).read_bytes(), _PACKAGED
         else:
             data = read_bytes(path, file)
     except DocumentError as error:
         return LoadedHost(problems=(error.problem,))
     return load_host(data, file, places)
+
+
+def _read_policy(
+    path: Path, before: PolicySet, host: HostPolicy, places: Places, *, same: bool
+) -> tuple[Policy | None, PolicyFile]:
+    """One plugin's policy and what is known of its file. `same`: host policy and places are what they were."""
+    policy, known = before.policy(path.stem), before.files.get(path.stem, PolicyFile(name=path.name))
+    stamp = _stamp(path)
+    unchanged = same and stamp is not None and stamp == known.stamp and not known.problems
+    if unchanged and policy is not None and not policy.missing and not any(map(changed, policy.programs.values())):
+        return policy, known
+    loaded = read_policy(path, path.name, host, places)
+    if loaded.policy is not None:
+        if loaded.policy == policy:
+            return policy, PolicyFile(name=path.name, content=known.content, since=known.since, stamp=stamp)
+        return loaded.policy, PolicyFile(name=path.name, content=loaded.content, since=now_ms(), stamp=stamp)
+    content, since = known.content, known.since
+    if content is not None and not same:
+        # The last good version was good under another host policy: it stays only if it is under this one.
+        policy, since = load_policy(content, path.name, path.stem, host=host, places=places).policy, now_ms()
+    if policy is None:
+        return None, PolicyFile(name=path.name, problems=loaded.problems)
+    return policy, PolicyFile(name=path.name, content=content, since=since, problems=loaded.problems)
+
+
+def read_policy(path: Path, file: str, host: HostPolicy, places: Places) -> Loaded:
+    """Read one plugin's file. `file` is its name in messages."""
+    try:
+        data = read_bytes(path, file)
+    except DocumentError as error:
+        return Loaded(problems=(error.problem,))
+    return load_policy(data, file, path.stem, host=host, places=places)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None where it changed so lately that it could change again unnoticed.
+
+    Taken before the file is read: then it is at worst that of an older content, which is read once more.
+    """
+    try:
+        facts = path.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    if abs(time.time_ns() - facts.st_ctime_ns) < _TICK_NS:
+        return None
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def policy_files(folder: Path, problems: list[Problem]) -> list[Path]:
@@ -138,33 +195,3 @@ def policy_files(folder: Path, problems: list[Problem]) -> list[Path]:
         )
         return []
     return [entry for entry in entries if entry.stem not in RESERVED]
-
-
-def _not_allowed(message: str) -> UsageError:
-    return UsageError("workspace_not_allowed", message, "Choose a folder of a project.")
-
-
-def _unusable(path: Path, error: OSError) -> UsageError:
-    quoted = shlex.quote(str(path))
-    if error.errno == errno.ELOOP:
-        return _not_allowed(f"{path} is or goes through a symbolic link; name the folder it leads to.")
-    if error.errno == errno.ENOTDIR:
-        return _not_allowed(f"{path} is not a folder.")
-    if error.errno == errno.ENOENT:
-        return UsageError("workspace_not_accessible", f"{path} does not exist.", f"Create it: mkdir -p {quoted}")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return UsageError(
-            "workspace_not_accessible",
-            f"The user who runs toolhost (uid {os.geteuid()}) cannot reach {path}.",
-            f"Let it in: {_let_in(path)}",
-        )
-    return UsageError("workspace_not_accessible", f"{path} cannot be opened: {error.strerror}.")
-
-
-def _let_in(path: Path) -> str:
-    """The command that makes a folder reachable: passage through its parents, and the folder itself."""
-    user = f"u:{os.geteuid()}"
-    closed = [parent for parent in reversed(path.parents) if parent != Path("/") and not os.access(parent, os.X_OK)]
-    passage = " ".join(shlex.quote(str(parent)) for parent in closed)
-    through = f"setfacl -m {user}:x {passage} && " if passage else ""
-    return f"{through}setfacl -R -m {user}:rwX -m d:{user}:rwX {shlex.quote(str(path))}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolhost.model import Actor, Decision, Tool
-from toolhost.policy import Considered, PolicyStore, Request, WorkerRuntime, consider
+from toolhost.policy import Considered, PolicySet, PolicyStore, Request, WorkerRuntime, consider
 from toolhost.sandbox import pin
 
 
@@ -35,24 +35,24 @@ class Bench:
         file.chmod(0o644)
         return file
 
-    def load(self, **files: str) -> PolicyStore:
+    def load(self, **files: str) -> PolicySet:
         """Write files and load them; they must be valid."""
         for name, text in files.items():
             self.write(name, text)
         self.store.load()
-        assert not self.store.problems, [str(problem) for problem in self.store.problems]
-        return self.store
+        assert not self.store.current.problems, [str(problem) for problem in self.store.current.problems]
+        return self.store.current
 
     def problems(self, **files: str) -> list[str]:
         """Write files, load them, and give what is wrong with them."""
         for name, text in files.items():
             self.write(name, text)
         self.store.load()
-        return [str(problem) for problem in self.store.problems]
+        return [str(problem) for problem in self.store.current.problems]
 
     def command(self, line: str | tuple[str, ...], *, plugin: str = "probe", **changes: Any) -> Considered:
         """Consider a command tool's command line."""
-        return consider(self.request(line, plugin=plugin, **changes), self.store)
+        return consider(self.request(line, plugin=plugin, **changes), self.store.current)
 
     def decide(self, line: str | tuple[str, ...], **changes: Any) -> Decision:
         """The decision on a command line."""
@@ -86,7 +86,7 @@ class Bench:
             "runtime": WorkerRuntime(argv=("/usr/bin/python3", "-I"), programs=(pin("python3"),)),
             **changes,
         }
-        return consider(Request(**values), self.store)
+        return consider(Request(**values), self.store.current)
 
 
 def tool(name: str, schema: dict[str, Any] | None = None) -> Tool:

@@ -20,7 +20,7 @@ def test_a_malformed_policy_says_what_to_change_and_grants_nothing(bench: Bench,
     target.write_bytes(file.read_bytes())
     expected = file.with_suffix(".txt").read_text().splitlines()
     assert bench.problems(host=HOST) == expected
-    assert bench.store.policy("probe") is None
+    assert bench.store.current.policy("probe") is None
     assert [str(problem) for problem in check(bench.policies, data=bench.data, plugins=bench.plugins)] == expected
 
 
@@ -120,4 +120,4 @@ def test_roots_over_the_host_s_own_folders_are_refused(bench: Bench) -> None:
 )
 def test_a_malformed_host_policy_grants_nothing_to_anyone(bench: Bench, text: str, message: str) -> None:
     assert bench.problems(host=text, probe="") == [message]
-    assert bench.store.policy("probe") is None
+    assert bench.store.current.policy("probe") is None

@@ -202,7 +202,7 @@ def test_the_plan_has_exactly_what_the_policy_names(bench: Bench) -> None:
         (str(bench.workspace), "/workspace", True)
     ]
     assert (plan.cwd, plan.network, plan.kind) == ("/workspace", (), "command")
-    assert plan.policy_digest == bench.store.digest("probe")
+    assert plan.policy_digest == bench.store.current.digest("probe")
 
 
 def test_git_commits_as_the_actor_and_obeys_no_repository(bench: Bench) -> None:

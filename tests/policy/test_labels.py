@@ -62,7 +62,7 @@ def test_what_a_host_deny_takes_from_a_wildcard_is_no_place_content_comes_from(b
     bench.load(
         host='[network]\ndeny = ["x.b.org"]\n', probe='[commands]\nallow = ["ls"]\n[network]\nallow = ["*.b.org:443"]\n'
     )
-    policy = bench.store.policy("probe")
+    policy = bench.store.current.policy("probe")
     assert policy is not None
     assert origins(policy, policy.rules[0], own_workspace=True) == ("*.b.org:443",)
 
@@ -87,7 +87,7 @@ def test_explain_and_the_plan_s_view_show_the_labels(bench: Bench) -> None:
 )
 def test_labels_come_in_one_order_and_a_foreign_workspace_only_adds(bench: Bench, shape: str) -> None:
     bench.load(probe=COMMANDS + shape)
-    policy = bench.store.policy("probe")
+    policy = bench.store.current.policy("probe")
     assert policy is not None
     for rule in (None, *policy.rules):
         own, foreign = (labels(policy, rule, own_workspace=which) for which in (True, False))

@@ -52,15 +52,15 @@ def test_the_host_says_where_roots_may_lie(bench: Bench) -> None:
     (problem,) = bench.problems(host=host, probe=f'[paths]\nread = ["{other}"]\n')
     assert "root_not_allowed" in problem
     with pytest.raises(UsageError) as caught:
-        check_workspace(other, bench.store)
+        check_workspace(other, bench.store.current)
     assert caught.value.code == "workspace_not_allowed"
     bench.problems(host="[paths]\nallow = []\n", probe="")
     with pytest.raises(UsageError, match="none of the places"):
-        check_workspace(allowed, bench.store)
+        check_workspace(allowed, bench.store.current)
 
 
 def test_a_project_folder_may_be_a_workspace(bench: Bench) -> None:
-    check_workspace(bench.workspace, bench.store)
+    check_workspace(bench.workspace, bench.store.current)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_project_folder_may_be_a_workspace(bench: Bench) -> None:
 )
 def test_a_folder_that_may_be_no_root_is_no_workspace(bench: Bench, path: str) -> None:
     with pytest.raises(UsageError) as caught:
-        bench.store.check_workspace(Path(path) if path != "/srv/" else Path("/srv/x/../y"))
+        check_workspace(Path(path) if path != "/srv/" else Path("/srv/x/../y"), bench.store.current)
     assert caught.value.code == "workspace_not_allowed"
 
 
@@ -94,7 +94,7 @@ def test_a_workspace_is_a_folder_that_exists_under_its_own_name(bench: Bench) ->
         ("none", "workspace_not_accessible"),
     ):
         with pytest.raises(UsageError) as caught:
-            check_workspace(bench.folder / name, bench.store)
+            check_workspace(bench.folder / name, bench.store.current)
         assert caught.value.code == code, name
 
 
@@ -113,7 +113,7 @@ def test_a_workspace_out_of_reach_names_the_command_that_lets_toolhost_in(bench:
         os.setgid(65534)
         os.setuid(65534)
         try:
-            check_workspace(closed / "project", bench.store)
+            check_workspace(closed / "project", bench.store.current)
         except UsageError as error:
             os.write(write, f"{error.code} {error.hint}".encode())
         os._exit(0)

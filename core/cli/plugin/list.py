@@ -47,7 +47,7 @@ async def _plugins(host: Host) -> list[dict[str, Any]]:
             "code": record.code,
             "reason": record.reason,
             "tools": [tool.name for tool in record.tools],
-            "policy": f"{record.name}.toml" if host.policies.policy(record.name) is not None else None,
+            "policy": f"{record.name}.toml" if host.policies.current.policy(record.name) is not None else None,
         }
         for record in sorted(host.plugins.plugins.values(), key=lambda record: record.name)
     ]

@@ -21,7 +21,7 @@ from toolhost.cli.terminal import safe
 from toolhost.errors import UsageError
 from toolhost.host import Host
 from toolhost.identifiers import now_ms
-from toolhost.policy import PolicyStore
+from toolhost.policy import PolicySet, PolicyStore
 
 __all__ = ["command"]
 
@@ -90,7 +90,7 @@ def command(since: str, folder: str | None, output: str) -> None:
         sys.exit(Exit.FAILED)
 
 
-def _candidate(host: Host, folder: Path) -> PolicyStore:
+def _candidate(host: Host, folder: Path) -> PolicySet:
     """The policies of a folder, all of them valid: half a set would look like a change."""
     if not folder.is_dir():
         raise UsageError(
@@ -98,11 +98,13 @@ def _candidate(host: Host, folder: Path) -> PolicyStore:
         )
     store = PolicyStore(folder, data=host.settings.data, plugins=host.settings.plugins)
     store.load()
-    if store.problems:
+    if store.current.problems:
         raise UsageError(
-            "policies_not_usable", f"{folder}: {store.problems[0]}", f"See all of it: toolhost policy check {folder}"
+            "policies_not_usable",
+            f"{folder}: {store.current.problems[0]}",
+            f"See all of it: toolhost policy check {folder}",
         )
-    return store
+    return store.current
 
 
 def _period(text: str) -> int:
