@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
 
 __all__ = ["Channel", "Started"]
 
+_T = TypeVar("_T")
+
 _MESSAGE = 1 << 16
+_ANSWER = 30.0  # seconds; the spawner does one thing at a time, each in milliseconds
+_END = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,11 +83,7 @@ class Channel:
         self._gone[call] = loop.create_future()
         try:
             await self._send(message | {"do": "launch", "call": call}, descriptors)
-        except BaseException:
-            self._forget(call)
-            raise
-        try:
-            return await future
+            return await self._answer(future)
         except BaseException:
             self._forget(call)
             raise
@@ -116,9 +118,27 @@ class Channel:
         self._covering[message["call"]] = future
         try:
             await self._send(message, ())
-            return await future
+            return await self._answer(future)
         finally:
             self._covering.pop(message["call"], None)
+
+    async def _answer(self, future: asyncio.Future[_T]) -> _T:
+        try:
+            async with asyncio.timeout(_ANSWER):
+                return await future
+        except TimeoutError:
+            # What it was about to do must not be done later, when nobody waits for it any more.
+            self._kill_spawner()
+            raise SandboxUnavailable(
+                "spawner_stuck",
+                f"The sandbox's spawner did not answer for {_ANSWER:g} s and was ended.",
+                "Restart the host.",
+            ) from None
+
+    def _kill_spawner(self) -> None:
+        if self._spawner:
+            with suppress(ProcessLookupError):
+                os.kill(self._spawner, signal.SIGKILL)
 
     def settle(self, call: int) -> None:
         """Say that the sandbox stands."""
@@ -140,9 +160,13 @@ class Channel:
             self._loop.remove_reader(self._connection)
         self._lost()
         self._connection.close()
-        pid, self._spawner = self._spawner, 0
-        if pid:
-            await asyncio.to_thread(os.waitpid, pid, 0)
+        if not self._spawner:
+            return
+        ended = asyncio.ensure_future(asyncio.to_thread(os.waitpid, self._spawner, 0))
+        if not (await asyncio.wait((ended,), timeout=_END))[0]:
+            self._kill_spawner()
+        await ended
+        self._spawner = 0
 
     async def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
         if self._closed:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from toolhost.sandbox import bubblewrap, seccomp
 from toolhost.sandbox.attacks import ATTACKS
+from toolhost.sandbox.destinations import PROXY
 from toolhost.sandbox.errors import SandboxError
 from toolhost.sandbox.outcome import Outcome
 from toolhost.sandbox.plan import SandboxPlan
@@ -22,6 +23,15 @@ from toolhost.sandbox.sandbox import Sandbox
 from toolhost.sandbox.selfattack import Result, attack_all
 
 __all__ = ["Check", "probe"]
+
+_ASK_FOR_ANOTHER = f"""
+exec 3<>/dev/tcp/{PROXY[0]}/{PROXY[1]} && printf 'CONNECT 127.0.0.1:22 HTTP/1.1\\r\\nHost: 127.0.0.1:22\\r\\n\\r\\n' >&3
+read -r -t 10 _ status _ <&3; echo "$status"
+for port in 22 80 8001; do (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null && echo "port $port"; done
+(exec 3<>/dev/tcp/192.0.2.1/443) 2>/dev/null && echo "a route"
+echo end
+"""
+"""192.0.2.1 is for documentation (RFC 5737): where there is no route it fails at once, and nobody is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +77,38 @@ async def _try(sandbox: Sandbox) -> list[Check]:
             said = f"`true` in a sandbox ended with {outcome.status}, {outcome.exit_code}: {outcome.stderr[:200]!a}."
             return [Check(layer="sandbox", status="fail", message=said)]
         checks = [Check(layer="sandbox", status="pass", message="A program runs in a sandbox."), _memory(outcome)]
+        checks.append(await _egress(sandbox))
         quick = [attack for attack in ATTACKS if attack.quick]
         return [*checks, *[_escape(result) async for result in attack_all(sandbox, quick)]]
     finally:
         await sandbox.close()
+
+
+async def _egress(sandbox: Sandbox) -> Check:
+    """A call that may reach one host asks its proxy for another, and looks for a way around it."""
+    shell = pin("bash")
+    plan = SandboxPlan(
+        kind="command",
+        tool="toolhost.probe",
+        argv=(shell.path, "-c", _ASK_FOR_ANOTHER),
+        cwd="/",
+        programs=(shell,),
+        network=("toolhost.invalid:443",),
+    )
+    recorded: list[str] = []
+    outcome = await sandbox.run(plan, on_connection=lambda connection: recorded.append(connection.code))
+    said = outcome.stdout.decode("utf-8", "backslashreplace").split()
+    if said == ["403", "end"] and len(recorded) == 1:
+        message = (
+            "A sandbox with a network reaches its proxy and nothing else, and the proxy refuses what no rule names."
+        )
+        return Check(layer="network access", status="pass", message=message)
+    return Check(
+        layer="network access",
+        status="fail",
+        message=f"A sandbox with a network did not behave: {outcome.status}, {said!a}, {outcome.stderr[:200]!a}.",
+        fix="Grant no network here (`[network] allow`) until it does; `toolhost selfattack` shows more.",
+    )
 
 
 def _memory(outcome: Outcome) -> Check:

@@ -8,14 +8,15 @@ import os
 import random
 import select
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from driver import children, no_tools, own, processes
+from driver import becomes, children, no_tools, own, processes
 from hosted import Hosted
 from racing import Swapper
 
@@ -99,6 +100,31 @@ def killed(rounds: int) -> str:
     return f"{rounds} hosts killed, the last process gone after {worst * 1000:.0f} ms at most"
 
 
+def stalled(rounds: int) -> str:
+    """bubblewrap, or the spawner, stops half-way: a typed error in bounded time, and nothing stays behind."""
+    codes: dict[str, int] = {}
+    for number in range(rounds):
+        with hosting() as host:
+            (spawner,) = children(host.process.pid)
+            words = ["-c", f"sleep 0 # {_TAG}"]
+            host.send(do="call", tool="probe.sh", arguments={"words": words}, workspace=str(host.workspace))
+            deadline = time.monotonic() + 5
+            while not (started := children(spawner)) and time.monotonic() < deadline:
+                pass
+            stopped = started if number % 2 else [spawner]
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            answer = host.read(60)
+            code = (answer["error"] or {}).get("code", "ok")
+            codes[code] = codes.get(code, 0) + 1
+            assert code in {"ok", "setup_timeout", "spawner_stuck"}, answer
+        for pid in [spawner, *started]:
+            left = Path(f"/proc/{pid}")
+            assert becomes(lambda left=left: not (left / "exe").exists(), 10), (left / "status").read_text()
+    return f"{rounds} calls: {codes}; nothing left"
+
+
 def crowded(rounds: int) -> str:
     """200 calls at once, again and again; descriptors, tasks, processes and mounts are what they were."""
     with hosting() as host:
@@ -143,6 +169,7 @@ SOAKS: dict[str, tuple[Callable[[int], str], int]] = {
     "swapped": (swapped, 10_000),
     "masked": (masked, 2_000),
     "killed": (killed, 100),
+    "stalled": (stalled, 6),
     "crowded": (crowded, 20),
     "attacked": (attacked, 20),
 }

@@ -16,7 +16,7 @@ from toolhost.sandbox.diagnosis import namespace_refusal
 def test_every_layer_of_this_machine_passes(box: Driver) -> None:
     checks = box.ask(do="probe")["checks"]
     assert [check for check in checks if check["status"] == "fail"] == []
-    assert {"bubblewrap", "seccomp", "namespaces", "sandbox"} <= {check["layer"] for check in checks}
+    assert {"bubblewrap", "seccomp", "namespaces", "sandbox", "network access"} <= {check["layer"] for check in checks}
     assert sum(check["layer"].startswith("escape: ") for check in checks) >= 10
 
 

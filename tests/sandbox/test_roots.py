@@ -56,6 +56,18 @@ def test_a_root_inside_a_root_keeps_its_own_rights_in_any_order(box: Driver, spa
         assert number in (0, 1)
 
 
+def test_a_writable_root_inside_a_readable_one_cannot_be_moved_or_replaced(box: Driver, space: Path) -> None:
+    outer = own_folder(space, "outer")
+    (outer / "sub" / "inner").mkdir(parents=True)
+    own(outer)
+    script = "mv sub away; mv sub/inner moved; rm -rf sub/inner; ln -sT /tmp sub/inner; echo x > sub/inner/f"
+    roots = [readable(outer, "/a"), writable(outer / "sub" / "inner", "/a/sub/inner")]
+    box.sh(script, "mv", "rm", "ln", cwd="/a", roots=roots)
+    assert os.listdir(outer) == ["sub"]
+    assert os.listdir(outer / "sub") == ["inner"]
+    assert os.listdir(outer / "sub" / "inner") == ["f"]
+
+
 def test_a_root_that_is_a_link_is_refused(box: Driver, space: Path, work: Path) -> None:
     (space / "link").symlink_to(work)
     for source in (space / "link", space / "link" / "deeper"):

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from driver import Driver
+from driver import Driver, own
 
 
 def test_a_program_that_is_not_named_is_not_there(box: Driver) -> None:
@@ -49,6 +49,23 @@ def test_host_files_are_there_and_cannot_be_written(box: Driver) -> None:
 def test_support_folders_are_there(box: Driver) -> None:
     said = box.sh("ls /usr/share/git-core/templates", "ls", support=["/usr/share/git-core"])
     assert "info" in said["stdout"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can place files in /srv")
+def test_a_library_that_others_can_write_is_support_like_any_file_and_brings_only_libraries_of_root(
+    box: Driver,
+) -> None:
+    folder = Path("/srv/toolhost-test-library")
+    folder.mkdir()
+    try:
+        shutil.copy(next(Path("/usr/lib").glob("*/libz.so.1")), folder / "libown.so")
+        (folder / "libbroken.so").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + os.urandom(4096))
+        own(folder)
+        code = f"import ctypes; print(ctypes.CDLL('{folder}/libown.so').zlibVersion() != 0)"
+        said = box.python(code, support=[str(folder)])
+        assert said["stdout"] == "True\n", said
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a program must belong to root")
