@@ -21,11 +21,12 @@ from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.asking import Asking
 from toolhost.calls.pipeline import OnEvent, Pipeline
 from toolhost.calls.records import CallRecords
+from toolhost.calls.taints import Taints
 from toolhost.calls.words import parse_words
 from toolhost.data import DataDirectory
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.identifiers import new_id
-from toolhost.model import Actor, Call, CallResult, Tool
+from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
 from toolhost.pluginhost import PluginLock, PluginRegistry
 from toolhost.policy import Considered, PolicySet, PolicyStore, Request, check_workspace
 from toolhost.sandbox import Sandbox, SandboxError
@@ -67,6 +68,7 @@ class Host:
         pipeline: Pipeline,
         asking: Asking,
         records: CallRecords,
+        taints: Taints,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -79,6 +81,7 @@ class Host:
         self._pipeline = pipeline
         self._asking = asking
         self._records = records
+        self._taints = taints
 
     @classmethod
     @asynccontextmanager
@@ -117,6 +120,7 @@ class Host:
             records = CallRecords(database, behind)
             asking = Asking(database, records=records, audit=audit, policies=policies)
             stack.push_async_callback(asking.close)
+            taints = Taints(database)
             pipeline = Pipeline(
                 policies=policies,
                 plugins=plugins,
@@ -125,6 +129,7 @@ class Host:
                 audit=audit,
                 asking=asking,
                 records=records,
+                taints=taints,
             )
             stack.push_async_callback(pipeline.close)
             yield cls(
@@ -139,6 +144,7 @@ class Host:
                 pipeline=pipeline,
                 asking=asking,
                 records=records,
+                taints=taints,
             )
 
     # -- tools ---------------------------------------------------------------------------------------------------
@@ -342,6 +348,10 @@ class Host:
             request=self._pipeline.request,
             private=self.data.workspaces,
         )
+
+    async def external_content(self, conversation_id: str, actor: Actor) -> tuple[ExternalContent, ...]:
+        """What one of the actor's conversations has taken in that it did not write; the oldest first."""
+        return await self._taints.of(actor.user_id, conversation_id)
 
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run."""

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Actor", "Call", "CallResult", "CommandTemplate", "Decision", "DecisionOutcome", "Status", "Tool"]
+__all__ = [
+    "Actor",
+    "Call",
+    "CallResult",
+    "CommandTemplate",
+    "Decision",
+    "DecisionOutcome",
+    "ExternalContent",
+    "Status",
+    "Tool",
+]
 
 DecisionOutcome = Literal["allow", "ask", "deny"]
 Status = Literal[
@@ -132,6 +142,27 @@ class Decision:
     def as_record(self) -> dict[str, object]:
         """All of it, for those who ask later, when the files say something else."""
         return {**self.as_json(), "hint": self.hint, "rule": self.rule}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalContent:
+    """Content that a conversation has taken in and did not write itself.
+
+    Attributes:
+        tool: The tool that could bring it.
+        call_id: Its first call.
+        origins: Where it can have come from: hosts, folders, or `{workspace}`.
+        since: Milliseconds since the epoch.
+    """
+
+    tool: str
+    call_id: str
+    origins: tuple[str, ...]
+    since: int
+
+    def as_json(self) -> dict[str, object]:
+        """The object of the API."""
+        return {"tool": self.tool, "call_id": self.call_id, "origins": list(self.origins), "since": self.since}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

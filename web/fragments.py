@@ -11,6 +11,7 @@ from markupsafe import Markup
 from quart import current_app, has_websocket_context, request, websocket
 
 from toolhost.conversations import Entry
+from toolhost.model import ExternalContent
 from toolhost.web.cards import Card, card_of_live
 from toolhost.web.language import Translator
 from toolhost.web.live import Chunk, LiveCall, Run
@@ -53,6 +54,10 @@ class Fragments:
         """Pieces of output."""
         return await self.render("_output.html", chunks=chunks)
 
+    async def external(self, content: Sequence[ExternalContent | Mapping[str, Any]]) -> str:
+        """What a conversation has taken in from elsewhere, as the mark in its header."""
+        return await self.render("_external.html", external=content)
+
     async def thread(self, entries: Sequence[Entry], cards: Mapping[str, Card]) -> Markup:
         """Everything a conversation shows."""
         pieces = []
@@ -78,6 +83,8 @@ class Fragments:
             return await self.entry(event["entry"])
         if kind == "tool.output":
             return await self.output([Chunk(event["stream"], event["text"])])
+        if kind == "conversation.tainted":
+            return await self.external(event["external_content"])
         call = run.call
         if call is None:
             return None

@@ -71,6 +71,7 @@ async def thread(conversation_id: str) -> ResponseReturnValue:
     shown = await snapshot(site(), current_actor(), conversation_id)
     return {
         "html": await fragments.thread(shown.entries, shown.cards),
+        "external": await fragments.external(shown.external),
         "seen": shown.seen,
         "alive": shown.alive,
     }
@@ -148,6 +149,7 @@ async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
         "chat.html",
         shown=shown,
         thread="" if shown is None else await fragments.thread(shown.entries, shown.cards),
+        external=() if shown is None else shown.external,
         tools=_by_plugin(tools),
         starters=starters(tools),
         workspaces=named_workspaces(parts.host, actor),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolhost.conversations import Conversation, Entry
-from toolhost.model import Actor
+from toolhost.model import Actor, ExternalContent
 from toolhost.web.cards import Card, card_of_live, card_of_record
 from toolhost.web.site import Site
 from toolhost.web.spelling import attempted_argv
@@ -22,6 +22,7 @@ class Snapshot:
         conversation: The conversation.
         entries: What it shows, in order.
         cards: The card of each call among the entries.
+        external: What it has taken in from elsewhere.
         seen: For each run that can still be followed, the number of the last event that is in here.
         alive: The runs that go on, and whether each waits for a person.
     """
@@ -29,6 +30,7 @@ class Snapshot:
     conversation: Conversation
     entries: tuple[Entry, ...]
     cards: dict[str, Card]
+    external: tuple[ExternalContent, ...]
     seen: dict[str, int]
     alive: dict[str, bool]
 
@@ -42,6 +44,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
     conversation = await parts.conversations.get(actor.user_id, conversation_id)
     entries = await parts.conversations.entries(actor.user_id, conversation_id)
     stored = await _stored(parts, actor, entries)
+    external = await parts.host.external_content(conversation_id, actor)
     # From here on without a wait: the live cards, the entries that came meanwhile and the numbers are of one moment.
     runs = parts.runs.of(actor.user_id, conversation_id)
     cards = dict(stored)
@@ -57,6 +60,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
         conversation=conversation,
         entries=(*entries, *sorted(late, key=lambda entry: entry.id)),
         cards=cards,
+        external=external,
         seen={run.id: run.seq for run in runs},
         alive={run.id: run.call is not None and run.call.state == "waiting" for run in runs if not run.ended},
     )

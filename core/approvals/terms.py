@@ -15,6 +15,7 @@ from typing import Any, Literal
 from toolhost.model import Call
 from toolhost.policy.programs import runs_code
 from toolhost.policy.request import Considered
+from toolhost.policy.taint import TAINTED
 from toolhost.policy.values import WORKSPACE, Rule, ToolRule
 from toolhost.sandbox.plan import Root, SandboxPlan
 
@@ -84,13 +85,13 @@ def rules_digests(rules: Iterable[Rule | ToolRule]) -> tuple[str, ...]:
     )
 
 
-def scopes_of(considered: Considered, call: Call, *, tainted: bool = False) -> tuple[Scope, ...]:
+def scopes_of(considered: Considered, call: Call) -> tuple[Scope, ...]:
     """How far a yes to this call may reach.
 
-    A call that has taken untrusted content is answered for each time. A standing yes needs `standing = true` on every
-    rule that asks, and is never given to a program that runs any code it is handed.
+    What is asked because the conversation holds content from elsewhere is answered each time. A standing yes needs
+    `standing = true` on every rule that asks, and is never given to a program that runs any code it is handed.
     """
-    if tainted:
+    if considered.decision.code == TAINTED:
         return ("once",)
     scopes: list[Scope] = ["once"]
     if call.conversation_id is not None:

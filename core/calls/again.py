@@ -12,6 +12,7 @@ from toolhost.calls.arguments import prepare
 from toolhost.errors import PluginError, UsageError
 from toolhost.model import Actor, Call, Decision
 from toolhost.policy import Considered, PolicySet, Request, check_workspace, consider
+from toolhost.policy.taint import TAINTED
 from toolhost.sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ class Again:
         )
 
 
-def compared(then: str, now: str) -> Changed:
-    """How an outcome differs from an earlier one."""
-    difference = _STRICTNESS[now] - _STRICTNESS[then]
+def compared(then: Mapping[str, Any], now: Decision) -> Changed:
+    """How a decision differs from an earlier one, given as it was recorded."""
+    if then["code"] == TAINTED and now.outcome == "allow":
+        return "same"  # its conversation asked, not its rule; what that held is no part of a policy
+    difference = _STRICTNESS[now.outcome] - _STRICTNESS[then["outcome"]]
     return "same" if not difference else "stricter" if difference > 0 else "looser"

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply
+from toolhost.calls.taints import Taints
 from toolhost.calls.turns import Turns
 from toolhost.errors import AccessError, MachineError, ToolHostError
 from toolhost.model import Actor, Call, CallResult, Decision
 from toolhost.policy import Considered, Recall, Request, plan_view
+from toolhost.policy.labels import REACHING
+from toolhost.policy.taint import judged
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class Pipeline:
         audit: AuditLog,
         asking: Asking,
         records: CallRecords,
+        taints: Taints,
     ) -> None:
         self._policies = policies
         self._plugins = plugins
@@ -78,6 +82,7 @@ class Pipeline:
         self._audit = audit
         self._asking = asking
         self._records = records
+        self._taints = taints
         self._running: dict[str, _Running] = {}
         self._turns = Turns()
         self._recall = Recall()
@@ -118,7 +123,7 @@ class Pipeline:
             return await self._call(call, approve=approve, on_event=on_event)
 
     async def _call(self, call: Call, *, approve: bool, on_event: OnEvent) -> CallResult:
-        considered = self.consider(self.request(call))
+        considered = await self._consider(call)
         decision, plan = considered.decision, considered.plan
         if decision.outcome == "deny" or plan is None:
             return self._deny(call, considered)
@@ -181,7 +186,7 @@ class Pipeline:
             row = await self._records.row(question.call_id, actor)
             assert row is not None  # the question was read together with it
             call = restore(row, actor)
-            considered = self.consider(self.request(call))
+            considered = await self._consider(call)
             await self._asking.approve(question, call, considered, answer.scope)
             return await self._run(call, considered, approval_id, on_event)
 
@@ -200,6 +205,40 @@ class Pipeline:
             one.stop()
         for one in running:
             await one.over.wait()
+
+    async def _consider(self, call: Call) -> Considered:
+        """The same, and an `ask` where what the call's conversation has taken in demands a person."""
+        considered = self.consider(self.request(call))
+        plan = considered.plan
+        if plan is None or call.conversation_id is None or REACHING.isdisjoint(plan.labels):
+            return considered
+        external = await self._taints.of(call.actor.user_id, call.conversation_id)
+        return replace(considered, decision=judged(considered.decision, plan.labels, external))
+
+    async def _take_in(self, call: Call, considered: Considered, on_event: OnEvent) -> None:
+        """Mark the call's conversation where the call is the first of its tool to bring content from elsewhere."""
+        if not await self._taints.mark(call, considered.origins):
+            return
+        assert call.conversation_id is not None
+        self._audit.write(
+            "security",
+            "conversation.tainted",
+            {
+                "tool": call.tool.name,
+                "conversation_id": call.conversation_id,
+                "origins": list(considered.origins),
+            },
+            actor=call.actor,
+            call_id=call.id,
+        )
+        external = await self._taints.of(call.actor.user_id, call.conversation_id)
+        on_event(
+            {
+                "type": "conversation.tainted",
+                "conversation_id": call.conversation_id,
+                "external_content": [one.as_json() for one in external],
+            }
+        )
 
     def _deny(self, call: Call, considered: Considered) -> CallResult:
         decision = considered.decision
@@ -280,6 +319,7 @@ class Pipeline:
                             "decision": decision.as_json(),
                         }
                     )
+                await self._take_in(call, considered, on_event)
                 result = await self._inside(self._sandbox, call, considered, approval_id, on_event)
         except asyncio.CancelledError:
             result = ended(call, "cancelled", decision, approval_id=approval_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from toolhost.model import Decision
-from toolhost.policy.decide import alternatives, asked_by, decide
+from toolhost.policy.decide import alternatives, asked_by, chosen, decide
+from toolhost.policy.labels import origins
 from toolhost.policy.planning import plan
 from toolhost.policy.policy_set import PolicySet
 from toolhost.policy.request import Considered, Request
@@ -36,12 +37,14 @@ def consider(request: Request, policies: PolicySet) -> Considered:
             rules=alternatives(facts, policy),
             warnings=policy.warnings,
         )
+    match = chosen(facts)
     return Considered(
         decision=decision,
         policies=policies,
         plan=plan(facts, decision, policy, host),
         arguments=facts.arguments,
         asked_by=asked_by(facts, policy) if decision.outcome == "ask" else (),
+        origins=origins(policy, None if match is None else match.rule, own_workspace=request.workspace_own),
         warnings=policy.warnings,
         steady=facts.steady,
     )

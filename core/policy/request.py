@@ -122,6 +122,7 @@ class Considered:
         plan: What would run; None for a denial.
         arguments: A worker tool's arguments with their paths as they are inside.
         asked_by: For an ask, the rules that are behind it.
+        origins: Where content that the conversation did not write can come from, if it runs.
         rules: For a denied command, what would be allowed or asked instead.
         warnings: What an administrator should know of the policy.
         steady: As of the facts it was made from.
@@ -132,6 +133,7 @@ class Considered:
     plan: SandboxPlan | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     asked_by: tuple[Rule | ToolRule, ...] = ()
+    origins: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     warnings: tuple[str, ...] = ()
     steady: bool = False

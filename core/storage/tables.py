@@ -10,6 +10,7 @@ __all__ = [
     "calls",
     "conversations",
     "entries",
+    "external_content",
     "grants",
     "metadata",
     "sessions",
@@ -131,6 +132,18 @@ grants = Table(
     Column("uses", Integer, nullable=False),
     Column("revoked", BigInteger),
     Column("revoked_because", String),  # person | rule_changed
+)
+
+# The first call of each tool that could bring content from elsewhere into a conversation.
+external_content = Table(
+    "external_content",
+    metadata,
+    Column("conversation_id", String, primary_key=True),
+    Column("tool", String, primary_key=True),
+    Column("user_id", String, nullable=False),
+    Column("call_id", String, nullable=False),
+    Column("origins", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
 )
 
 # An index over state/audit.log, which is the authority; `toolhost` can rebuild it from the file.

@@ -40,4 +40,9 @@ async def show(conversation_id: str) -> ResponseReturnValue:
     owner = current().user.id
     conversation = await site().conversations.get(owner, conversation_id)
     entries = await site().conversations.entries(owner, conversation_id)
-    return {**conversation.as_json(), "entries": [entry.as_json() for entry in entries]}
+    external = await site().host.external_content(conversation_id, current_actor())
+    return {
+        **conversation.as_json(),
+        "external_content": [one.as_json() for one in external],
+        "entries": [entry.as_json() for entry in entries],
+    }

@@ -58,7 +58,7 @@ def command(since: str, folder: str | None, output: str) -> None:
                 gone[impossible.code] += 1
                 continue
             then, now = json.loads(row["decision"]), considered.decision
-            how = compared(then["outcome"], now.outcome)
+            how = compared(then, now)
             counted[how] += 1
             if how == "same":
                 continue

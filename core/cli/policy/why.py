@@ -92,7 +92,7 @@ def _today(host: Host, row: Mapping[str, Any] | None, then: Mapping[str, Any] | 
     now = considered.decision
     explained = None if request is None else explain_json(considered, request)
     return {
-        "changed": None if then is None else compared(then["outcome"], now.outcome),
+        "changed": None if then is None else compared(then, now),
         "decision": now.as_record(),
         "instead": [] if explained is None else explained["instead"],
         "nearest": None if explained is None else explained["nearest"],

@@ -94,6 +94,8 @@ function take(event) {
   }
   if (event.type === "tool.output") {
     append(event.call_id, event.html);
+  } else if (event.type === "conversation.tainted") {
+    tainted(event.html);
   } else if (event.html && event.type === "entry.added" && event.entry.kind !== "call") {
     thread.append(element(event.html));
     following = true;
@@ -112,6 +114,15 @@ function take(event) {
   if (event.type === "run.failed" && !event.html) composer.complain(event.error.message);
   runs();
   settle();
+}
+
+/** The mark in the header: what this conversation has taken in from elsewhere. */
+function tainted(html) {
+  const before = find("#external");
+  const after = element(html);
+  if (before.hidden && !after.hidden) announce(texts.external_content);
+  after.open = before.open;
+  before.replaceWith(after);
 }
 
 function begun(created) {
@@ -138,6 +149,7 @@ async function reload() {
   const answer = await get(`/c/${conversation}/thread`);
   if (!answer.ok) return;
   thread.innerHTML = answer.data.html;
+  tainted(answer.data.external);
   Object.assign(seen, answer.data.seen);
   alive.clear();
   for (const [run, waits] of Object.entries(answer.data.alive)) alive.set(run, waits);

@@ -1,0 +1,188 @@
+"""A conversation that took in content from elsewhere asks again before anything leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from driver import own
+from webserver import Person, WebServer
+
+POLICY = """
+plugin = "reach"
+[commands]
+allow = [
+  "uname",
+  { run = "echo fetch {text}", network = ["news.example.org:443"] },
+  { run = "echo send {text}", network = ["example.org:443"] },
+]
+ask = ["echo read {text}", { run = "echo ask {text}", network = ["example.org:443"] }]
+deny = ["echo forbidden ..."]
+[paths]
+write = ["{workspace}"]
+"""
+SAVING = 'plugin = "saving"\n[commands]\nallow = ["touch {write}"]\n[paths]\nwrite = ["{workspace}", "OUTSIDE"]\n'
+
+
+def plugin(server: WebServer, name: str, policy: str, tools: dict[str, str]) -> None:
+    """Put a plugin of bare commands and its policy into a server's data directory."""
+    folder = server.data / "plugins" / name
+    folder.mkdir(parents=True)
+    text = f'name = "{name}"\nversion = "1"\nabout = "A test."\n'
+    for tool, command in tools.items():
+        text += f'[[tools]]\nname = "{tool}"\nabout = "A test."\ncommand = "{command}"\n'
+        if "{word}" in command:
+            text += 'input.word = { type = "string", default = "x" }\n'
+    (folder / "plugin.toml").write_text(text)
+    (server.data / "policies").mkdir(exist_ok=True)
+    (server.data / "policies" / f"{name}.toml").write_text(policy)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[WebServer]:
+    """A server whose tools reach out, by their policies; none of them is connected to anything."""
+    server = WebServer()
+    (server.data / "state").mkdir(parents=True, mode=0o700)
+    outside, named = server.folder / "outside", server.folder / "named"
+    for made in (outside, named):
+        made.mkdir()
+        own(made)
+    tools = {name: f"echo {name} {{word}}" for name in ("fetch", "send", "forbidden", "read", "ask")}
+    plugin(server, "reach", POLICY, {"look": "uname", **tools})
+    plugin(server, "saving", SAVING.replace("OUTSIDE", str(outside)), {"save": "touch {word}"})
+    (server.data / "policies" / "host.toml").write_text(
+        f'[workspaces]\nshared = {{ path = "{named}", write = true }}\n'
+    )
+    own(server.data)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def person(place: WebServer) -> Person:
+    return place.set_up()
+
+
+def test_the_same_call_runs_before_and_asks_after_and_what_stays_inside_never_asks(person: Person) -> None:
+    here = person.conversation()
+    assert person.call("reach.look", here).json["status"] == "ok"
+    assert person.get(f"/api/conversations/{here}").json["external_content"] == []
+    first = person.call("reach.fetch", here).json
+    assert (first["status"], first["decision"]["code"]) == ("ok", "rule_allow")
+    asked = person.call("reach.send", here, word="out")
+    assert (asked.status, asked.json["status"]) == (202, "approval_required")
+    decision = asked.json["decision"]
+    assert (decision["outcome"], decision["code"]) == ("ask", "tainted")
+    assert decision["source"] == "reach.toml:7", "the rule stays the source"
+    assert "`news.example.org:443` by reach.fetch" in decision["reason"]
+    assert first["call_id"] in decision["reason"]
+    assert person.call("reach.look", here).json["status"] == "ok"
+    done = person.post(f"/api/approvals/{asked.json['approval_id']}", {"decision": "approve"})
+    assert done.json["stdout"] == "send out\n"
+    assert person.call("reach.send", here).json["status"] == "approval_required", "a yes counts once"
+    shown = person.get(f"/api/conversations/{here}").json["external_content"]
+    assert [(one["tool"], one["origins"]) for one in shown] == [
+        ("reach.fetch", ["news.example.org:443"]),
+        ("reach.send", ["example.org:443"]),
+    ]
+    assert shown[0]["call_id"] == first["call_id"]
+
+
+def test_another_conversation_and_a_call_outside_one_are_not_concerned(person: Person) -> None:
+    here, there = person.conversation(), person.conversation()
+    assert person.call("reach.fetch", here).json["status"] == "ok"
+    assert person.call("reach.send", there).json["status"] == "ok"
+    for _ in range(2):
+        assert person.call("reach.send").json["status"] == "ok"
+
+
+def test_a_deny_stays_a_deny_and_a_question_tells_of_the_content(person: Person) -> None:
+    here = person.conversation()
+    person.call("reach.fetch", here)
+    denied = person.call("reach.forbidden", here).json
+    assert (denied["status"], denied["decision"]["code"]) == ("denied", "rule_deny")
+    kept = person.call("reach.read", here).json
+    assert (kept["status"], kept["decision"]["code"]) == ("approval_required", "rule_ask"), "it cannot reach out"
+
+
+def test_a_call_that_was_denied_or_only_asked_brings_nothing_in(person: Person, place: WebServer) -> None:
+    here = person.conversation(workspace="shared")
+    person.call("reach.forbidden", here)
+    waiting = person.call("reach.read", here).json
+    assert person.get(f"/api/conversations/{here}").json["external_content"] == []
+    assert person.call("reach.send", here).json["decision"]["code"] == "rule_allow"
+    person.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "refuse"})
+
+
+def test_a_named_workspace_and_a_folder_outside_count(person: Person, place: WebServer) -> None:
+    here = person.conversation(workspace="shared")
+    assert person.call("reach.look", here).json["status"] == "ok"
+    [content] = person.get(f"/api/conversations/{here}").json["external_content"]
+    assert (content["tool"], content["origins"]) == ("reach.look", ["{workspace}"])
+    asked = person.call("saving.save", here, word=str(place.folder / "outside" / "made")).json
+    assert asked["decision"]["code"] == "tainted"
+    assert "the workspace by reach.look" in asked["decision"]["reason"]
+    assert "write outside the workspace" in asked["decision"]["reason"]
+    assert not (place.folder / "outside" / "made").exists()
+
+
+def test_the_audit_log_says_once_for_each_tool_what_came_in(person: Person, place: WebServer) -> None:
+    here = person.conversation()
+    calls = [person.call("reach.fetch", here).json["call_id"] for _ in range(3)]
+    found = [
+        record
+        for record in place.audit()
+        if record["event"] == "conversation.tainted" and record["details"]["conversation_id"] == here
+    ]
+    assert [(record["call_id"], record["details"]["tool"]) for record in found] == [(calls[0], "reach.fetch")]
+    assert found[0]["details"]["origins"] == ["news.example.org:443"]
+    events = [record["event"] for record in place.audit() if record["call_id"] == calls[0]]
+    assert events == ["tool.intent", "conversation.tainted", "tool.outcome"]
+
+
+def test_a_stream_of_events_tells_it_when_it_happens_and_the_page_shows_it(person: Person) -> None:
+    here = person.conversation()
+    assert 'id="external"' in (before := person.browse("GET", f"/c/{here}").text)
+    assert "news.example.org:443" not in before
+    with person.socket() as socket:
+        socket.send("call", tool="reach.fetch", arguments={}, conversation_id=here)
+        events = socket.to_the_end()
+        [told] = [event for event in events if event["type"] == "conversation.tainted"]
+        assert (told["conversation_id"], told["external_content"][0]["tool"]) == (here, "reach.fetch")
+        socket.send("call", tool="reach.send", arguments={}, conversation_id=here)
+        asked = socket.until("approval.required")[-1]
+        assert asked["decision"]["code"] == "tainted"
+        socket.send("refuse", approval_id=asked["approval_id"])
+        socket.to_the_end()
+    assert "news.example.org:443" in person.browse("GET", f"/c/{here}").text
+
+
+def test_nobody_else_sees_it_and_it_outlives_the_server(person: Person, place: WebServer) -> None:
+    here = person.conversation()
+    person.call("reach.fetch", here)
+    place.end()
+    place.start()
+    again = place.person("ada")
+    asked = again.call("reach.send", here).json
+    assert asked["decision"]["code"] == "tainted"
+    other = place.add_user("eve")
+    assert other.get(f"/api/conversations/{here}").status == 404
+
+
+def test_a_yes_for_the_conversation_does_not_answer_for_content_that_came_after_it(person: Person) -> None:
+    here = person.conversation()
+    asked = person.call("reach.ask", here).json
+    path = f"/api/approvals/{asked['approval_id']}"
+    assert person.post(path, {"decision": "approve", "scope": "conversation"}).json["status"] == "ok"
+    again = person.call("reach.ask", here)
+    assert (again.status, again.json["decision"]["code"]) == (202, "tainted"), "the first run brought content in"
+    refused = person.post(
+        f"/api/approvals/{again.json['approval_id']}", {"decision": "approve", "scope": "conversation"}
+    )
+    assert (refused.status, refused.code) == (422, "scope_not_offered")
+    kept = person.call("reach.read", here).json
+    path = f"/api/approvals/{kept['approval_id']}"
+    assert person.post(path, {"decision": "approve", "scope": "conversation"}).json["status"] == "ok"
+    assert person.call("reach.read", here).json["status"] == "ok", "what stays inside is still answered for"
