@@ -20,7 +20,7 @@ from toolhost.web.language import Languages
 from toolhost.web.runs import Runs
 from toolhost.web.site import EXTENSION, Site, site
 from toolhost.web.sockets import Sockets
-from toolhost.web.visible import prose, visible, visible_text
+from toolhost.web.visible import chip, prose, visible, visible_text
 
 __all__ = ["create_app", "new_setup_token"]
 
@@ -40,7 +40,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app = Quart("toolhost.web", static_folder=None, template_folder=str(_HERE / "templates"), root_path=str(_HERE))
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(prose=prose, visible=visible, visible_text=visible_text)
+    app.jinja_env.filters.update(chip=chip, prose=prose, visible=visible, visible_text=visible_text)
     accounts = Accounts(host.database, host.audit, load_key(host.data.state))
     conversations = Conversations(host.database)
     parts = Site(

@@ -1,38 +1,62 @@
-"""Text that others wrote, made safe to look at: what cannot be seen is shown, and nothing is interpreted.
-
-A bidirectional override can make `rm` read as something else, a zero-width character can hide a word, an escape
-sequence can repaint a terminal. On a page whose text a person approves, each of them stands there as a labelled mark.
-"""
+"""Text that others wrote as HTML: what cannot be seen stands there as a labelled mark, and nothing is interpreted."""
 
 from __future__ import annotations
 
-import unicodedata
-from functools import lru_cache
+import hashlib
 
 from markupsafe import Markup, escape
 
-__all__ = ["prose", "visible", "visible_text"]
+from toolhost.shown import is_hidden, name_of, picture, shown
+
+__all__ = ["chip", "prose", "visible", "visible_text"]
 
 _KEPT = "\n\t"
-_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Not format characters by category, yet drawn as nothing or as a plain space.
-_BLANK = frozenset("\u00a0\u034f\u115f\u1160\u17b4\u17b5\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-                   "\u200a\u202f\u205f\u2800\u3000\u3164\uffa0")  # fmt: skip
+_LONG = 2000  # characters of a token that a card shows at once
+_END = 600  # of a longer one: how many from its beginning and from its end
 
 
 def visible(text: str) -> Markup:
     """The text as HTML, with each hidden character as a mark that names it."""
-    if text.isascii() and (text.isprintable() or not any(_hidden(char) for char in text)):
+    return _marked(text, _KEPT)
+
+
+def chip(token: str) -> Markup:
+    """One argument as HTML: as `visible`, line ends and tabs marked as well, spaces at its ends too.
+
+    The middle of a long one is folded away behind how much it is and its digest, and opens.
+    """
+    if len(token) <= _LONG:
+        return _chip(token)
+    digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    mark = f"‹+{len(token) - 2 * _END} · sha256:{digest}›"
+    head, tail = _chip(token[:_END]), _chip(token[-_END:])
+    return Markup('<details class="long"><summary>{}<span class="mark">{}</span>{}</summary>{}</details>').format(
+        head, mark, tail, _chip(token)
+    )
+
+
+def _chip(token: str) -> Markup:
+    inner = token.strip(" ")
+    before = len(token) - len(token.lstrip(" ")) if inner else len(token)
+    after = len(token) - before - len(inner)
+    space = Markup('<span class="mark">␠</span>')
+    return space * before + _marked(inner, "") + space * after
+
+
+def _marked(text: str, keep: str) -> Markup:
+    if text.isascii() and (text.isprintable() or not any(char not in keep and is_hidden(char) for char in text)):
         return escape(text)
     parts: list[str] = []
     plain: list[str] = []
     for char in text:
-        if _hidden(char):
-            parts.append(str(escape("".join(plain))))
-            plain.clear()
-            parts.append(f'<span class="mark" title="{escape(_title(char))}">{escape(_label(char))}</span>')
-        else:
+        if char in keep or not is_hidden(char):
             plain.append(char)
+            continue
+        parts.append(str(escape("".join(plain))))
+        plain.clear()
+        # A line end is marked, and ends the line.
+        ending = char if char == "\n" else ""
+        parts.append(f'<span class="mark" title="{escape(name_of(char))}">{picture(char)}</span>{ending}')
     parts.append(str(escape("".join(plain))))
     return Markup("".join(parts))  # noqa: S704  # every part was escaped above
 
@@ -48,20 +72,4 @@ def prose(text: str) -> Markup:
 
 def visible_text(text: str) -> str:
     """The same for places that take plain text, such as an attribute or a title."""
-    return "".join(_label(char) if _hidden(char) else char for char in text)
-
-
-@lru_cache(maxsize=4096)
-def _hidden(char: str) -> bool:
-    return char not in _KEPT and (unicodedata.category(char) in _CATEGORIES or char in _BLANK)
-
-
-def _label(char: str) -> str:
-    code = ord(char)
-    if code < 0x20:
-        return chr(0x2400 + code)  # the control pictures: ␛ for escape
-    return "␡" if code == 0x7F else f"U+{code:04X}"
-
-
-def _title(char: str) -> str:
-    return f"U+{ord(char):04X} {unicodedata.name(char, 'control character')}"
+    return shown(text, _KEPT)

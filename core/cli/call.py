@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, 
 from toolhost.cli.words import arguments_from, workspace_from
 from toolhost.host import Host
 from toolhost.model import CallResult
+from toolhost.shown import token
 
 __all__ = ["command"]
 
@@ -150,7 +150,7 @@ def _content(part: Mapping[str, Any]) -> str:
 
 def _question(result: CallResult, plan: Mapping[str, Any]) -> str:
     """What is asked: exactly what would run, where, with what in reach, and which rule asks."""
-    ran = shlex.join(plan["argv"]) if plan["kind"] == "command" else f"{result.tool} {plan['arguments']}"
+    ran = " ".join(map(token, plan["argv"])) if plan["kind"] == "command" else f"{result.tool} {plan['arguments']}"
     lines = [
         f"{result.tool} needs your approval: {result.decision.reason}",
         f"  runs     {ran}",

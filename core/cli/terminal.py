@@ -11,30 +11,21 @@ import codecs
 import os
 import sys
 import termios
-import unicodedata
 from typing import TextIO
+
+from toolhost.shown import MARKS, shown
 
 __all__ = ["StreamPrinter", "abandon", "confirm", "interactive", "safe"]
 
-# Format characters (bidirectional overrides, zero-width), private use, surrogates and separators that break lines.
-_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
-
 
 def safe(text: str, keep: str = "\t\n") -> str:
-    """The text with every character that a terminal would obey or hide written as an escape.
+    """The text with every character that a terminal would obey or hide written out; see `toolhost.shown`.
 
     Args:
         text: Anything.
         keep: Control characters that are wanted.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char
-        if char in keep or unicodedata.category(char) not in _HIDDEN
-        else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
+    return shown(text, keep + MARKS)  # of what was written out already nothing is written out again
 
 
 class StreamPrinter:

@@ -10,6 +10,7 @@ from toolhost.policy.nearest import nearest
 from toolhost.policy.request import Considered, Request
 from toolhost.policy.view import block, limits_view, plan_lines, plan_view, visible
 from toolhost.sandbox.outcome import LimitReport
+from toolhost.shown import token
 
 __all__ = ["explain", "explain_json", "explain_lines"]
 
@@ -75,7 +76,7 @@ def explain_lines(explained: Mapping[str, Any]) -> Iterator[str]:
 
 def _denial(explained: Mapping[str, Any]) -> Iterator[str]:
     if explained["asked"] is not None:
-        yield from block("asked", explained["asked"])
+        yield from block("asked", explained["asked"], token)
     if explained["instead"]:
         rules = (f"{rule['outcome']} {rule['source']}: {rule['rule']}" for rule in explained["instead"][:10])
         yield from block("would be decided otherwise", rules)

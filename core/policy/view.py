@@ -6,13 +6,14 @@ but the contents of files and the values of variables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from toolhost.policy.labels import LABELS
 from toolhost.policy.limit_table import LIMITS, show_limit
 from toolhost.sandbox.outcome import LimitReport
 from toolhost.sandbox.plan import SandboxPlan
+from toolhost.shown import shown, token
 
 __all__ = ["block", "limits_view", "plan_lines", "plan_view", "visible"]
 
@@ -61,7 +62,7 @@ def plan_lines(view: Mapping[str, Any], enforced: Mapping[str, Mapping[str, Any]
         view: From `plan_view`, now or when a call was made.
         enforced: From `limits_view`; empty where it is not known what enforces them.
     """
-    yield from block("argv", view["argv"])
+    yield from block("argv", view["argv"], token)
     if view["arguments"] is not None:
         yield f"arguments: {visible(view['arguments'])}"
     yield f"cwd: {visible(view['cwd'])}"
@@ -86,22 +87,20 @@ def plan_lines(view: Mapping[str, Any], enforced: Mapping[str, Mapping[str, Any]
     yield f"plan: {view['plan_digest']}"
 
 
-def block(name: str, items: Iterable[str]) -> Iterator[str]:
+def block(name: str, items: Iterable[str], show: Callable[[str], str] | None = None) -> Iterator[str]:
     """A heading and a line for each item below it."""
     yield f"{name}:"
     found = False
     for item in items:
         found = True
-        yield f"  {visible(item)}"
+        yield f"  {(show or visible)(item)}"
     if not found:
         yield "  none"
 
 
 def visible(text: str) -> str:
     """One line, whatever the text holds: what could rewrite the terminal or look like another line is escaped."""
-    if text == "":
-        return '""'
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return shown(text) or '""'
 
 
 def _mount(mount: Mapping[str, Any]) -> str:

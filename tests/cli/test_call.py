@@ -253,8 +253,8 @@ def test_a_question_cannot_be_redrawn_by_what_it_shows(terminal: Callable) -> No
     shell = terminal("call", "shell.run", "script=echo harmless\u202e; rm -r .\n  rule  none")
     shown = shell.wait_for("[y/N]")
     assert "\u202e" not in shown
-    assert r"\u202e" in shown
-    assert r"\n  rule  none" in shown
+    assert "‹U+202E›" in shown
+    assert "␊  rule  none" in shown
     shell.type("n\n")
     assert shell.end() == 4
 
@@ -285,7 +285,7 @@ def test_a_terminal_gets_a_tool_s_control_characters_spelled_out(terminal: Calla
     shell = terminal("call", "shell.run", r"script=printf '\033]0;owned\007'", "--approve")
     assert shell.end() == 0
     assert "\x1b" not in shell.shown
-    assert r"\x1b]0;owned\x07" in shell.shown
+    assert "␛]0;owned␇" in shell.shown
 
 
 @pytest.mark.parametrize("folder", ["/", "/etc", "/proc", "/root", "/home"])

@@ -98,9 +98,9 @@ def test_nothing_hidden_reaches_the_page(text) -> None:
         ("plain <b>&", "plain &lt;b&gt;&amp;"),
         ("a\nb\tc", "a\nb\tc"),
         ("\x1b[31m", "␛[31m"),
-        ("\u202egnp.exe", "U+202Egnp.exe"),
-        ("zero\u200bwidth", "zeroU+200Bwidth"),
-        ("\U000e0041tag", "U+E0041tag"),
+        ("\u202egnp.exe", "‹U+202E›gnp.exe"),
+        ("zero\u200bwidth", "zero‹U+200B›width"),
+        ("\U000e0041tag", "‹U+E0041›tag"),
         ("café 日本", "café 日本"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import click
 
@@ -13,6 +12,7 @@ from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.host import Host
 from toolhost.identifiers import now_ms
+from toolhost.shown import token
 
 __all__ = ["command"]
 
@@ -38,7 +38,7 @@ def command(output: str) -> None:
 
 def _shown(question: Question) -> str:
     plan = question.plan
-    ran = shlex.join(plan["argv"]) if plan["kind"] == "command" else f"{question.tool} {plan['arguments']}"
+    ran = " ".join(map(token, plan["argv"])) if plan["kind"] == "command" else f"{question.tool} {plan['arguments']}"
     left = max(0, question.expires - now_ms()) // 1000
     lines = [
         f"{question.id}  {question.tool}  {question.username}  {left // 60} min {left % 60} s left",
