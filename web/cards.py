@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolhost.approvals import Question
+from toolhost.hints import Risk, Script, risks, script_of
 from toolhost.web.live import Chunk, LiveCall
 
 __all__ = ["SHOWN_OUTPUT", "Card", "Limit", "card_of_live", "card_of_record", "output_of"]
@@ -54,6 +55,8 @@ class Card:
         summary: The command, or the arguments, on one line.
         argv: One token each; empty for a tool in a worker.
         arguments: Name and value as text.
+        script: The script it hands to a shell, taken apart to be read; or None.
+        risks: Hints that make a person look twice.
         plan: As `plan_view` gives it, or None.
         decision: Outcome, code, reason, source; or None.
         error: Code, message, hint; or None.
@@ -78,6 +81,8 @@ class Card:
     summary: str
     argv: tuple[str, ...] = ()
     arguments: tuple[tuple[str, str], ...] = ()
+    script: Script | None = None
+    risks: tuple[Risk, ...] = ()
     plan: Mapping[str, Any] | None = None
     decision: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
@@ -222,7 +227,13 @@ def _command(
         line = shlex.join((program, *argv[1:]))
     else:
         line = " ".join(f"{key}={shlex.quote(value)}" for key, value in pairs)
-    return {"argv": argv, "arguments": pairs, "summary": _middle(" ".join(line.split()))}
+    return {
+        "argv": argv,
+        "arguments": pairs,
+        "summary": _middle(" ".join(line.split())),
+        "script": script_of(argv),
+        "risks": risks(argv),
+    }
 
 
 def _middle(line: str) -> str:
