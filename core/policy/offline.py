@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolhost.policy.document import DocumentError, parse_document, read_bytes
 from toolhost.policy.host_file import LoadedHost
-from toolhost.policy.load import RESERVED, Loaded
+from toolhost.policy.load import RESERVED, Loaded, load_policy
 from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem
 from toolhost.policy.store import HOST_FILE, is_settled, patiently, policy_files, read_host, read_policy
@@ -30,18 +31,21 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-def read_files(path: Path, *, data: Path, plugins: Path) -> Reading:
+def read_files(path: Path, *, data: Path, plugins: Path, copy: bool = False) -> Reading:
     """Read a policy file, or every file of a folder; one that is being written is waited for, for a while.
 
     Args:
         path: A file or a folder; host.toml beside a file applies to it.
         data: The data directory.
         plugins: The plugins folder.
+        copy: Whether a file may have another name than that of its plugin, as a copy of it has.
     """
-    return patiently(lambda: _read_files(path, data, plugins), lambda reading: all(map(is_settled, reading.problems)))
+    return patiently(
+        lambda: _read_files(path, data, plugins, copy), lambda reading: all(map(is_settled, reading.problems))
+    )
 
 
-def _read_files(path: Path, data: Path, plugins: Path) -> Reading:
+def _read_files(path: Path, data: Path, plugins: Path, copy: bool) -> Reading:
     whole = path.is_dir()
     folder = path if whole else path.parent
     places = Places.of(data=data, policies=folder.absolute(), plugins=plugins)
@@ -49,10 +53,20 @@ def _read_files(path: Path, data: Path, plugins: Path) -> Reading:
     problems = list(loaded.problems)
     named = policy_files(folder, problems) if whole else [] if path.stem in RESERVED else [path]
     host = loaded.host or HostPolicy()
-    files = tuple(read_policy(file, file.name if whole else str(file), host, places) for file in named)
+    read = _read_copy if copy and not whole else read_policy
+    files = tuple(read(file, file.name if whole else str(file), host, places) for file in named)
     for file in files:
         problems.extend(file.problems)
     return Reading(host=host, files=files, problems=tuple(problems))
+
+
+def _read_copy(path: Path, file: str, host: HostPolicy, places: Places) -> Loaded:
+    try:
+        content = read_bytes(path, file)
+        name = parse_document(content, file).data.get("plugin")
+    except DocumentError as error:
+        return Loaded(problems=(error.problem,))
+    return load_policy(content, file, name if isinstance(name, str) else path.stem, host=host, places=places)
 
 
 def check(path: Path, *, data: Path, plugins: Path) -> list[Problem]:

@@ -11,6 +11,7 @@ __all__ = ["command"]
 # name -> (module, line in the help)
 _COMMANDS = {
     "check": ("toolhost.cli.policy.check", "Check policy files."),
+    "diff": ("toolhost.cli.policy.diff", "Compare what two policies grant."),
     "replay": ("toolhost.cli.policy.replay", "List recorded calls that would be decided otherwise now."),
     "why": ("toolhost.cli.policy.why", "Say why a recorded call was decided as it was."),
     "explain": ("toolhost.cli.policy.explain", "Explain what would be decided for a call."),

@@ -1,0 +1,91 @@
+"""`toolhost policy diff`: what one policy grants that another does not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolhost.cli.exits import Exit, reported
+from toolhost.cli.session import enter
+from toolhost.cli.terminal import safe
+from toolhost.errors import UsageError
+from toolhost.policy.difference import Difference, differences
+from toolhost.policy.offline import read_files
+from toolhost.policy.values import Policy
+from toolhost.policy.words import Term
+from toolhost.settings import Settings
+
+__all__ = ["command"]
+
+_MARKS = {"wider": "+", "narrower": "-", "changed": "~"}
+
+
+@click.command("diff")
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="What is printed.")
+@reported
+def command(old: str, new: str, output: str) -> None:
+    """Compare two policy files, or two folders of them, in what they grant.
+
+    Exits with 0 where they grant the same, with 1 where they differ.
+    """
+    settings = enter()
+    before, after = _policies(Path(old).absolute(), settings), _policies(Path(new).absolute(), settings)
+    found = [
+        difference
+        for name in sorted(before.keys() | after.keys())
+        for difference in differences(before.get(name), after.get(name))
+    ]
+    if output == "json":
+        click.echo(json.dumps([_as_json(difference) for difference in found]))
+    else:
+        for difference in found:
+            for line in _lines(difference):
+                click.echo(safe(line, keep=""))
+    if found:
+        sys.exit(Exit.FAILED)
+
+
+def _policies(path: Path, settings: Settings) -> dict[str, Policy]:
+    """The policies of a file or a folder by plugin.
+
+    Raises:
+        UsageError: `policy_invalid` for the first problem of a file.
+    """
+    reading = read_files(path, data=settings.data, plugins=settings.plugins, copy=True)
+    for problem in reading.problems:
+        raise UsageError("policy_invalid", str(problem), "`toolhost policy check` lists everything to correct.")
+    return {file.policy.plugin: file.policy for file in reading.files if file.policy is not None}
+
+
+def _lines(difference: Difference) -> list[str]:
+    said = [f"{_MARKS[difference.effect]} {difference.effect}: {difference.plugin}: "]
+    if difference.new is not None:
+        said[0] += f"{difference.new.sentence} ({_where(difference.new)})"
+        if difference.old is not None:
+            said.append(f"    before: {difference.old.sentence} ({_where(difference.old)})")
+    elif difference.old is not None:
+        said[0] += f"no more: {difference.old.sentence} ({_where(difference.old)})"
+    return said
+
+
+def _where(term: Term) -> str:
+    return str(term.place) if term.place.line else term.place.file
+
+
+def _as_json(difference: Difference) -> dict[str, Any]:
+    return {
+        "effect": difference.effect,
+        "plugin": difference.plugin,
+        "old": None
+        if difference.old is None
+        else {"sentence": difference.old.sentence, "source": _where(difference.old)},
+        "new": None
+        if difference.new is None
+        else {"sentence": difference.new.sentence, "source": _where(difference.new)},
+    }
