@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from toolhost.argv_syntax import Anything, Group, Node, Slot, TemplateSyntaxError, Word, parse
 from toolhost.policy.slots import SlotError, SlotKind, parse_slot
-from toolhost.policy.template import Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
+from toolhost.policy.template import Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value, is_flag
 
 __all__ = ["GLOB", "TemplateError", "compile_template"]
 
@@ -77,7 +77,7 @@ def _places(nodes: Sequence[Node]) -> Iterator[Flag | Place]:
         match node:
             case Word() if node.text == "--":
                 yield Dashes()
-            case Word() if _is_flag(node.text):
+            case Word() if is_flag(node.text):
                 value = nodes[at] if at < len(nodes) else None
                 own = isinstance(value, Slot) and not value.many
                 yield _flag(node, value if own and isinstance(value, Slot) else None, required=True)
@@ -92,8 +92,8 @@ def _places(nodes: Sequence[Node]) -> Iterator[Flag | Place]:
 
 def _group(group: Group) -> Flag | Optional:
     first, rest = group.items[0], group.items[1:]
-    if isinstance(first, Word) and _is_flag(first.text):
-        if len(rest) > 1 or (rest and isinstance(rest[0], Word) and _is_flag(rest[0].text)):
+    if isinstance(first, Word) and is_flag(first.text):
+        if len(rest) > 1 or (rest and isinstance(rest[0], Word) and is_flag(rest[0].text)):
             raise TemplateError(group.offset, "Brackets hold one flag and at most one value: [-n {int}].")
         if rest and isinstance(rest[0], Slot) and rest[0].many:
             raise TemplateError(rest[0].offset, "A flag takes one value: write it without `...`.")
@@ -108,7 +108,7 @@ def _group(group: Group) -> Flag | Optional:
 
 def _flag(word: Word, value: Word | Slot | None, *, required: bool) -> Flag:
     names = tuple(word.text.split("|"))
-    if not all(_is_flag(name) for name in names):
+    if not all(is_flag(name) for name in names):
         raise TemplateError(word.offset, f"`{word.text}`: every name of a flag begins with `-`.")
     if len(set(names)) != len(names):
         raise TemplateError(word.offset, f"`{word.text}` names a flag twice.")
@@ -120,7 +120,7 @@ def _flag(word: Word, value: Word | Slot | None, *, required: bool) -> Flag:
 def _positional_place(item: Word | Slot) -> Literal | Value:
     if isinstance(item, Slot):
         return Value(_slot(item), item.many)
-    if _is_flag(item.text):
+    if is_flag(item.text):
         raise TemplateError(item.offset, f"`{item.text}` stands after a value in the same brackets: give it its own.")
     if "|" in item.text:
         raise TemplateError(item.offset, f"`{item.text}`: alternatives are for flags; write {{choice:...}}.")
@@ -174,7 +174,3 @@ def _check_order(nodes: Sequence[Node], places: tuple[Place, ...], *, deny: bool
 def _flat(places: Sequence[Place]) -> list[Place]:
     """The places, those in brackets among them."""
     return [inner for place in places for inner in (place.places if isinstance(place, Optional) else (place,))]
-
-
-def _is_flag(word: str) -> bool:
-    return word.startswith("-") and word not in ("-", "--")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from toolhost.model import Decision
-from toolhost.policy.decide import alternatives, asked_by, chosen, decide
+from toolhost.policy.decide import asked_by, chosen, decide
 from toolhost.policy.labels import origins
 from toolhost.policy.planning import plan
 from toolhost.policy.policy_set import PolicySet
@@ -34,7 +34,6 @@ def consider(request: Request, policies: PolicySet) -> Considered:
             decision=decision,
             policies=policies,
             arguments=request.arguments,
-            rules=alternatives(facts, policy),
             warnings=policy.warnings,
         )
     match = chosen(facts)

@@ -5,10 +5,11 @@ Deny beats ask beats allow, the order of rules never matters, and what nothing a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from toolhost.model import Decision, DecisionOutcome
-from toolhost.policy.request import Facts, Match
+from toolhost.policy.request import Facts, Match, Request
 from toolhost.policy.values import DenyRule, HostPolicy, Policy, Rule, ToolRule
 
 __all__ = ["alternatives", "asked_by", "chosen", "decide"]
@@ -88,13 +89,9 @@ def asked_by(facts: Facts, policy: Policy) -> tuple[Rule | ToolRule, ...]:
     return (*asking, *([] if match is None else [match.rule]))
 
 
-def alternatives(facts: Facts, policy: Policy | None) -> tuple[Rule, ...]:
+def alternatives(request: Request, policy: Policy | None) -> Iterator[Rule]:
     """What a denied command's policy would allow or ask: of the same program, nearest first."""
-    argv = facts.request.argv
-    if policy is None or not argv:
-        return ()
-    rules = [rule for rule in policy.rules if rule.template.program == argv[0]] or list(policy.rules)
-    return tuple(sorted(rules, key=lambda rule: (-_common(rule, argv), rule.text)))
+    return iter(()) if policy is None or not request.argv else policy.rule_index.nearest(request.argv)
 
 
 def _by_tool(rules: list[ToolRule], facts: Facts, policy: Policy) -> Decision:
@@ -138,7 +135,7 @@ def _unmatched(facts: Facts, policy: Policy) -> Decision:
             rule=match.rule.text,
         )
     argv = facts.request.argv or ("",)
-    instead = [rule.text for rule in alternatives(facts, policy)[:3]]
+    instead = [rule.text for rule in islice(alternatives(facts.request, policy), 3)]
     hint = f"It has rules for: {'; '.join(f'`{_brief(text)}`' for text in instead)}. " if instead else ""
     return _no_rule(f"No rule of {policy.file} matches this `{_visible(argv[0])}` command.", policy, hint)
 
@@ -182,14 +179,8 @@ def _first(rules: Iterable[DenyRule]) -> DenyRule:
     return min(rules, key=lambda rule: (rule.template.whole, rule.text, rule.place.line))
 
 
-def _precedence(match: Match) -> tuple[int, bool, int, str]:
-    template = match.rule.template
-    return -_STRICTNESS[match.rule.outcome], template.open, -template.weight, match.rule.text
-
-
-def _common(rule: Rule, argv: tuple[str, ...]) -> int:
-    """How many words of a command a rule has as well."""
-    return len(set(str(rule.template).split()) & set(argv))
+def _precedence(match: Match) -> tuple[bool, bool, int, str]:
+    return match.rule.precedence
 
 
 def _short(name: str) -> str:

@@ -85,8 +85,8 @@ def _tried(example: Example, policy: Policy, host: HostPolicy) -> Trial:
 
 def _unexpected(example: Example, decision: Decision, facts: Facts, policy: Policy) -> Problem:
     because = f" ({example.because})" if example.because else ""
-    rules = alternatives(facts, policy) if decision.code == "no_rule" else ()
-    nearest = f" The nearest is `{rules[0].text}` on line {rules[0].place.line}." if rules else ""
+    closest = next(alternatives(facts.request, policy), None) if decision.code == "no_rule" else None
+    nearest = f" The nearest is `{closest.text}` on line {closest.place.line}." if closest else ""
     return Problem.at(
         example.place,
         "example_failed",

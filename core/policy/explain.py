@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from toolhost.policy.decide import alternatives
 from toolhost.policy.nearest import nearest
 from toolhost.policy.request import Considered, Request
 from toolhost.policy.view import block, limits_view, plan_lines, plan_view, visible
@@ -33,7 +34,9 @@ def explain_json(
         enforcement: What will enforce each limit; empty where this machine cannot make a sandbox.
     """
     plan, decision = considered.plan, considered.decision
-    closest = nearest(considered.rules, request.argv) if request.argv else None
+    policy = considered.policies.policy(request.tool.plugin)
+    rules = tuple(alternatives(request, policy)) if decision.outcome == "deny" else ()
+    closest = nearest(rules, request.argv) if request.argv else None
     return {
         "decision": decision.as_json(),
         "hint": decision.hint,
@@ -41,9 +44,7 @@ def explain_json(
         "asked": None if request.argv is None else list(request.argv),
         "plan": None if plan is None else plan_view(plan),
         "limits": limits_view(enforcement),
-        "instead": [
-            {"outcome": rule.outcome, "rule": rule.text, "source": str(rule.place)} for rule in considered.rules
-        ],
+        "instead": [{"outcome": rule.outcome, "rule": rule.text, "source": str(rule.place)} for rule in rules],
         "nearest": None
         if closest is None
         else {

@@ -94,7 +94,8 @@ class Facts:
         program: The program a command starts, pinned; None where no rule names it or this machine lacks it.
         host_denies: Denies of the host policy that mean the command.
         denies: Denies of the plugin's policy that mean it.
-        matches: Allows and asks that mean it.
+        matches: Allows and asks that mean it, those that decide before the others first; of a call only up to one that
+            can be used.
         arguments: A worker tool's arguments with their paths as they are inside.
         refusal: Why nothing can run whatever the rules say, or None.
         steady: Whether nothing was looked up but programs and roots: then another look finds the same while these are.
@@ -123,7 +124,6 @@ class Considered:
         arguments: A worker tool's arguments with their paths as they are inside.
         asked_by: For an ask, the rules that are behind it.
         origins: Where content that the conversation did not write can come from, if it runs.
-        rules: For a denied command, what would be allowed or asked instead.
         warnings: What an administrator should know of the policy.
         steady: As of the facts it was made from.
     """
@@ -134,6 +134,5 @@ class Considered:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     asked_by: tuple[Rule | ToolRule, ...] = ()
     origins: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
     warnings: tuple[str, ...] = ()
     steady: bool = False

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from toolhost.policy.deny import denies_arguments
+from toolhost.policy.index import DenyIndex
 from toolhost.policy.lookup import Lookup
 from toolhost.policy.overlaps import apart
-from toolhost.policy.programs import denying
+from toolhost.policy.programs import denying, names_of
 from toolhost.policy.request import Facts, Match, Refusal, Request
 from toolhost.policy.template import PathValue, Taken
 from toolhost.policy.values import WORKSPACE, DenyRule, HostPolicy, Policy, Rule
@@ -52,10 +53,10 @@ def _resolve(
     lexical: bool,
 ) -> Facts:
     if policy is None:
-        return Facts(request=request, host_denies=_denies(host.denies, request.argv, None))
+        return Facts(request=request, host_denies=_denies(host.deny_index, request.argv, None))
     program = None if request.argv is None or not request.argv else _program(request.argv[0], policy)
-    host_denies = _denies(host.denies, request.argv, program)
-    denies = _denies(policy.denies, request.argv, program)
+    host_denies = _denies(host.deny_index, request.argv, program)
+    denies = _denies(policy.deny_index, request.argv, program)
     try:
         roots = make_roots(request, policy)
     except PlanRefused as refused:
@@ -75,7 +76,7 @@ def _resolve(
             if request.argv is None:
                 arguments, refusal = _path_arguments(request, lookup)
             elif request.argv:
-                matches = tuple(_matches(request.argv, program, policy, lookup))
+                matches = tuple(_matches(request.argv, program, policy, lookup, every=lexical))
             steady = steady and not lookup.used
     return Facts(
         request=request,
@@ -102,20 +103,27 @@ def _program(requested: str, policy: Policy) -> Program | None:
     return known
 
 
-def _denies(rules: Sequence[DenyRule], argv: tuple[str, ...] | None, program: Program | None) -> tuple[DenyRule, ...]:
-    if not argv:
+def _denies(index: DenyIndex, argv: tuple[str, ...] | None, program: Program | None) -> tuple[DenyRule, ...]:
+    if not argv or not index:
         return ()
-    meant = denying(rules, argv[0], program)
+    identity = None if program is None else (program.device, program.inode)
+    candidates = index.candidates(names_of(argv[0], program), identity, argv[1:])
+    meant = denying(candidates, argv[0], program)
     return tuple(rule for rule in meant if denies_arguments(rule.template, argv[1:]))
 
 
-def _matches(argv: tuple[str, ...], program: Program | None, policy: Policy, lookup: Lookup) -> Iterable[Match]:
+def _matches(
+    argv: tuple[str, ...], program: Program | None, policy: Policy, lookup: Lookup, *, every: bool
+) -> Iterable[Match]:
+    """The rules that match, up to the first that can be used: it decides. Or every one, for who wants to know them."""
     names = {argv[0]} | ({program.name} if program else set())
-    for name in sorted(names):
-        for rule in policy.rules_by_program.get(name, ()):
-            spelled = rule.template.match(argv[1:])
-            if spelled is not None:
-                yield _looked_up(rule, spelled, lookup, policy.network_of(rule))
+    for rule in policy.rule_index.candidates(names, argv[1:]):
+        spelled = rule.template.match(argv[1:])
+        if spelled is not None:
+            match = _looked_up(rule, spelled, lookup, policy.network_of(rule))
+            yield match
+            if match.refusal is None and not every:
+                return
 
 
 def _looked_up(rule: Rule, spelled: Sequence[Taken], lookup: Lookup, network: Sequence[str]) -> Match:

@@ -30,6 +30,7 @@ def read_rules(
 ) -> list[Rule]:
     """The allows or asks of a policy."""
     rules: list[Rule] = []
+    seen: set[Template] = set()
     for item in table.items(key, tables=True):
         limits: Mapping[str, Any] = {}
         network: tuple[str, ...] | None = None
@@ -49,9 +50,10 @@ def read_rules(
         template = _compile(table, run, deny=False)
         if run is None or template is None:
             continue
-        if any(str(rule.template) == str(template) for rule in rules):
+        if template in seen:
             message = f"`{run.text}` stands twice in this list, and only one of them could decide: keep one."
             table.problem(run.place, "duplicate_rule", message)
+        seen.add(template)
         rules.append(
             Rule(
                 outcome=outcome,

@@ -27,6 +27,8 @@ __all__ = [
     "Template",
     "UrlValue",
     "Value",
+    "is_flag",
+    "unglue",
 ]
 
 
@@ -235,7 +237,7 @@ def _take_flags(place: Flags, tokens: Sequence[str], at: int) -> tuple[_Spelled,
     """The flags that stand here and where they end; None where a required one is missing."""
     seen: set[tuple[str, ...]] = set()
     spelled: list[Taken] = []
-    while at < len(tokens) and tokens[at].startswith("-") and tokens[at] not in ("-", "--"):
+    while at < len(tokens) and is_flag(tokens[at]):
         found = _take_flag(place, tokens, at)
         if found is None:
             break
@@ -258,14 +260,19 @@ def _take_flag(place: Flags, tokens: Sequence[str], at: int) -> tuple[Flag, _Spe
         if at + 1 < len(tokens) and (value := _own_value(flag, tokens[at + 1])) is not None:
             return flag, (token, value), at + 2
         return None
-    name, glued = _unglue(token)
+    name, glued = unglue(token)
     flag = place.by_name.get(name)
     if flag is not None and flag.value is not None and (value := _own_value(flag, glued)) is not None:
         return flag, (name, value), at + 1
     return None
 
 
-def _unglue(token: str) -> tuple[str, str]:
+def is_flag(token: str) -> bool:
+    """Whether an argument is read as a flag where flags may stand."""
+    return token.startswith("-") and token not in ("-", "--")
+
+
+def unglue(token: str) -> tuple[str, str]:
     """`--count=5` and `-n5` as name and value; an empty name where the token is neither."""
     if token.startswith("--"):
         name, equals, value = token.partition("=")

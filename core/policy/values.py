@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from toolhost.model import Actor, DecisionOutcome
+from toolhost.policy.index import DenyIndex, RuleIndex
 from toolhost.policy.problems import Place
 from toolhost.policy.template import Template
 from toolhost.sandbox.plan import Limits, Program
@@ -86,6 +87,11 @@ class Rule:
     network: tuple[str, ...] | None = None
     standing: bool = False
     because: str = ""
+
+    @property
+    def precedence(self) -> tuple[bool, bool, int, str]:
+        """Of the rules that match, the least decides: the strictest; of equals what fixes most, then by its text."""
+        return self.outcome != "ask", self.template.open, -self.template.weight, self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,12 +231,14 @@ class Policy:
         return (rule for rule in self.tools if rule.name == name)
 
     @cached_property
-    def rules_by_program(self) -> Mapping[str, Sequence[Rule]]:
-        """Allows and asks by the name they write for their program."""
-        found: dict[str, list[Rule]] = {}
-        for rule in self.rules:
-            found.setdefault(rule.template.program, []).append(rule)
-        return found
+    def rule_index(self) -> RuleIndex:
+        """Finds the allows and asks that can mean a command."""
+        return RuleIndex(self.rules)
+
+    @cached_property
+    def deny_index(self) -> DenyIndex:
+        """Finds the denies that can mean a command."""
+        return DenyIndex(self.denies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +260,7 @@ class NamedWorkspace:
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class HostPolicy:
     """What holds for every plugin.
 
@@ -273,6 +281,11 @@ class HostPolicy:
     workspaces: Mapping[str, NamedWorkspace] = field(default_factory=dict)
     network_denies: tuple[tuple[str, Place], ...] = ()
     content: bytes = b""
+
+    @cached_property
+    def deny_index(self) -> DenyIndex:
+        """Finds the denies that can mean a command."""
+        return DenyIndex(self.denies)
 
     def limits(self, *overrides: Mapping[str, Any]) -> Limits:
         """The defaults, overridden in turn, and never above the maxima."""

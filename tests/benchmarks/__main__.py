@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import latency
+import policy_costs
 import scale
 import sustained
 from report import conditions
@@ -25,7 +26,7 @@ from toolhost.sandbox import Sandbox
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings
 
-PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision")
+PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload")
 
 
 async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds: int, parts: list[str]) -> None:
@@ -43,6 +44,17 @@ async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds:
             await latency.worker(host, workspace, rounds)
         if "decision" in parts:
             await latency.decision(host, workspace, 10 * rounds)
+
+
+def measure_policies(folder: Path, rounds: int, parts: list[str]) -> None:
+    """The same of policies alone, without a host."""
+    folder.mkdir()
+    if "decision" in parts:
+        policy_costs.decisions(folder, 10 * rounds)
+    if "load" in parts:
+        policy_costs.load(folder, 1 + rounds // 10)
+    if "reload" in parts:
+        asyncio.run(policy_costs.reload(folder, 1 + rounds // 10))
 
 
 def main() -> None:
@@ -65,6 +77,7 @@ def main() -> None:
         print(f"{conditions()}; {options.rounds} rounds")
         sandbox = Sandbox.start(settings.data / "state")
         asyncio.run(measure(settings, sandbox, workspace, options.rounds, options.parts))
+        measure_policies(settings.data / "bench", options.rounds, options.parts)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 import tempfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from hypothesis import given, settings
@@ -196,6 +197,30 @@ def test_a_deny_of_what_is_allowed_or_asked_denies_it_wherever_it_stands(
     kind = data.draw(st.sampled_from(["allow", "ask"]))
     assert outcome([rule(text, kind, 3)], [], command)[0] == kind
     assert outcome([rule(text, kind, 3)], [deny(text, data.draw(st.integers(1, 9)))], command)[1] == "rule_deny"
+
+
+@given(st.lists(matching(), min_size=1, max_size=6), st.data())
+def test_every_rule_that_matches_is_found_and_the_one_that_decides_before_the_others(
+    pairs: list[tuple[str, list[str]]], data: st.DataObject
+) -> None:
+    command = data.draw(st.one_of(st.sampled_from([command for _, command in pairs]), COMMANDS))
+    rules, denies = drawn([text for text, _ in pairs], data)
+    policy = granting(rules, denies)
+    found = [one for one in policy.rule_index.candidates(["git"], command) if one.template.match(command) is not None]
+    matching = [one for one in rules if one.template.match(command) is not None]
+    assert found == sorted(matching, key=lambda one: one.precedence)
+    meant = [one for one in denies if denies_arguments(one.template, command)]
+    candidates = policy.deny_index.candidates(["git"], None, command)
+    assert [one for one in candidates if denies_arguments(one.template, command)] == meant
+
+
+def test_a_deny_knows_its_program_by_the_file_whatever_name_a_rule_has_for_it() -> None:
+    denied = replace(deny("other push", 4), file_id=(7, 8))
+    policy = replace(
+        granting([rule("git ...", "allow", 3)], [denied]), programs={"git": replace(program("git"), device=7, inode=8)}
+    )
+    facts = resolve_example(request(("git", "push")), policy, HostPolicy())
+    assert decide(facts, policy, HostPolicy()).code == "rule_deny"
 
 
 @given(st.lists(st.sampled_from(EMPTY), unique=True))
