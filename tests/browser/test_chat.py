@@ -255,6 +255,25 @@ def test_hostile_text_is_shown_and_not_interpreted(chat) -> None:
     expect(page.locator("#thread img, #thread script")).to_have_count(0)
 
 
+def test_a_script_is_taken_apart_beside_its_exact_arguments(chat) -> None:
+    page = chat()
+    script = " rm -rf /tmp/x; cat < in | sort > out; $CMD \u202e " + "long " * 600
+    say(page, "/shell.run script=" + json.dumps(script, ensure_ascii=False))
+    card = settled(page, "waiting")
+    panel = card.locator(".panel-ask")
+    expect(panel.locator(".script code")).to_have_text(["rm", "cat", "sort", "< in", "> out"])
+    expect(panel.locator(".script")).to_contain_text("put together while it runs")
+    expect(panel.locator(".note-external")).to_contain_text("removes everything")
+    summary = panel.locator(".argv summary")
+    expect(summary).to_contain_text("␠rm -rf /tmp/x; cat < in | sort > out;")
+    expect(summary).to_contain_text("‹U+202E›")
+    expect(summary).to_contain_text("· sha256:")
+    summary.click()
+    expect(panel.locator(".argv details")).to_have_attribute("open", "")
+    panel.get_by_role("button", name="Refuse").click()
+    expect(settled(page, "refused")).to_be_visible()
+
+
 def test_injected_html_could_not_run_or_load_anything(chat) -> None:
     page = chat(expected=("Content Security Policy",))
     blocked = page.evaluate(
