@@ -340,6 +340,10 @@ class Host:
         """Everybody's calls since a moment (milliseconds), oldest first, without what came out of them."""
         return self._records.since(since)
 
+    def unsuccessful_calls(self, tool: str, since: int) -> AsyncIterator[Mapping[str, Any]]:
+        """Everybody's calls of a tool since a moment (milliseconds) that were denied or failed, oldest first."""
+        return self._records.unsuccessful(tool, since)
+
     def again(self, policies: PolicySet | None = None) -> Again:
         """Considers recorded calls under some policies; by default those in force."""
         return Again(

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Select, bindparam, insert, select, update
 
 from toolhost.calls.arguments import canonical
 from toolhost.identifiers import first_id, now_ms
@@ -27,6 +27,7 @@ _UPDATE = (
 )
 
 _DECIDED = tuple(column for column in calls.c if column.name not in ("plan", "result"))
+_UNSUCCESSFUL = ("denied", "error", "timeout", "limit")
 _PAGE = 200
 
 
@@ -115,12 +116,22 @@ class CallRecords:
 
         A page at a time, so that no history is too long to be held.
         """
+        async for row in self._pages(select(*_DECIDED), moment):
+            yield row
+
+    async def unsuccessful(self, tool: str, moment: int) -> AsyncIterator[Mapping[str, Any]]:
+        """Everybody's calls of a tool since a moment that were denied or failed, oldest first, with what came out."""
+        query = select(calls).where(calls.c.tool == tool, calls.c.status.in_(_UNSUCCESSFUL))
+        async for row in self._pages(query, moment):
+            yield row
+
+    async def _pages(self, query: Select[Any], moment: int) -> AsyncIterator[Mapping[str, Any]]:
         await self._behind.flush()
         last = first_id("c", moment)
         while True:
-            query = select(*_DECIDED).where(calls.c.id > last).order_by(calls.c.id).limit(_PAGE)
+            page = query.where(calls.c.id > last).order_by(calls.c.id).limit(_PAGE)
             async with self._database.begin() as connection:
-                rows = (await connection.execute(query)).mappings().all()
+                rows = (await connection.execute(page)).mappings().all()
             for row in rows:
                 yield dict(row)
             if len(rows) < _PAGE:

@@ -17,7 +17,7 @@ from toolhost.sandbox import PlanRefused, root
 from toolhost.sandbox.destinations import EgressRefused, is_allowed, parse_url
 from toolhost.sandbox.plan import Program, Root
 
-__all__ = ["INSIDE_WORKSPACE", "SCRATCH", "resolve", "resolve_example"]
+__all__ = ["INSIDE_WORKSPACE", "SCRATCH", "path_format", "resolve", "resolve_example"]
 
 INSIDE_WORKSPACE = "/workspace"
 """Where the workspace stands inside."""
@@ -229,7 +229,7 @@ def _path_arguments(request: Request, lookup: Lookup) -> tuple[Mapping[str, Any]
     properties = request.tool.input_schema.get("properties", {})
     changed: dict[str, Any] = dict(request.arguments)
     for name, value in request.arguments.items():
-        write = _path_format(properties.get(name, {}))
+        write = path_format(properties.get(name, {}))
         if write is None or value is None:
             continue
         values = value if isinstance(value, list) else [value]
@@ -243,10 +243,10 @@ def _path_arguments(request: Request, lookup: Lookup) -> tuple[Mapping[str, Any]
     return changed, None
 
 
-def _path_format(schema: Mapping[str, Any]) -> bool | None:
+def path_format(schema: Mapping[str, Any]) -> bool | None:
     """Whether a schema describes paths to write (True) or to read (False), itself or as items; else None."""
     if schema.get("format") in _FORMATS:
         return _FORMATS[schema["format"]]
     inner = [schema.get("items"), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
-    found = [_path_format(part) for part in inner if isinstance(part, Mapping)]
+    found = [path_format(part) for part in inner if isinstance(part, Mapping)]
     return max((write for write in found if write is not None), default=None)

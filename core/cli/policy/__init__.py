@@ -15,6 +15,7 @@ _COMMANDS = {
     "replay": ("toolhost.cli.policy.replay", "List recorded calls that would be decided otherwise now."),
     "why": ("toolhost.cli.policy.why", "Say why a recorded call was decided as it was."),
     "explain": ("toolhost.cli.policy.explain", "Explain what would be decided for a call."),
+    "learn": ("toolhost.cli.policy.learn", "Propose what a policy lacked, from calls that did not work."),
     "lint": ("toolhost.cli.policy.lint", "Look for what is valid and likely not meant."),
     "schema": ("toolhost.cli.policy.schema", "Print the JSON Schema of policy files."),
     "test": ("toolhost.cli.policy.test", "Try the examples of policy files."),

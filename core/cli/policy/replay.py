@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ import click
 
 from toolhost.calls.again import NotAgainError, compared
 from toolhost.cli.exits import Exit, reported
+from toolhost.cli.policy.period import period
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.errors import UsageError
@@ -25,8 +25,6 @@ from toolhost.policy import PolicySet, PolicyStore
 
 __all__ = ["command"]
 
-_MILLISECONDS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_PERIOD = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 _LONGEST = 1000  # characters of a word that are shown
 _WORDS = 100
 
@@ -41,8 +39,7 @@ def command(since: str, folder: str | None, output: str) -> None:
 
     Exits with 1 if there is any.
     """
-    period = _period(since)
-    start = now_ms() - period
+    start = now_ms() - period(since)
     tried = None if folder is None else Path(folder).absolute()
 
     async def replayed(host: Host) -> dict[str, Any]:
@@ -105,13 +102,6 @@ def _candidate(host: Host, folder: Path) -> PolicySet:
             f"See all of it: toolhost policy check {folder}",
         )
     return store.current
-
-
-def _period(text: str) -> int:
-    found = _PERIOD.fullmatch(text)
-    if found is None:
-        raise UsageError("period_invalid", f"{text!r} is no period.", "Write it like 30m, 12h, 7d or 2w.")
-    return int(found[1]) * _MILLISECONDS[found[2]]
 
 
 def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
