@@ -114,7 +114,8 @@ class Host:
             stack.callback(audit.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
             policies.load()
-            plugins = PluginRegistry(settings.plugins, sandbox, PluginLock(settings.policies), data.state)
+            lock = PluginLock(settings.policies, lambda event, details: _note(audit, event, details))
+            plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state)
             stack.push_async_callback(plugins.close)
             await plugins.load()
             records = CallRecords(database, behind)
@@ -409,6 +410,10 @@ class Host:
                 "Ask an administrator to change [workspaces] in host.toml, or start a new conversation.",
             )
         return Path(named.path), named.write
+
+
+def _note(audit: AuditLog, event: str, details: Mapping[str, Any]) -> None:
+    audit.write("security", event, details)
 
 
 def _index(behind: WriteBehind, record: AuditRecord) -> None:

@@ -19,7 +19,7 @@ from typing import Literal
 from toolhost.errors import PluginError
 from toolhost.pluginhost.manifest import MANIFEST
 
-__all__ = ["GROUP", "Candidate", "candidates", "digest", "module_file"]
+__all__ = ["GROUP", "Candidate", "candidates", "digest", "module_file", "sources"]
 
 GROUP = "toolhost.plugins"
 """Entry-point group of installed plugins."""
@@ -149,6 +149,18 @@ def _below(folder: Path) -> Iterator[Path]:
             yield Path(base) / name
 
 
+def sources(folder: Path) -> Iterator[Path]:
+    """A plugin's files, sorted: all that its digest is over, and all of it that its worker is given.
+
+    Compiled Python is none of them. It comes and goes without a change of the plugin, and what it runs need not be what
+    the source beside it says: one that is marked unchecked is never compared with it.
+
+    Raises:
+        PluginError: `plugin_too_large`.
+    """
+    return (path for path in sorted(_below(folder)) if path.suffix != ".pyc" and path.is_file())
+
+
 def digest(folder: Path) -> str:
     """`sha256:` and the digest of a plugin's files: names and contents, without compiled caches.
 
@@ -157,9 +169,7 @@ def digest(folder: Path) -> str:
     """
     whole = hashlib.sha256()
     size = 0
-    for path in sorted(_below(folder)):
-        if path.suffix == ".pyc" or not path.is_file():
-            continue
+    for path in sources(folder):
         try:
             content = path.read_bytes()
         except OSError as error:

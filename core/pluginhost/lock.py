@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,13 @@ from toolhost.pluginhost.drift import changes, summary
 from toolhost.pluginhost.manifest import is_plugin_name
 from toolhost.pluginhost.pins import CHECKOUT, PluginPin, ToolPin, pin_text
 from toolhost.policy.document import Document, DocumentError, parse_document, read_bytes
-from toolhost.policy.problems import Place
+from toolhost.policy.problems import Place, Problem
+from toolhost.policy.store import is_settled, patiently
 
-__all__ = ["LOCK", "PluginLock", "lock_text"]
+__all__ = ["LOCK", "Note", "PluginLock", "lock_text"]
+
+Note = Callable[[str, Mapping[str, Any]], None]
+"""Takes down an event and its details."""
 
 LOCK = "lock.toml"
 """Name of the file."""
@@ -53,10 +57,15 @@ class PluginLock:
 
     Args:
         folder: The policies folder.
+        note: Told of what is pinned and what drifts.
+
+    Attributes:
+        note: The same.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, note: Note = lambda event, details: None) -> None:
         self._folder = folder
+        self.note = note
         self._file = folder / LOCK
 
     def hold(self, seen: Iterable[PluginPin]) -> dict[str, PluginError]:
@@ -79,10 +88,15 @@ class PluginLock:
                         refused, fresh = _judge(plugins, entries)
                         if fresh:
                             self._write({**entries.pins, **{pin.name: pin for pin in fresh}}, entries.broken)
+                    for pin in fresh:
+                        self.note("plugin.pinned", {"plugin": pin.name, "version": pin.version, "digest": pin.digest})
                 except OSError as error:
                     refused |= {pin.name: _not_pinned(pin, error) for pin in fresh if not pin.host}
         except PluginError as error:
             return {pin.name: error for pin in plugins}
+        for name, refusal in refused.items():
+            if refusal.code == "plugin_drifted":
+                self.note("plugin.drifted", {"plugin": name, "reason": refusal.message})
         return refused
 
     def pinned(self, name: str) -> PluginPin | None:
@@ -123,13 +137,16 @@ class PluginLock:
             return _Entries()
         except OSError as error:
             raise _invalid(Place(file=LOCK), f"The file cannot be reached: {error.strerror}.") from None
+        found = patiently(self._parsed, lambda found: isinstance(found, Document) or is_settled(found))
+        if isinstance(found, Document):
+            return _entries(found)
+        raise _invalid(Place(file=found.file, line=found.line, column=found.column), found.message)
+
+    def _parsed(self) -> Document | Problem:
         try:
-            document = parse_document(read_bytes(self._file, LOCK, _MAX_BYTES), LOCK)
+            return parse_document(read_bytes(self._file, LOCK, _MAX_BYTES), LOCK)
         except DocumentError as error:
-            problem = error.problem
-            place = Place(file=problem.file, line=problem.line, column=problem.column)
-            raise _invalid(place, problem.message) from None
-        return _entries(document)
+            return error.problem
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

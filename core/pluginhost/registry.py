@@ -204,4 +204,6 @@ class PluginRegistry:
     def _quarantine(self, plugin: str, code: str, reason: str) -> None:
         """Take a plugin out of service while the host runs."""
         if plugin in self._loaded.records:
+            if code == "plugin_drifted":
+                self._lock.note("plugin.drifted", {"plugin": plugin, "reason": reason})
             self._loaded = self._loaded.without(plugin, code, reason)

@@ -1,7 +1,8 @@
 """How a worker is started: interpreter, files it reads, command line. Given by the host, not by policy.
 
-A worker sees the standard library, the few modules of the host that it runs, the plugin and what its distribution
-requires. Other plugins and the rest of the host's environment are not there.
+A worker sees the standard library, the few modules of the host that it runs, the plugin's files and what its
+distribution requires. Other plugins and the rest of the host's environment are not there, and of the plugin nothing
+compiled, which its digest is not over.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 import toolhost
-from toolhost.pluginhost.discovery import Candidate
+from toolhost.pluginhost.discovery import Candidate, sources
 from toolhost.policy import WorkerRuntime
 from toolhost.sandbox import pin
 
@@ -35,13 +36,15 @@ def worker_runtime(candidate: Candidate, plugin: str, module: str) -> WorkerRunt
 
     Raises:
         PlanRefused: `program_missing` or `program_not_trusted` for the interpreter.
+        PluginError: `plugin_too_large`.
     """
     interpreter = pin(os.path.realpath(sys.executable))
     face = Path(toolhost.__file__).parent
     packages = sorted({Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")})
     paths = list(packages)
     mapped = {"toolhost": face, **dict(candidate.packages)}
-    support = {Path(os.__file__).parent, *(face / name for name in _FACE), *_distributions(_NEEDED)}
+    library = Path(os.__file__).parent
+    support = {library, *(face / name for name in _FACE), *_distributions(_NEEDED)}
     if candidate.packages and candidate.packages[0][0] != "toolhost":
         support.add(candidate.packages[0][1])
         support.update(_distributions((candidate.distribution,) if candidate.distribution else ()))
@@ -60,9 +63,20 @@ def worker_runtime(candidate: Candidate, plugin: str, module: str) -> WorkerRunt
     return WorkerRuntime(
         argv=(*argv, plugin, module),
         programs=(interpreter,),
-        support=tuple(sorted(str(path) for path in support if not _within(path, support - {path}))),
+        support=tuple(sorted(map(str, _expanded(support, candidate.folder, library)))),
         env=(("LANG", "C.UTF-8"),),
     )
+
+
+def _expanded(support: set[Path], plugin: Path | None, library: Path) -> Iterator[Path]:
+    """What a worker is given, no file twice: the plugin's folder, or the one around it, file by file."""
+    for path in support:
+        if _within(path, support - {path}):
+            continue
+        if plugin is not None and path.is_dir() and path != library and plugin.is_relative_to(path):
+            yield from sources(path)
+        else:
+            yield path
 
 
 def _distributions(names: Iterable[str]) -> Iterator[Path]:

@@ -80,7 +80,10 @@ def test_a_plugin_that_changed_is_refused_until_the_change_was_shown_and_accepte
     assert done.returncode == 0, done.stderr
     assert toolhost("call", "echo.say", "word=hello").stdout == "hello\n"
     assert "nothing to accept" in toolhost("plugin", "accept", "echo").stdout
-    assert '"plugin.accepted"' in (data / "state" / "audit.log").read_text()
+    log = [json.loads(line) for line in (data / "state" / "audit.log").read_text().splitlines()]
+    events = [(one["event"], one["details"]["plugin"]) for one in log if one["event"].startswith("plugin.")]
+    assert ("plugin.pinned", "echo") in events
+    assert events.index(("plugin.drifted", "echo")) < events.index(("plugin.accepted", "echo"))
 
 
 def test_a_person_at_a_terminal_is_asked_and_only_a_yes_is_one(toolhost, terminal, echo) -> None:

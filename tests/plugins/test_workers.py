@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import py_compile
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from pluginbench import Bench, Running, facts
 
 from toolhost.pluginhost import workers
+from toolhost.pluginhost.discovery import digest
 
 HEAD = """
 import asyncio, json, os, sys, threading, time
@@ -417,5 +420,35 @@ def act(number: int) -> object:
         for number, (body, allowed) in enumerate(REACHES):
             reply = (await host.call("reaches.act", number=number)).worker
             assert reply.status == "error" or allowed(reply.value), (body, reply)
+
+    bench.run(scenario)
+
+
+def test_compiled_code_beside_a_plugin_is_never_run(bench: Bench) -> None:
+    helped = """
+try:
+    import extra
+except ImportError:
+    extra = None
+
+@t
+def act() -> str:
+    "Says what ran."
+    return "source" if extra is None else "planted"
+"""
+    folder = bench.plugin("helped", HEAD + helped, policy=grant("helped"))
+    pinned = digest(folder)
+    changed = bench.workspace / "changed.py"
+    changed.write_text((HEAD + helped).replace('"source" if extra is None else "planted"', '"planted"'))
+    cache = folder / "__pycache__"
+    cache.mkdir()
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    for planted in (cache / f"helped_plugin.{sys.implementation.cache_tag}.pyc", folder / "extra.pyc"):
+        py_compile.compile(str(changed), cfile=str(planted), doraise=True, invalidation_mode=unchecked)
+    assert digest(folder) == pinned
+
+    async def scenario(host: Running) -> None:
+        ran = await host.call("helped.act")
+        assert ran.text == "source"
 
     bench.run(scenario)
