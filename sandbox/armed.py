@@ -19,104 +19,17 @@ from typing import Any
 from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.channel import Channel, Started
 from toolhost.sandbox.errors import SandboxUnavailable
+from toolhost.sandbox.pipes import Feed, Pipes
+from toolhost.sandbox.processes import children, exit_status, lives, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
 from toolhost.sandbox.script import NEXT, READY, Ended, complete, ended
 
-__all__ = ["Armed", "Feed", "Pipes"]
+__all__ = ["Armed"]
 
 _CHUNK = 1 << 16
 _SETUP = 20.0  # seconds; a loaded machine needs one
 _KILL = 5.0
 _LOOK, _LOOKS = 0.001, 1000  # seconds, and how often, until what was killed is gone
-
-
-class Pipes:
-    """The five pipes of a sandbox. `theirs` go to the spawner, `ours` stay."""
-
-    def __init__(self) -> None:
-        self._open: list[int] = []
-        try:
-            self.stdin_theirs, self.stdin = self._pipe()
-            self.stdout, self.stdout_theirs = self._pipe()
-            self.stderr, self.stderr_theirs = self._pipe()
-            self.status, self.status_theirs = self._pipe()
-            self.json, self.json_theirs = self._pipe()
-            self.ctl_theirs, self.ctl = self._pipe()
-        except OSError as error:
-            self.close_all()
-            raise SandboxUnavailable(
-                "descriptors_exhausted", f"No pipes can be made: {error.strerror}.", "Raise the limit on open files."
-            ) from error
-        for fd in (self.stdin, self.stdout, self.stderr, self.status, self.json, self.ctl):
-            os.set_blocking(fd, False)
-
-    def _pipe(self) -> tuple[int, int]:
-        made = os.pipe2(os.O_CLOEXEC)
-        self._open += made
-        return made
-
-    def close(self, *fds: int) -> None:
-        """Close some of them; one that is closed already is left alone."""
-        for fd in fds:
-            if fd in self._open:
-                self._open.remove(fd)
-                os.close(fd)
-
-    def release(self, fd: int) -> int:
-        """Hand one over to somebody who closes it."""
-        self._open.remove(fd)
-        return fd
-
-    def close_theirs(self) -> None:
-        """Close the sandbox's ends."""
-        self.close(
-            self.stdin_theirs,
-            self.stdout_theirs,
-            self.stderr_theirs,
-            self.status_theirs,
-            self.json_theirs,
-            self.ctl_theirs,
-        )
-
-    def close_all(self) -> None:
-        """Close what is still open."""
-        self.close(*list(self._open))
-
-
-class Feed:
-    """Writes bytes to a pipe as fast as its reader takes them, then closes it, unless it is kept."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, pipes: Pipes, fd: int, data: bytes, *, keep: bool = False
-    ) -> None:
-        self._keep = keep
-        self._loop = loop
-        self._pipes = pipes
-        self._fd = fd
-        self._left = memoryview(data)
-        self._waiting = False
-        self._write()
-
-    def stop(self) -> None:
-        """Give up."""
-        if self._waiting:
-            self._waiting = False
-            self._loop.remove_writer(self._fd)
-        if not self._keep:
-            self._pipes.close(self._fd)
-
-    def _write(self) -> None:
-        try:
-            while self._left:
-                self._left = self._left[os.write(self._fd, self._left) :]
-        except BlockingIOError:
-            if not self._waiting:
-                self._waiting = True
-                self._loop.add_writer(self._fd, self._write)
-            return
-        except OSError:
-            pass  # the reader is gone: it has read all it wanted
-        self.stop()
 
 
 class Armed:
@@ -181,10 +94,10 @@ class Armed:
         if self._joining is not None:
             joining, self._joining = self._joining, None
             await joining
-            for pid in (self.pid, *_children(self.pid)):  # born before bubblewrap joined, or after
+            for pid in (self.pid, *children(self.pid)):  # born before bubblewrap joined, or after
                 self.group.join(pid)
         # A raw wait status from the kernel, where it has one to give, tells SIGPIPE and SIGINT from 141 and 130.
-        self._tool = _newest_child(self.pid)
+        self._tool = newest_child(self.pid)
 
     @property
     def stands(self) -> bool:
@@ -376,7 +289,7 @@ class Armed:
         if self._over.done() or not complete(bytes(self._status)):
             return
         # Orphans become children of the launcher, so without a child that lives it is alone.
-        if not any(map(_lives, _children(self.pid))):
+        if not any(map(lives, children(self.pid))):
             self._looks = 0
             self._over.set_result(None)
         elif self._again:  # otherwise the launcher ends now, which kills them; here it has killed them already
@@ -410,7 +323,7 @@ class Armed:
         except (ValueError, KeyError, OSError):
             self._died()
             return
-        if _parent(self.pid) != self._started.pid:  # it died already, and its number is somebody else's
+        if parent(self.pid) != self._started.pid:  # it died already, and its number is somebody else's
             os.close(self._pidfd)
             self._pidfd = -1
             self._died()
@@ -429,57 +342,7 @@ class Armed:
     def _exact(self, said: Ended | None) -> Ended | None:
         if said is None or not said.ambiguous or self._tool < 0:
             return said
-        status = _exit_status(self._tool)
+        status = exit_status(self._tool)
         if status is None or not os.WIFSIGNALED(status):
             return said
         return Ended(code=None, signal=os.WTERMSIG(status), ambiguous=False, refused=said.refused, cpu=said.cpu)
-
-
-def _parent(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process is more than an entry that waits to be read."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except (OSError, IndexError):
-        return False
-
-
-def _newest_child(pid: int) -> int:
-    """Pidfd of the process that will be the tool, or -1."""
-    try:
-        return os.pidfd_open(_children(pid)[-1])
-    except (OSError, IndexError):
-        return -1
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return [int(one) for one in file.read().split()]
-    except OSError:
-        return []
-
-
-def _exit_status(pidfd: int) -> int | None:
-    """The raw wait status of an ended process (PIDFD_GET_INFO, Linux 6.15), or None."""
-    import fcntl
-    import struct
-
-    exit_info, size = 1 << 3, 64
-    buffer = bytearray(struct.pack("=Q", exit_info).ljust(size, b"\0"))
-    request = 3 << 30 | size << 16 | 0xFF << 8 | 11  # _IOWR(0xFF, 11, struct pidfd_info)
-    try:
-        fcntl.ioctl(pidfd, request, buffer)
-    except OSError:
-        return None
-    if not struct.unpack_from("=Q", buffer)[0] & exit_info:
-        return None
-    return int(struct.unpack_from("=i", buffer, 60)[0])

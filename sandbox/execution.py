@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from toolhost.sandbox.armed import Armed, Feed
+from toolhost.sandbox.armed import Armed
 from toolhost.sandbox.errors import PlanRefused
 from toolhost.sandbox.growth import Growth
 from toolhost.sandbox.outcome import Enforcement, LimitReport, Outcome
+from toolhost.sandbox.pipes import Feed
 from toolhost.sandbox.plan import Limits, SandboxPlan
 from toolhost.sandbox.script import Ended
 from toolhost.sandbox.watch import Watch

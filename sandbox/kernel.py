@@ -35,6 +35,7 @@ __all__ = [
     "clone_tree",
     "detach",
     "mount",
+    "move",
     "own_proc",
     "pivot_root",
     "set_name",
@@ -65,6 +66,7 @@ MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
 
 _MNT_DETACH = 2
+_RENAME_NOREPLACE = 1
 _UMOUNT_NOFOLLOW = 8
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
@@ -124,6 +126,12 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str =
 def detach(path: str) -> None:
     """Lazily unmount what is mounted at `path`: it leaves the tree now and goes when its last user does."""
     _checked(_libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW), f"umount {path}")
+
+
+def move(old_folder: int, old: str, new_folder: int, new: str) -> None:
+    """Rename a file or folder, relative to two descriptors; never over something (FileExistsError)."""
+    names = os.fsencode(old), os.fsencode(new)
+    _checked(_libc.renameat2(old_folder, names[0], new_folder, names[1], _RENAME_NOREPLACE), f"rename {old}")
 
 
 def pivot_root(path: str) -> None:

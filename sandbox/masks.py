@@ -21,6 +21,7 @@ sandbox, where each path must still be the very file that was found.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -34,9 +35,11 @@ from toolhost.sandbox.errors import PlanRefused
 from toolhost.sandbox.namespaces import Namespaces
 from toolhost.sandbox.placeholders import Placeholders, is_placeholder, is_readable
 from toolhost.sandbox.plan import Root
+from toolhost.sandbox.spares import Spares
 
 __all__ = ["Masks", "masked_facts", "open_inside", "pin_folders"]
 
+_AHEAD = 64  # descriptors
 _ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 
@@ -63,11 +66,17 @@ def open_inside(fd: int, path: str) -> int:
 
 
 class Masks:
-    """Covers paths in standing sandboxes."""
+    """Covers paths in standing sandboxes.
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    Args:
+        namespaces: The spawner's.
+        spares: Folder of the placeholders that are kept for later.
+    """
+
+    def __init__(self, namespaces: Namespaces, spares: str) -> None:
         self._namespaces = namespaces
-        self._placeholders = Placeholders()
+        self._placeholders = Placeholders(Spares(spares))
+        self._empties = _Empties()
         self._kept: dict[int, _Kept] = {}  # by call, of sandboxes that are used again
 
     def cover(self, call: int, sandbox: int, roots: Sequence[dict[str, Any]], *, again: bool) -> bool:
@@ -87,7 +96,6 @@ class Masks:
             OSError: The sandbox is gone, or the kernel refused a mount.
         """
         entered = -1
-        empties = _Empties()
         try:
             self._namespaces.to_host()
             surveys = _reachable(
@@ -95,18 +103,17 @@ class Masks:
             )
             self._namespaces.to_slim()
             entered = os.open(f"/proc/{sandbox}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            empties.make([step.how for _, steps in surveys for step in steps])
+            self._empties.make([step.how for _, steps in surveys for step in steps])
             kernel.setns(entered)
             # The outer first: what it pins is copied with the inner roots in it, and those are then found in the copy.
             for root, steps in surveys:
-                _put(root, roots, steps, empties)
+                _put(root, roots, steps, self._empties)
         except BaseException:
             self._namespaces.to_slim()
             self.release(call)
             raise
         finally:
             self._namespaces.to_slim()
-            empties.close()
             if entered >= 0:
                 os.close(entered)
         if again:
@@ -138,8 +145,14 @@ class Masks:
         self._placeholders.release(call)
 
     def tidy(self) -> None:
-        """Do what nobody has to wait for."""
+        """Do what nobody has to wait for. To be called in B."""
         self._placeholders.tidy()
+        with contextlib.suppress(OSError):  # then the next call finds out, and is refused
+            self._empties.make(self._empties.wanted)
+
+    def close(self) -> None:
+        """Remove what is kept for later calls, after the last of them."""
+        self._placeholders.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +180,17 @@ class _Kept:
 
 
 class _Empties:
-    """Detached mounts of the empty folder and the empty file, made in B where those are."""
+    """Detached mounts of the empty folder and file, made in B where those are; as many as last time are made ahead."""
 
     def __init__(self) -> None:
         self._trees: dict[str, list[int]] = {"folder": [], "file": []}
+        self.wanted: Sequence[str] = ()
 
     def make(self, wanted: Sequence[str]) -> None:
+        self.wanted = wanted[:_AHEAD]
         for how, trees in self._trees.items():
-            count = wanted.count(how)
-            if not count:
+            count = wanted.count(how) - len(trees)
+            if count <= 0:
                 continue
             empty = os.open(f"/none/{how}", os.O_PATH | os.O_CLOEXEC)
             try:
@@ -186,11 +201,6 @@ class _Empties:
 
     def take(self, how: str) -> int:
         return self._trees[how].pop()
-
-    def close(self) -> None:
-        for trees in self._trees.values():
-            for tree in trees:
-                os.close(tree)
 
 
 def masked_facts(roots: Iterable[Root]) -> tuple[tuple[int, int] | None, ...]:

@@ -69,13 +69,13 @@ def open_root(source: str, device: int, inode: int) -> int:
 class Mounts:
     """The mounts of B that come and go."""
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    def __init__(self, namespaces: Namespaces, spares: str) -> None:
         self._namespaces = namespaces
         self._kept: OrderedDict[tuple[int, int, int], str] = OrderedDict()
         self._busy: dict[int, list[str]] = {}  # mounts of one call
         self._launching: dict[int, set[str]] = {}  # kept mounts a sandbox in the making will still open by path
         self._next = 0
-        self.masks = Masks(namespaces)
+        self.masks = Masks(namespaces, spares)
 
     def prepare(self, call: int, tool_root: str, scratch: int, roots: list[dict[str, Any]]) -> list[int]:
         """Mount what a call needs.

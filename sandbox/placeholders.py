@@ -3,7 +3,8 @@
 Most are empty files nobody may read, all those of one call and folder being links to one: making many files or
 folders makes a journalling file system wait for its disk many times, and every call does it. `.git` is an empty
 folder, which is invisible to git. A name in `_FILES` is one that a program reads before anything else, and dies of
-when it says nothing: it says what would hold without it. Their modes (sticky, and no right that matters) mark one
+when it says nothing: it says what would hold without it. What is removed after a call is kept elsewhere for the next
+one (`spares.py`), for the same reason. Their modes (sticky, and no right that matters) mark one
 that an earlier host left behind when it was killed. What is not the very file that was made is never removed.
 
 They are made and held through the host's own mounts, never through a sandbox's: who closes the last descriptor of a
@@ -17,10 +18,12 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from toolhost.sandbox.beneath import open_beneath
 from toolhost.sandbox.errors import PlanRefused
+from toolhost.sandbox.spares import Spare, Spares
 
 __all__ = ["Placeholders", "is_placeholder", "is_readable", "remove_left_behind"]
 
@@ -37,13 +40,20 @@ class _Placeholder:
 
     lock: int  # under a shared lock, for as long as a call needs one of the names
     calls: set[int] = field(default_factory=set)
-    names: dict[tuple[int, int, str], int] = field(default_factory=dict)  # O_PATH descriptor of the folder of each
+    names: dict[tuple[int, int], tuple[int, set[str]]] = field(default_factory=dict)  # by folder, with its descriptor
+    spare: Spare | None = None  # what it was before
 
 
 class Placeholders:
-    """Remembers them until nobody needs them."""
+    """Remembers them until nobody needs them.
 
-    def __init__(self) -> None:
+    Args:
+        spares: What is kept for later.
+    """
+
+    def __init__(self, spares: Spares) -> None:
+        self._spares = spares
+        self._placed: dict[tuple[int, int], Spare] = {}  # by device and inode, until held
         self._held: dict[tuple[int, int], _Placeholder] = {}  # by device and inode
         self._ended: list[int] = []
         self._first: tuple[int, tuple[int, int], str] | None = None  # what the next one can be linked to
@@ -64,13 +74,10 @@ class Placeholders:
             PlanRefused: `mask_failed`.
         """
         try:
-            if name in _FOLDERS:
-                os.mkdir(name, _MARK, dir_fd=parent)
-            elif name in _FILES:
-                _write(name, _FILES[name], parent)
-            elif not self._link(call, name, parent):
-                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _MARK, dir_fd=parent))
-                self._first = (call, _identity(os.fstat(parent)), name)
+            if _kind(name) or not self._link(call, name, parent):
+                self._place(name, parent)
+                if not _kind(name):
+                    self._first = (call, _identity(os.fstat(parent)), name)
         except FileExistsError:
             pass
         except OSError as error:
@@ -92,6 +99,9 @@ class Placeholders:
             PlanRefused: `mask_failed` where it has gone meanwhile.
         """
         placeholder = self._held.get(_identity(here))
+        spare = self._placed.pop(_identity(here), None)
+        if placeholder is None and spare is not None:
+            placeholder = self._held[_identity(here)] = _Placeholder(spare.lock, spare=spare)
         if placeholder is None:
             kind = os.O_DIRECTORY if stat.S_ISDIR(here.st_mode) else os.O_NONBLOCK
             lock = open_beneath(parent, name, os.O_RDONLY | os.O_NOFOLLOW | kind)
@@ -107,9 +117,10 @@ class Placeholders:
                 raise PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
             placeholder = self._held[_identity(here)] = _Placeholder(lock)
         placeholder.calls.add(call)
-        place = (*_identity(os.fstat(parent)), name)
-        if place not in placeholder.names:
-            placeholder.names[place] = os.dup(parent)
+        folder = _identity(os.fstat(parent))
+        if folder not in placeholder.names:
+            placeholder.names[folder] = (os.dup(parent), set())
+        placeholder.names[folder][1].add(name)
 
     def release(self, call: int) -> None:
         """Forget a call, and remove the placeholders that nobody else needs. `tidy` some time after."""
@@ -122,21 +133,56 @@ class Placeholders:
             del self._held[identity]
             try:
                 fcntl.flock(placeholder.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for (_, _, name), folder in placeholder.names.items():
-                    _remove(name, folder, placeholder.lock)
+                kept = self._remove(placeholder)
             except BlockingIOError:
-                pass  # another host (a `toolhost call` beside the server) needs it: then that one removes it
-            finally:
-                self._ended += (placeholder.lock, *placeholder.names.values())
+                # Another host (a `toolhost call` beside the server) needs it: then that one removes it.
+                kept = False
+                if placeholder.spare is not None:
+                    self._spares.forget(placeholder.spare)
+            self._ended += (folder for folder, _ in placeholder.names.values())
+            if not kept:
+                self._ended.append(placeholder.lock)
 
     def tidy(self) -> None:
         """Close what is not needed any more, which frees what was removed: the disk may be waited for."""
         while self._ended:
             os.close(self._ended.pop())
 
+    def close(self) -> None:
+        """Remove what is kept for later."""
+        self._spares.close()
+
     def needed(self, call: int) -> bool:
         """Whether one stands for this call."""
         return any(call in placeholder.calls for placeholder in self._held.values())
+
+    def _place(self, name: str, parent: int) -> None:
+        kind = _kind(name)
+        self._spares.open()
+        spare = self._spares.place(kind, name, parent)
+        if spare is not None:
+            self._placed[_identity(os.fstat(spare.lock))] = spare
+        elif kind in _FOLDERS:
+            os.mkdir(name, _MARK, dir_fd=parent)
+        elif kind in _FILES:
+            _write(name, _FILES[name], parent)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _MARK, dir_fd=parent))
+
+    def _remove(self, placeholder: _Placeholder) -> bool:
+        """Remove one from where it stands; True where it is kept, and its descriptor with it."""
+        lock = placeholder.lock
+        folder, names = next(iter(placeholder.names.values()))
+        name = next(iter(names))
+        kind = _kind(name)
+        spare = placeholder.spare
+        if spare is None or kind in _FOLDERS:
+            spare = self._spares.keep(kind, lock, name, folder)
+        if spare is None or kind not in _FOLDERS:
+            for parent, each in placeholder.names.values():
+                _remove(each, parent, lock)
+        mode = _READABLE if kind in _FILES else _MARK
+        return spare is not None and self._spares.rest(kind, spare, mode=mode, content=_FILES.get(kind, b""))
 
     def _link(self, call: int, name: str, parent: int) -> bool:
         """Make one as a link to another of the same call and folder; False where that is not possible."""
@@ -200,9 +246,14 @@ def _remove_unlocked(name: str, parent: int, here: int, mode: int) -> None:
     try:
         with contextlib.suppress(BlockingIOError):  # a host that lives holds it, and will remove it
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(name, parent, lock)
+            _remove((name,), parent, lock)
     finally:
         os.close(lock)
+
+
+def _kind(name: str) -> str:
+    """What a placeholder of this name can be used for again."""
+    return name if name in _FOLDERS or name in _FILES else ""
 
 
 def _write(name: str, text: bytes, folder: int) -> None:
@@ -214,16 +265,18 @@ def _write(name: str, text: bytes, folder: int) -> None:
         os.close(fd)
 
 
-def _remove(name: str, folder: int, lock: int) -> None:
-    """Remove one name of a placeholder, unless somebody has filled it or put something else there."""
-    with contextlib.suppress(OSError):
-        made = os.fstat(lock)
-        if stat.S_ISDIR(made.st_mode):
-            os.rmdir(name, dir_fd=folder)
-            return
-        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if os.path.samestat(now, made) and os.pread(lock, 64, 0) == _FILES.get(name, b""):
-            os.unlink(name, dir_fd=folder)
+def _remove(names: Collection[str], folder: int, lock: int) -> None:
+    """Remove names of a placeholder, unless somebody has filled it or put something else there."""
+    made = os.fstat(lock)
+    content = None if stat.S_ISDIR(made.st_mode) else os.pread(lock, 64, 0)
+    for name in names:
+        with contextlib.suppress(OSError):
+            if content is None:
+                os.rmdir(name, dir_fd=folder)
+                continue
+            now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if os.path.samestat(now, made) and content == _FILES.get(name, b""):
+                os.unlink(name, dir_fd=folder)
 
 
 def _identity(facts: os.stat_result) -> tuple[int, int]:

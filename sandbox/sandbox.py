@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolhost.sandbox import bubblewrap, seccomp, spawner
-from toolhost.sandbox.armed import Armed, Pipes
+from toolhost.sandbox.armed import Armed
 from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.cgroups import Cgroups
 from toolhost.sandbox.channel import Channel
@@ -24,6 +24,7 @@ from toolhost.sandbox.errors import SandboxUnavailable
 from toolhost.sandbox.execution import Execution, OnOutput, Run, reports
 from toolhost.sandbox.leftovers import Leftovers
 from toolhost.sandbox.outcome import LimitReport, Outcome
+from toolhost.sandbox.pipes import Pipes
 from toolhost.sandbox.plan import SandboxPlan
 from toolhost.sandbox.pool import Armament, Pool
 from toolhost.sandbox.quarantine import Quarantine
@@ -31,6 +32,7 @@ from toolhost.sandbox.resolver import Resolver
 from toolhost.sandbox.script import call_script
 from toolhost.sandbox.sessions import Sessions
 from toolhost.sandbox.shape import Shape, place
+from toolhost.sandbox.spares import sweep_spares
 from toolhost.sandbox.tool_root import ToolRoots
 
 __all__ = ["Sandbox"]
@@ -84,11 +86,13 @@ class Sandbox:
         launcher = tool_roots.prepare_folder()
         leftovers = Leftovers(str(state.absolute()))
         leftovers.sweep()
+        spares = str(state.absolute() / "spares")
+        sweep_spares(spares)
         cgroups = Cgroups.find()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            spawner.serve(theirs, bwrap, tool_roots.folder)
+            spawner.serve(theirs, bwrap, tool_roots.folder, spares)
         theirs.close()
         try:
             ours.settimeout(_START)

@@ -37,6 +37,7 @@ from toolhost.sandbox.call_network import CallNetworks
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 from toolhost.sandbox.mounts import Mounts
 from toolhost.sandbox.namespaces import enter
+from toolhost.sandbox.processes import children
 from toolhost.sandbox.script import ARGS, CTL, JSON, LAUNCHER, ROOTS, SECCOMP, STDERR
 
 __all__ = ["FIRST_FREE", "HANDED", "serve"]
@@ -50,13 +51,14 @@ _MESSAGE = 1 << 18
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
-def serve(connection: socket.socket, bwrap: str, tool_roots: str) -> NoReturn:
+def serve(connection: socket.socket, bwrap: str, tool_roots: str, spares: str) -> NoReturn:
     """Be the spawner, until the host is gone. Never returns, and never lets an exception out of the fork.
 
     Args:
         connection: The host's socket (SOCK_SEQPACKET).
         bwrap: Path of bubblewrap.
         tool_roots: Host folder of the tool roots.
+        spares: Host folder of the placeholders that are kept for later calls.
     """
     try:
         _detach_from_host(connection)
@@ -67,7 +69,7 @@ def serve(connection: socket.socket, bwrap: str, tool_roots: str) -> NoReturn:
             connection.send(json.dumps({"fatal": [error.errno or 0, str(error)]}).encode())
             os._exit(1)
         connection.send(b'{"up": true}')
-        _Spawner(connection, bwrap, Mounts(namespaces)).run()
+        _Spawner(connection, bwrap, Mounts(namespaces, spares)).run()
     except BaseException:
         # The only place where it can be said: the socket closes, and the host refuses every call from here on.
         os.write(2, traceback.format_exc().encode())
@@ -209,7 +211,7 @@ class _Spawner:
         call: int = message["call"]
         try:
             # Not reaped yet, so the number is still its own; its first child is the sandbox's pid 1.
-            sandbox = _children(self._pids.get(call, 0))
+            sandbox = children(self._pids.get(call, 0))
             if not sandbox:
                 raise SandboxError("setup_failed", "The sandbox ended before its call began.")
             covered = self._mounts.masks.cover(call, sandbox[0], message["roots"], again=message["again"])
@@ -271,7 +273,7 @@ class _Spawner:
         """What must be killed is found even where no descriptor is left: a low one is given up for the moment."""
         os.close(FIRST_FREE - 1)
         try:
-            return _children(pid)
+            return children(pid)
         finally:
             os.dup2(0, FIRST_FREE - 1, inheritable=False)
 
@@ -285,6 +287,7 @@ class _Spawner:
                 os.waitpid(-1, 0)
         for call in list(self._pids):
             self._mounts.masks.release(call)
+        self._mounts.masks.close()
         os._exit(0)
 
     def _say(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
@@ -316,14 +319,6 @@ def _inside(doors: Sequence[int]) -> Iterator[bool]:
                 os.write(door, b"0")
         except OSError as error:
             raise RuntimeError("the spawner cannot leave a control group") from error
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return [int(one) for one in file.read().split()]
-    except OSError:
-        return []
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

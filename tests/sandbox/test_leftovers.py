@@ -84,6 +84,53 @@ def test_a_living_host_keeps_its_placeholders_when_another_starts(state: Path, w
     second.close()
 
 
+def test_a_placeholder_waits_for_the_next_call_unless_somebody_filled_it(state: Path, work: Path) -> None:
+    for name in ("up", "down"):
+        os.mkfifo(work / name)
+    own(work)
+    driver = Driver(state)
+    root = writable(work, protected=PROTECTED)
+
+    def waiting() -> set[int]:
+        return {one.lstat().st_ino for one in (state / "spares").glob("*/*")}
+
+    assert driver.sh("true", roots=[root])["exit_code"] == 0
+    first = waiting()
+    assert len(first) == 2  # the folder, and the file that had two names
+    assert set(os.listdir(work)) == {"up", "down"}
+    script = "echo x > /workspace/up; read x < /workspace/down; echo bad > /workspace/.envrc"
+    driver.send(programs=["sh"], arguments=["-c", script], roots=[root])
+    assert (work / "up").read_text() == "x\n"
+    assert {(work / name).lstat().st_ino for name in (".envrc", ".git", ".vscode")} == first
+    (work / ".envrc").write_text("mine")
+    (work / "down").write_text("go on\n")
+    assert driver.read()["exit_code"] != 0
+    assert (work / ".envrc").read_text() == "mine"
+    assert ".git" not in os.listdir(work)
+    filled = (work / ".envrc").stat().st_ino
+    assert len(waiting()) == 1
+    assert filled not in waiting()
+    assert driver.sh("true", roots=[root])["exit_code"] == 0
+    assert (work / ".envrc").read_text() == "mine"
+    driver.close()
+    assert os.listdir(state / "spares") == []
+
+
+def test_what_a_killed_spawner_kept_is_gone_when_the_next_one_has_started(state: Path, work: Path) -> None:
+    first = Driver(state)
+    first.sh("true", roots=[writable(work, protected=PROTECTED)])
+    spawner = children(first.process.pid)[0]
+    os.kill(spawner, signal.SIGKILL)
+    first.process.kill()
+    first.process.wait(10)
+    assert os.listdir(state / "spares") != []
+    second = Driver(state)
+    second.ask(do="facts")
+    assert os.listdir(state / "spares") == []
+    second.close()
+    first.close()
+
+
 def trees(state: Path) -> set[str]:
     return set(os.listdir(state / "tool-roots" / "trees"))
 
