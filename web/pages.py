@@ -92,6 +92,17 @@ async def approvals() -> ResponseReturnValue:
     return await render_template("approvals.html", items=cards, page="approvals", **await _frame(parts, actor, None))
 
 
+@blueprint.get("/settings/approvals")
+async def grants() -> ResponseReturnValue:
+    """What this person has approved beyond one call, and taking it back."""
+    parts, actor = site(), current_actor()
+    given = await parts.host.grants(actor)
+    titles = {item.id: item.title for item in await parts.conversations.list(actor.user_id)}
+    return await render_template(
+        "grants.html", grants=given, titles=titles, page="grants", **await _frame(parts, actor, None)
+    )
+
+
 @blueprint.get("/ui/form/<name>")
 async def form(name: str) -> ResponseReturnValue:
     """The form of one tool."""

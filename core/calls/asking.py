@@ -114,7 +114,8 @@ class Asking:
                 "What would run now is not what was asked about: a policy, a plugin or a path has changed since.",
                 "Make the call again and look at the new question.",
             )
-        offered = scopes_of(considered, call)
+        # As asked and as now: a yes in person to what a program asked counts for that alone.
+        offered = [name for name in scopes_of(considered, call) if name in question.scopes]
         if scope not in offered:
             raise UsageError(
                 "scope_not_offered",

@@ -46,6 +46,21 @@ def test_a_standing_yes_covers_exactly_that_command_of_that_person_in_that_folde
     assert {"grant.used", "grant.revoked"} <= set(events(host))
 
 
+def test_a_grant_never_answers_for_a_key_and_a_call_of_a_key_is_given_none(new_host) -> None:
+    host = new_host(probe=STANDING)
+    approve(host, "x")
+    key = {"scopes": ["tools:run:probe"]}
+    asked = host.run("echo", "x", **key)
+    assert asked["status"] == "approval_required"
+    (question,) = host.ask(do="pending")["approvals"]
+    assert question["scopes"] == ["once"]
+    wider = host.ask(do="answer_approval", approval=asked["approval_id"], scope="standing")
+    assert wider["error"]["code"] == "scope_not_offered"
+    assert host.ask(do="answer_approval", approval=asked["approval_id"])["stdout"] == "x\n"
+    assert host.run("echo", "x", **key)["status"] == "approval_required"
+    assert host.run("echo", "x")["status"] == "ok"
+
+
 def test_a_grant_dies_with_its_rule_and_a_deny_beats_it(new_host) -> None:
     host = new_host(probe=STANDING)
     approve(host, "x")

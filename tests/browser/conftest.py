@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from driver import own
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from webserver import PASSWORD, ROOT, Person, WebServer
 
@@ -34,6 +35,22 @@ def repository(folder: Path) -> None:
             os.chown(path, user.pw_uid, user.pw_gid)
 
 
+def standing(running: WebServer, policies: Path) -> None:
+    """A plugin whose one tool may be approved for longer."""
+    folder = running.data / "plugins" / "note"
+    folder.mkdir(parents=True)
+    (folder / "plugin.toml").write_text(
+        'name = "note"\nversion = "1"\nabout = "A test."\n[[tools]]\nname = "take"\nabout = "Repeats a word."\n'
+        'command = "echo {word}"\ninput.word = { type = "string" }\n'
+    )
+    (policies / "note.toml").write_text(
+        'plugin = "note"\n[commands]\nask = [{ run = "echo {text}", standing = true }]\n'
+        '[paths]\nwrite = ["{workspace}"]\n'
+    )
+    own(running.data)
+    own(policies)  # its lock is written where the plugin is first seen
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[WebServer]:
     """A running server with the named workspace `garden`."""
@@ -44,6 +61,7 @@ def server() -> Iterator[WebServer]:
         shutil.copytree(ROOT / "policies", policies, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
         with (policies / "host.toml").open("a") as host:
             host.write(f'\n[workspaces]\ngarden = {{ path = "{running.folder}/garden", write = true }}\n')
+        standing(running, policies)
         running.variables["TOOLHOST_POLICIES"] = str(policies)
         yield running.start()
     finally:

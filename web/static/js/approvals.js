@@ -1,7 +1,7 @@
 // The page of everything that waits: each answer replaces its card with what came of it.
 
-import { place } from "./cards.js";
-import { find } from "./dom.js";
+import { answer, answerable, place } from "./cards.js";
+import { find, findAll } from "./dom.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
 import { get } from "./http.js";
 
@@ -10,5 +10,16 @@ document.addEventListener("toolhost:answered", async ({ detail }) => {
   if (answer.ok) place(find("#thread"), answer.data);
   refreshSidebar(null);
 });
+
+// All that is shown can be refused at once. Nothing approves more than one call: each is looked at.
+const every = find("#refuse-all");
+every?.addEventListener("click", async () => {
+  every.disabled = true;
+  for (const form of findAll("[data-approval]")) await answer(form, "refuse");
+});
+document.addEventListener("toolhost:waiting", () => {
+  if (every) every.hidden = !find("[data-approval]");
+});
+if (every) answerable(() => (every.disabled = false));
 
 showWaiting(Number(document.body.dataset.waiting));

@@ -65,13 +65,19 @@ export function arm(root) {
   }
   const forms = root.matches?.("[data-approval]") ? [root] : findAll("[data-approval]", root);
   for (const form of forms) {
-    setTimeout(() => {
+    answerable(() => {
       if (form.isConnected && !form.dataset.sent) for (const button of findAll("[data-decision]", form)) button.disabled = false;
-    }, ARM_MS);
+    });
   }
 }
 
-async function answer(form, decision, scope = "once") {
+/** Do something once what has just appeared may be answered. */
+export function answerable(act) {
+  setTimeout(act, ARM_MS);
+}
+
+/** Answer a question, once. */
+export async function answer(form, decision, scope = "once") {
   if (form.dataset.sent || findAll("[data-decision]", form).some((button) => button.disabled)) return;
   form.dataset.sent = decision; // a second click, or key, changes nothing
   for (const button of findAll("[data-decision]", form)) button.disabled = true;

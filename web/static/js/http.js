@@ -26,6 +26,7 @@ export async function request(path, options = {}) {
 }
 
 export const get = (path) => request(path);
+export const remove = (path) => request(path, { method: "DELETE" });
 export const post = (path, body) => request(path, json("POST", body));
 
 /** To the login page, and back here afterwards. */

@@ -1,0 +1,58 @@
+"""Answers that count again, and many at once, as a person gives and takes them back."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+NARROW = {"viewport": {"width": 360, "height": 740}}
+
+
+def say(page, text: str) -> None:
+    page.locator("#message").fill(text)
+    page.locator("#message").press("Enter")
+
+
+def press(page, name: str) -> None:
+    button = page.get_by_role("button", name=name)
+    expect(button).to_be_enabled()
+    button.click()
+
+
+def test_a_standing_yes_is_listed_counts_everywhere_and_is_taken_back(chat, server) -> None:
+    page = chat(color_scheme="dark")
+    say(page, "/note.take word=hello")
+    page.get_by_text("Allow for longer").click()
+    press(page, "Allow this exact command for 30 days")
+    expect(page.locator(".card[data-state=done]")).to_have_count(1)
+    page.goto(server.origin + "/")
+    say(page, "/note.take word=hello")
+    expect(page.locator(".card[data-state=done]")).to_have_count(1)
+    page.goto(server.origin + "/settings/approvals")
+    grant = page.locator("[data-grant]").filter(has_text="note.take")
+    expect(grant.locator(".argv li")).to_have_text(["/usr/bin/echo", "hello"])
+    expect(grant).to_contain_text(re.compile(r"Ends.*\d{4}"))
+    expect(grant).to_contain_text("(1 in all)")
+    expect(grant).to_contain_text("note.toml:3")
+    page.set_viewport_size(NARROW["viewport"])
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    grant.get_by_role("button", name="Revoke").click()
+    expect(grant).to_have_count(0)
+    page.goto(server.origin + "/")
+    say(page, "/note.take word=hello")
+    expect(page.locator(".card[data-state=waiting]")).to_have_count(1)
+
+
+def test_everything_shown_is_refused_at_once_and_nothing_approves_more_than_one(chat, server, ada) -> None:
+    asked = [ada.call("shell.run", script=f"echo {number}").json["approval_id"] for number in range(3)]
+    page = chat()
+    page.goto(server.origin + "/approvals")
+    expect(page.get_by_role("button", name="Approve all")).to_have_count(0)
+    press(page, "Refuse all")
+    expect(page.locator(".card[data-state=waiting]")).to_have_count(0)
+    expect(page.get_by_role("button", name="Refuse all")).to_be_hidden()
+    expect(page.locator("#waiting-badge")).to_be_hidden()
+    assert ada.get("/api/approvals").json["approvals"] == []
+    answers = {ada.post(f"/api/approvals/{one}", {"decision": "approve"}).code for one in asked}
+    assert answers == {"approval_answered"}

@@ -1,0 +1,34 @@
+// The page of what counts again: each can be taken back, and then the next such call asks.
+
+import { announce, find, findAll } from "./dom.js";
+import { showWaiting } from "./frame.js";
+import { remove } from "./http.js";
+
+const list = find("#grants");
+
+for (const place of findAll("[data-moment]")) {
+  const moment = new Date(Number(place.dataset.moment));
+  place.dateTime = moment.toISOString();
+  place.textContent = moment.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+}
+
+list?.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-revoke]");
+  if (!button || button.disabled) return;
+  button.disabled = true;
+  const reply = await remove(button.dataset.revoke).catch(() => null);
+  if (reply?.ok || reply?.status === 404) {
+    // What had ended already is as gone as what this ended.
+    button.closest("[data-grant]").remove();
+    announce(list.dataset.revoked);
+    find("#main").focus();
+    if (!list.children.length) location.reload();
+    return;
+  }
+  const problem = find("#grant-problem");
+  problem.textContent = reply?.data?.error?.message || list.dataset.unreachable;
+  problem.hidden = false;
+  button.disabled = false;
+});
+
+showWaiting(Number(document.body.dataset.waiting));
