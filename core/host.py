@@ -121,6 +121,7 @@ class Host:
             records = CallRecords(database, behind)
             asking = Asking(database, records=records, audit=audit, policies=policies)
             stack.push_async_callback(asking.close)
+            await asking.start()
             taints = Taints(database)
             pipeline = Pipeline(
                 policies=policies,

@@ -29,6 +29,7 @@ class Grant:
 
     Attributes:
         id: `g_...`.
+        user_id: Whose it is.
         scope: `conversation` or `standing`.
         conversation_id: The conversation it holds in, or None for a standing one.
         tool: `plugin.tool`.
@@ -42,6 +43,7 @@ class Grant:
     """
 
     id: str
+    user_id: str
     scope: Scope
     conversation_id: str | None
     tool: str
@@ -76,7 +78,7 @@ class Grant:
 
 
 class Grants:
-    """The grants of all people; each method answers only for the person it is given."""
+    """The grants of all people. Whoever reads names the person; only `living_of_all` does without."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -106,7 +108,8 @@ class Grants:
 
     async def covering(self, terms: Terms, actor: Actor, conversation_id: str | None) -> list[Grant]:
         """The actor's living grants for exactly these terms, the newest first."""
-        query = _living(actor).where(
+        query = _living().where(
+            grants.c.user_id == actor.user_id,
             grants.c.digest == terms_digest(terms),
             or_(grants.c.scope == "standing", grants.c.conversation_id == conversation_id),
         )
@@ -131,18 +134,22 @@ class Grants:
 
     async def living(self, actor: Actor) -> list[Grant]:
         """The actor's grants that still hold, the newest first."""
-        return await self._read(_living(actor))
+        return await self._read(_living().where(grants.c.user_id == actor.user_id))
 
-    async def revoke(self, grant_id: str, actor: Actor, because: RevokedBecause) -> Grant:
-        """End one of the actor's grants.
+    async def living_of_all(self) -> list[Grant]:
+        """Everybody's grants that still hold: to see whether they may."""
+        return await self._read(_living())
+
+    async def revoke(self, grant_id: str, user_id: str, because: RevokedBecause) -> Grant:
+        """End one of a person's grants.
 
         Raises:
             ApprovalError: `grant_not_found`, also where it is somebody else's or has ended.
         """
-        found = await self._read(_living(actor).where(grants.c.id == grant_id))
+        found = await self._read(_living().where(grants.c.id == grant_id, grants.c.user_id == user_id))
         query = (
             update(grants)
-            .where(grants.c.id == grant_id, grants.c.user_id == actor.user_id, grants.c.revoked.is_(None))
+            .where(grants.c.id == grant_id, grants.c.user_id == user_id, grants.c.revoked.is_(None))
             .values(revoked=now_ms(), revoked_because=because)
             .returning(grants.c.id)
         )
@@ -157,10 +164,10 @@ class Grants:
             return [_grant(row) for row in (await connection.execute(query)).mappings().all()]
 
 
-def _living(actor: Actor) -> Select[Any]:
+def _living() -> Select[Any]:
     return (
         select(grants)
-        .where(grants.c.user_id == actor.user_id, grants.c.revoked.is_(None), grants.c.expires > now_ms())
+        .where(grants.c.revoked.is_(None), grants.c.expires > now_ms())
         .order_by(grants.c.created.desc(), grants.c.id.desc())
     )
 

@@ -5,6 +5,7 @@ The pipeline decides *that* somebody is asked and what happens on a yes; everyth
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,13 @@ class Asking:
         self._policies = policies
         self._watch = Watch(self._approvals, self._expire)
 
+    async def start(self) -> None:
+        """Take over what an earlier process left: settle what is late, watch over what is open, end what ended."""
+        await self._expire()
+        for question in await self._approvals.pending_of_all():
+            self._watch.expect(question.expires)
+        await self.sweep()
+
     async def close(self) -> None:
         """Stop looking for answers."""
         await self._watch.close()
@@ -70,7 +78,7 @@ class Asking:
         rules = rules_digests(considered.asked_by)
         for grant in await self._grants.covering(self._terms(call, considered), call.actor, call.conversation_id):
             if grant.rules != rules:
-                await self.revoke(grant.id, call.actor, "rule_changed")
+                await self._outlived(grant)
             elif grant.scope in scopes and await self._grants.use(grant, call.actor):
                 self._record("grant.used", call, considered, grant_id=grant.id, scope=grant.scope)
                 return grant
@@ -189,27 +197,43 @@ class Asking:
 
     async def grants(self, actor: Actor) -> list[Grant]:
         """The actor's grants that still hold, the newest first."""
-        living = await self._grants.living(actor)
-        changed = [grant for grant in living if not set(grant.rules) <= self._rules_in_force(grant.tool)]
-        for grant in changed:
-            await self.revoke(grant.id, actor, "rule_changed")
-        return [grant for grant in living if grant not in changed]
+        await self.sweep()
+        return await self._grants.living(actor)
 
-    async def revoke(self, grant_id: str, actor: Actor, because: RevokedBecause = "person") -> None:
+    async def sweep(self) -> None:
+        """End every grant whose rule is not in force any more: what is changed back later does not revive it."""
+        for grant in await self._grants.living_of_all():
+            if not set(grant.rules) <= self._rules_in_force(grant.tool):
+                await self._outlived(grant)
+
+    async def revoke(self, grant_id: str, actor: Actor) -> None:
         """End one of the actor's grants.
 
         Raises:
             ApprovalError: `grant_not_found`.
         """
-        grant = await self._grants.revoke(grant_id, actor, because)
+        self._revoked(await self._grants.revoke(grant_id, actor.user_id, "person"), actor, "person")
+
+    # -- the inside ------------------------------------------------------------------------------------------------
+
+    async def _outlived(self, grant: Grant) -> None:
+        with suppress(ApprovalError):  # somebody else ended it first
+            self._revoked(await self._grants.revoke(grant.id, grant.user_id, "rule_changed"), None, "rule_changed")
+
+    def _revoked(self, grant: Grant, actor: Actor | None, because: RevokedBecause) -> None:
         self._audit.write(
             "security",
             "grant.revoked",
-            {"tool": grant.tool, "grant_id": grant.id, "scope": grant.scope, "rule": grant.source, "because": because},
+            {
+                "tool": grant.tool,
+                "grant_id": grant.id,
+                "owner": grant.user_id,
+                "scope": grant.scope,
+                "rule": grant.source,
+                "because": because,
+            },
             actor=actor,
         )
-
-    # -- the inside ------------------------------------------------------------------------------------------------
 
     def _rules_in_force(self, tool: str) -> set[str]:
         policy = self._policies.current.policy(tool.partition(".")[0])

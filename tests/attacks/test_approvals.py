@@ -80,6 +80,23 @@ def test_a_grant_dies_with_its_rule_and_a_deny_beats_it(new_host) -> None:
     assert host.ask(do="grants")["grants"] == []
 
 
+def test_what_an_earlier_process_left_is_looked_at_when_the_next_one_starts(new_host) -> None:
+    host = new_host(probe=STANDING)
+    approve(host, "x")
+    late = host.run("echo", "late")["approval_id"]
+    assert [question["id"] for question in host.ask(do="pending")["approvals"]] == [late]
+    host.close()
+    with sqlite3.connect(host.data / "state" / "toolhost.db") as database:
+        database.execute("UPDATE approvals SET expires = 1 WHERE id = ?", (late,))
+    host.write("probe", ASK.format(', limits = { wall = "5s" }'))
+    host = new_host(probe=ASK.format(', limits = { wall = "5s" }'))
+    # Nobody has looked at either yet: the start alone has.
+    assert {"approval.expired", "grant.revoked"} <= set(events(host))
+    host.write("probe", STANDING)
+    host.ask(do="reload")
+    assert host.run("echo", "x")["status"] == "approval_required"
+
+
 def test_a_yes_stands_only_where_every_rule_that_asks_lets_it(new_host) -> None:
     host = new_host(probe=STANDING.replace("standing = true", "standing = false"))
     assert approve(host, "x")["error"]["code"] == "scope_not_offered"
