@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 
 from playwright.sync_api import expect
 
@@ -56,3 +57,17 @@ def test_everything_shown_is_refused_at_once_and_nothing_approves_more_than_one(
     assert ada.get("/api/approvals").json["approvals"] == []
     answers = {ada.post(f"/api/approvals/{one}", {"decision": "approve"}).code for one in asked}
     assert answers == {"approval_answered"}
+
+
+def test_a_question_says_what_runs_and_within_what_and_settles_itself_when_its_time_is_over(chat, server) -> None:
+    page = chat()
+    say(page, "/note.take word=late")
+    card = page.locator(".card[data-state=waiting]")
+    expect(card.locator(".panel-ask h4")).to_have_text("Run echo?")
+    expect(card.locator(".panel-ask")).to_contain_text("HOME")
+    expect(card.locator(".panel-ask")).to_contain_text(re.compile(r"Time \d+ s"))
+    with sqlite3.connect(server.data / "state" / "toolhost.db", timeout=20) as database:
+        database.execute("UPDATE approvals SET expires = 1 WHERE state = 'pending'")
+    expect(page.locator(".card[data-state=expired]")).to_contain_text("Nobody answered in time")
+    expect(page.get_by_role("button", name="Approve once")).to_have_count(0)
+    expect(page.locator("#waiting-bar")).to_be_hidden()

@@ -186,3 +186,19 @@ def test_a_yes_for_the_conversation_does_not_answer_for_content_that_came_after_
     path = f"/api/approvals/{kept['approval_id']}"
     assert person.post(path, {"decision": "approve", "scope": "conversation"}).json["status"] == "ok"
     assert person.call("reach.read", here).json["status"] == "ok", "what stays inside is still answered for"
+
+
+def test_no_grant_answers_for_a_tainted_call_and_a_yes_to_one_leaves_none(person: Person) -> None:
+    here = person.conversation()
+    asked = person.call("reach.ask", here).json
+    wide = {"decision": "approve", "scope": "conversation"}  # a call that brings content in itself
+    assert person.post(f"/api/approvals/{asked['approval_id']}", wide).json["status"] == "ok"
+    assert any(grant["conversation_id"] == here for grant in person.get("/api/grants").json["grants"])
+    again = person.call("reach.ask", here).json
+    assert (again["status"], again["decision"]["code"]) == ("approval_required", "tainted")
+    questions = {one["id"]: one for one in person.get("/api/approvals").json["approvals"]}
+    assert questions[again["approval_id"]]["scopes"] == ["once"]
+    path = f"/api/approvals/{again['approval_id']}"
+    assert person.post(path, wide).code == "scope_not_offered"
+    assert person.post(path, {"decision": "approve"}).json["status"] == "ok"
+    assert person.call("reach.ask", here).json["status"] == "approval_required"
