@@ -52,9 +52,7 @@ class RuleIndex:
 
     def nearest(self, argv: Sequence[str]) -> Iterator[Rule]:
         """The rules of a command's program, or all where it has none: those first that share most of its words."""
-        words = self._words.get(argv[0])
-        # Its program is in each of these rules, and tells none from another.
-        return self._all_words.nearest(set(argv)) if words is None else words.nearest(set(argv[1:]))
+        return (self._words.get(argv[0]) or self._all_words).nearest(set(argv))
 
     @cached_property
     def _words(self) -> dict[str, _Words]:
@@ -115,7 +113,9 @@ class _Words:
     def nearest(self, words: Iterable[str]) -> Iterator[Rule]:
         shared = Counter[int]()
         for word in words:
-            shared.update(self._having.get(word, ()))
+            having = self._having.get(word, ())
+            if len(having) < len(self._rules):  # what all of them have tells none from another
+                shared.update(having)
         yield from (self._rules[at] for at in sorted(shared, key=lambda at: (-shared[at], at)))
         yield from (rule for at, rule in enumerate(self._rules) if at not in shared)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from toolhost.policy.problems import near
@@ -127,8 +128,9 @@ class PathSlot:
         return "write" if self.write else "read"
 
 
+@lru_cache(maxsize=1024)
 def parse_slot(body: str) -> SlotKind:
-    """The kind of slot a template's braces name.
+    """The kind of slot a template's braces name; kept, because the rules of a host have the same few over and over.
 
     Args:
         body: What stands between the braces, without `...`.

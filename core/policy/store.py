@@ -22,6 +22,7 @@ from toolhost.policy.load import RESERVED, Loaded, load_policy
 from toolhost.policy.places import Places
 from toolhost.policy.policy_set import PolicyFile, PolicySet
 from toolhost.policy.problems import Problem
+from toolhost.policy.uncollected import uncollected
 from toolhost.policy.values import HostPolicy, Policy
 from toolhost.sandbox.programs import changed
 
@@ -61,6 +62,7 @@ class PolicyStore:
         """Read every file and put what is good in force; a file that is being written is waited for, for a while."""
         self.current = patiently(self.read, lambda policies: all(map(is_settled, policies.problems)))
 
+    @uncollected()
     def read(self) -> PolicySet:
         """The policies that the files and those in force now lead to; nothing is put in force.
 
