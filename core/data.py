@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -19,7 +20,10 @@ from pathlib import Path
 from toolhost.errors import MachineError
 from toolhost.settings import Settings
 
-__all__ = ["DataDirectory"]
+__all__ = ["SEEDED", "DataDirectory"]
+
+SEEDED = "seeded"
+"""The folder of the state with the packaged policies as they were copied into the policies folder."""
 
 
 class DataDirectory:
@@ -65,11 +69,14 @@ class DataDirectory:
             self._seed_policies()
 
     def _seed_policies(self) -> None:
+        seeded = self.state / SEEDED
+        seeded.mkdir(mode=0o700, exist_ok=True)
         for source in resources.files("toolhost.policies").iterdir():
             if source.name.endswith(".toml"):
                 target = self.policies / source.name
                 target.write_bytes(source.read_bytes())
                 target.chmod(0o644)
+                shutil.copyfile(target, seeded / source.name)  # what `policy diff --shipped` compares with
         from toolhost.policy.schema import SCHEMA_FILES, schema_text  # only a new folder needs it
 
         for name, host in SCHEMA_FILES.items():

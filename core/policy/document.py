@@ -282,6 +282,8 @@ def _locate(
             pair(node, ())
         elif node.type in ("table", "table_array_element"):
             leaves, above = header(node)
+            if not leaves:
+                continue  # `[a, "b"]`, which is no TOML
             path: KeyPath = (*above, _key_text(leaves[-1]))
             keys.setdefault(path, place(leaves[0]))
             if node.type == "table_array_element":

@@ -11,7 +11,7 @@ from toolhost.policy.problems import Place
 from toolhost.policy.table import Located, Table
 from toolhost.sandbox.destinations import parse_rule
 
-__all__ = ["NETWORK_KEYS", "NetworkTerms", "hosts_for", "read_hosts", "read_network_denies"]
+__all__ = ["NETWORK_KEYS", "NetworkTerms", "covers", "hosts_for", "read_hosts", "read_network_denies"]
 
 NETWORK_KEYS = tuple(POLICY["network"].keys or ())
 """Keys of a policy's `[network]`."""
@@ -47,7 +47,7 @@ def read_hosts(table: Table, key: str, terms: NetworkTerms) -> tuple[str, ...]:
     for item in table.strings(key):
         if not _check(table, item, item.text):
             continue
-        deny = next((place for deny, place in terms.denies if _covers(deny, item.text)), None)
+        deny = next((place for deny, place in terms.denies if covers(deny, item.text)), None)
         if item.text == _EVERY and not terms.any:
             table.problem(
                 item.place, "any_host", "`*` is every host there is: write `any = true` in [network] if that is meant."
@@ -106,8 +106,8 @@ def _nearest(rule: str) -> str:
     return ""
 
 
-def _covers(deny: str, rule: str) -> bool:
-    """Whether a deny takes away all that a rule grants."""
+def covers(deny: str, rule: str) -> bool:
+    """Whether a deny, or another rule, is of all that a rule grants."""
     _, wide, port = parse_rule(f"!{deny}")
     _, narrow, own = parse_rule(rule)
     if port not in (None, own):

@@ -32,7 +32,7 @@ POLICIES = st.builds(
     some(["one", "two"]),
     some(["ROOTS/a", "ROOTS/b"]),
     some(["ROOTS/b", "{workspace}"]),
-    some(["example.org:443", "*.example.org:443"]),
+    some(["example.org:443", "api.example.org:443", "*.example.org:443"]),
     st.integers(1, 60),
     st.booleans(),
     some(["admin", "user"]),
@@ -61,6 +61,14 @@ def test_nothing_differs_from_itself_and_wider_one_way_is_narrower_the_other(spa
     assert there == {(back[found.effect], found.new, found.old) for found in differences(second, first)}
     gained = list(differences(None, first))
     assert all(found.effect != "narrower" for found in gained)
+
+
+def test_a_host_that_a_wildcard_covers_is_no_difference(space: Path) -> None:
+    one = policy(space, 'plugin = "any"\n[network]\nallow = ["api.example.org:443"]\n')
+    wild = policy(space, 'plugin = "any"\n[network]\nallow = ["*.example.org:443"]\n')
+    assert [(found.effect, found.key) for found in differences(one, wild)] == [("wider", ("host", "*.example.org:443"))]
+    both = policy(space, 'plugin = "any"\n[network]\nallow = ["*.example.org:443", "api.example.org:443"]\n')
+    assert not list(differences(wild, both))
 
 
 def test_the_command_says_what_is_wider_and_what_is_narrower(toolhost, space: Path) -> None:

@@ -11,6 +11,8 @@ __all__ = ["command"]
 # name -> (module, line in the help)
 _COMMANDS = {
     "accept": ("toolhost.cli.plugin.accept", "Let a plugin in that has changed."),
+    "disable": ("toolhost.cli.plugin.disable", "Take back what a plugin is granted."),
+    "enable": ("toolhost.cli.plugin.enable", "Grant a plugin what it asks for."),
     "list": ("toolhost.cli.plugin.list", "List the plugins with their state."),
     "lock": ("toolhost.cli.plugin.lock", "Print the lock as the plugins are now."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,8 +12,17 @@ from toolhost.cli.exits import reported
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.host import Host
+from toolhost.pluginhost.record import PluginRecord
+from toolhost.policy.grants import REQUEST, beyond, is_there, proposed
 
 __all__ = ["command"]
+
+_REQUESTS = {
+    None: "",
+    "granted": "",
+    "asks_more": ", asks more than granted",
+    "invalid": ", its request cannot be used",
+}
 
 
 @click.command("list")
@@ -28,11 +38,22 @@ def command(output: str) -> None:
         click.echo(
             safe(
                 f"{plugin['name']:<16} {plugin['version']:<8} {plugin['state']:<12} {plugin['kind']:<7}"
-                f" {len(plugin['tools'])} tools, policy: {plugin['policy'] or 'none'}"
+                f" {len(plugin['tools'])} tools, policy: {plugin['policy'] or 'none'}{_REQUESTS[plugin['request']]}"
             )
         )
         if plugin["reason"]:
             click.echo(f"    {safe(plugin['reason'])}")
+
+
+def _request(host: Host, record: PluginRecord) -> str | None:
+    """How what a plugin asks for compares with what it is granted; None where it asks for nothing."""
+    path, policies = Path(record.location, REQUEST), host.policies.current
+    if record.code == "name_taken" or not is_there(path):
+        return None
+    asked = proposed(path, record.name, policies).policy
+    if asked is None:
+        return "invalid"
+    return "asks_more" if beyond(policies.policy(record.name), asked) else "granted"
 
 
 async def _plugins(host: Host) -> list[dict[str, Any]]:
@@ -47,6 +68,7 @@ async def _plugins(host: Host) -> list[dict[str, Any]]:
             "code": record.code,
             "reason": record.reason,
             "tools": [tool.name for tool in record.tools],
+            "request": _request(host, record),
             "policy": f"{record.name}.toml" if host.policies.current.policy(record.name) is not None else None,
         }
         for record in sorted(host.plugins.plugins.values(), key=lambda record: record.name)

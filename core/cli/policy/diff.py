@@ -10,11 +10,15 @@ from typing import Any
 import click
 
 from toolhost.cli.exits import Exit, reported
-from toolhost.cli.session import enter
+from toolhost.cli.session import enter, run_with_host
 from toolhost.cli.terminal import safe
+from toolhost.data import SEEDED
 from toolhost.errors import UsageError
+from toolhost.host import Host
 from toolhost.policy.difference import Difference, differences
+from toolhost.policy.grants import REQUEST, beyond, is_there, proposed
 from toolhost.policy.offline import read_files
+from toolhost.policy.shipped import news
 from toolhost.policy.values import Policy
 from toolhost.policy.words import Term
 from toolhost.settings import Settings
@@ -25,22 +29,25 @@ _MARKS = {"wider": "+", "narrower": "-", "changed": "~"}
 
 
 @click.command("diff")
-@click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.argument("old", metavar="[OLD|NAME]", required=False)
+@click.argument("new", metavar="[NEW]", required=False)
+@click.option("--shipped", is_flag=True, help="What the packaged policies gained since they were copied.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", help="What is printed.")
 @reported
-def command(old: str, new: str, output: str) -> None:
+def command(old: str | None, new: str | None, shipped: bool, output: str) -> None:
     """Compare two policy files, or two folders of them, in what they grant.
 
-    Exits with 0 where they grant the same, with 1 where they differ.
+    With the name of a plugin alone: what it asks for beyond what it is granted. With --shipped, of all plugins or of
+    one: what the packaged policies gained. Exits with 0 where there is nothing to tell, with 1 where there is.
     """
-    settings = enter()
-    before, after = _policies(Path(old).absolute(), settings), _policies(Path(new).absolute(), settings)
-    found = [
-        difference
-        for name in sorted(before.keys() | after.keys())
-        for difference in differences(before.get(name), after.get(name))
-    ]
+    if shipped and new is None:
+        found = run_with_host(lambda host: _shipped(host, old))
+    elif old is not None and new is not None and not shipped:
+        found = _between(Path(old).absolute(), Path(new).absolute())
+    elif old is not None and new is None:
+        found = run_with_host(lambda host: _asked(host, old))
+    else:
+        raise UsageError("invalid_arguments", "Name two files, two folders, or one plugin; or say --shipped.")
     if output == "json":
         click.echo(json.dumps([_as_json(difference) for difference in found]))
     else:
@@ -49,6 +56,32 @@ def command(old: str, new: str, output: str) -> None:
                 click.echo(safe(line, keep=""))
     if found:
         sys.exit(Exit.FAILED)
+
+
+def _between(old: Path, new: Path) -> list[Difference]:
+    settings = enter()
+    before, after = _policies(old, settings), _policies(new, settings)
+    return [
+        difference
+        for name in sorted(before.keys() | after.keys())
+        for difference in differences(before.get(name), after.get(name))
+    ]
+
+
+async def _asked(host: Host, name: str) -> list[Difference]:
+    path, policies = Path(host.plugins.record(name).location, REQUEST), host.policies.current
+    if not is_there(path):
+        raise UsageError("request_missing", f"The plugin {name} ships no {REQUEST}.")
+    asked = proposed(path, name, policies)
+    for problem in asked.problems:
+        raise UsageError("policy_invalid", str(problem))
+    assert asked.policy is not None
+    return beyond(policies.policy(name), asked.policy)
+
+
+async def _shipped(host: Host, name: str | None) -> list[Difference]:
+    found = news(host.data.state / SEEDED, host.policies.current)
+    return [difference for difference in found if name in (None, difference.plugin)]
 
 
 def _policies(path: Path, settings: Settings) -> dict[str, Policy]:
