@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import insert, select
 
@@ -34,6 +34,9 @@ from toolhost.settings import Settings
 from toolhost.storage import Database
 from toolhost.storage.behind import WriteBehind
 from toolhost.storage.tables import audit_index, conversations
+
+if TYPE_CHECKING:
+    from toolhost.following import Follower
 
 __all__ = ["Host"]
 
@@ -80,6 +83,7 @@ class Host:
         self.audit = audit
         self._pipeline = pipeline
         self._asking = asking
+        self._follower: Follower | None = None
         self._records = records
         self._taints = taints
 
@@ -359,9 +363,20 @@ class Host:
         """What one of the actor's conversations has taken in that it did not write; the oldest first."""
         return await self._taints.of(actor.user_id, conversation_id)
 
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Keep the policies in force what their files say, in the meantime: for a host that serves."""
+        # Imported here: watching takes a library that a single call has no use for.
+        from toolhost.following import Follower
+
+        self._follower = Follower(self.policies, plugins=self.plugins, sandbox=self.sandbox, audit=self.audit)
+        async with self._follower.following():
+            yield
+
     def health(self) -> Literal["ok", "degraded"]:
-        """`degraded` where tools cannot run."""
-        return "ok" if self.sandbox is not None else "degraded"
+        """`degraded` where tools cannot run, or changes of the policies are not noticed."""
+        unfollowed = self._follower is not None and self._follower.failing
+        return "degraded" if self.sandbox is None or unfollowed else "ok"
 
     async def conversation_workspace(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:
         """The folder of one of the actor's conversations, and whether it is the conversation's own.

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from toolhost.sandbox.spares import sweep_spares
 from toolhost.sandbox.tool_root import ToolRoots
 
 __all__ = ["Sandbox"]
+
+BeforeStart = Callable[[], None]
 
 _START = 10.0
 
@@ -114,6 +116,7 @@ class Sandbox:
         stdin: bytes = b"",
         on_output: OnOutput | None = None,
         on_connection: OnConnection | None = None,
+        before_start: BeforeStart | None = None,
     ) -> Outcome:
         """Carry out a plan of kind `command`.
 
@@ -123,6 +126,7 @@ class Sandbox:
             on_output: Called with each piece of output as it comes.
             on_connection: Called with each connection of a plan with a network when it has ended, at the latest before
                 this returns. What it raises ends the plan's network, and is raised here in the end.
+            before_start: Called when all waiting is over; what it raises is raised here, and nothing has run.
 
         Raises:
             PlanRefused: The plan names something that is not what it says.
@@ -134,7 +138,7 @@ class Sandbox:
         try:
             # A sandbox that is kept has no standard input to give, and its network would be another call's.
             if plan.isolation == "conversation" and plan.conversation and not (stdin or plan.network):
-                outcome = await self._in_conversation(plan, began, on_output)
+                outcome = await self._in_conversation(plan, began, on_output, before_start)
                 self._pool.end(call)
                 return outcome
             script = _script(plan)
@@ -143,6 +147,8 @@ class Sandbox:
                 async with serving(armed.take_listener(), plan.network, on_connection, self._resolver):
                     run = Run(plan, armed, began, stdin, on_output, was_armed=was_armed)
                     await run.prepare()
+                    if before_start is not None:
+                        before_start()
                     armed.fire(script)
                     outcome = await run.wait()
             except BaseException:
@@ -155,7 +161,9 @@ class Sandbox:
         asyncio.get_running_loop().call_soon(self._used, call, armed)
         return outcome
 
-    async def _in_conversation(self, plan: SandboxPlan, began: float, on_output: OnOutput | None) -> Outcome:
+    async def _in_conversation(
+        self, plan: SandboxPlan, began: float, on_output: OnOutput | None, before_start: BeforeStart | None
+    ) -> Outcome:
         script = _script(plan, again=True)
         shape = await self._shape(plan)
         async with self._sessions.turn(plan.conversation, shape) as seat:
@@ -170,6 +178,8 @@ class Sandbox:
                 armed.group.begin()
                 run = Run(plan, armed, began, None, on_output, was_armed=was_armed)
                 await run.prepare()
+                if before_start is not None:
+                    before_start()
                 armed.fire(script)
                 outcome = await run.wait()
             except BaseException:

@@ -172,15 +172,14 @@ async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
 async def _frame(parts: Site, actor: Actor, here: str | None) -> dict[str, Any]:
     """What every page of a signed-in person has around it."""
     waiting = await parts.host.pending_approvals(actor)
-    problem = parts.host.sandbox_problem if parts.host.health() == "degraded" else None
     return {
         "user": current().user,
         "here": here,
         "groups": _by_age(await parts.conversations.list(actor.user_id)),
         "waiting": len(waiting),
         "waiting_in": {item.conversation_id for item in waiting},
-        "problem": problem,
-        "degraded": parts.host.health() == "degraded",
+        "problem": parts.host.sandbox_problem,
+        "degraded": parts.host.sandbox is None,
     }
 
 

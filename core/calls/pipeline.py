@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply
+from toolhost.calls.standing import check_stands
 from toolhost.calls.taints import Taints
 from toolhost.calls.turns import Turns
 from toolhost.errors import AccessError, MachineError, ToolHostError
@@ -338,11 +339,18 @@ class Pipeline:
     ) -> CallResult:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
+
+        def before_start() -> None:
+            check_stands(
+                considered, self._policies.current, call.tool.plugin, lambda: self.consider(self.request(call))
+            )
+
         if plan.kind == "worker":
             reply = await self._plugins.invoke(
                 call,
                 plan,
                 considered.arguments,
+                before_start=before_start,
                 on_progress=lambda progress: on_event({"type": "tool.progress", "call_id": call.id, **progress}),
             )
             return from_reply(call, plan, decision, approval_id, reply)
@@ -353,7 +361,7 @@ class Pipeline:
         def connection(made: Connection) -> None:
             self._connection(call, made)
 
-        outcome = await sandbox.run(plan, on_output=output, on_connection=connection)
+        outcome = await sandbox.run(plan, on_output=output, on_connection=connection, before_start=before_start)
         return from_outcome(call, plan, decision, approval_id, outcome)
 
     def _connection(self, call: Call, made: Connection) -> None:

@@ -94,7 +94,7 @@ async def _serve(
         if problem is not None:
             await sandbox.close()
             sandbox = None
-    async with Host.open(settings, sandbox, problem) as host:
+    async with Host.open(settings, sandbox, problem) as host, host.following():
         app = create_app(host)
         url = f"http://{_in_url(settings.host)}:{settings.port}"
         click.echo(f"Toolhost serves on {url}")

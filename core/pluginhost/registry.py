@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,7 @@ class PluginRegistry:
         plan: SandboxPlan,
         arguments: Mapping[str, Any],
         *,
+        before_start: Callable[[], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> WorkerReply:
         """Call a worker tool.
@@ -136,6 +137,7 @@ class PluginRegistry:
             call: The call.
             plan: Its plan, of kind `worker`.
             arguments: With paths as they stand inside.
+            before_start: Called when the call has its worker; what it raises is raised here, and nothing has run.
             on_progress: Gets `{"done", "total", "message"}`.
 
         Returns:
@@ -147,7 +149,12 @@ class PluginRegistry:
         if self._pool is None:
             error = PluginError("sandbox_unavailable", "There is no sandbox to run this tool in.")
             return WorkerReply(status="unavailable", error=error)
-        return await self._pool.call(call.tool, plan, arguments, on_progress)
+        return await self._pool.call(call.tool, plan, arguments, before_start, on_progress)
+
+    def retire_workers(self) -> None:
+        """Let every worker go that was made under the policies until now; those at work, when their calls end."""
+        if self._pool is not None:
+            self._pool.retire()
 
     async def close(self) -> None:
         """End every worker."""

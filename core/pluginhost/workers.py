@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakSet
 
 from toolhost.errors import PluginError
 from toolhost.model import Tool
@@ -68,6 +69,7 @@ class WorkerPool:
         self._health: dict[str, _Health] = {}
         self._changed = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
+        self._outdated: WeakSet[asyncio.Task[Worker]] = WeakSet()
         self._closed = False
 
     async def describe(self, plan: SandboxPlan) -> dict[str, Any]:
@@ -88,11 +90,17 @@ class WorkerPool:
             await worker.close()
 
     async def call(
-        self, tool: Tool, plan: SandboxPlan, arguments: Mapping[str, Any], on_progress: OnProgress | None
+        self,
+        tool: Tool,
+        plan: SandboxPlan,
+        arguments: Mapping[str, Any],
+        before_start: Callable[[], None] | None,
+        on_progress: OnProgress | None,
     ) -> WorkerReply:
         """Call a tool in the worker of its plan, started if need be.
 
-        Never raises for what the plugin does: every way it can fail is a reply.
+        Never raises for what the plugin does: every way it can fail is a reply. What `before_start` raises, when the
+        worker stands, is raised here.
 
         Raises:
             SandboxError: Where there is no sandbox for it.
@@ -116,6 +124,8 @@ class WorkerPool:
             return WorkerReply(status="limit" if error.code == "worker_limit" else "error", error=error)
         self._keep(key)
         try:
+            if before_start is not None:
+                before_start()
             reply = await worker.call(
                 tool.name.removeprefix(tool.plugin + "."), arguments, plan.limits.wall, on_progress
             )
@@ -126,6 +136,12 @@ class WorkerPool:
         else:
             self._blame(tool.plugin, health, worker.failure)
         return replace(reply, armed=armed)
+
+    def retire(self) -> None:
+        """End the workers that are idle; the others when they have nothing to do any more."""
+        for key in list(self._retirements):
+            self._end(key)
+        self._outdated.update(self._workers.values())
 
     async def close(self) -> None:
         """End every worker."""
@@ -185,7 +201,8 @@ class WorkerPool:
             self._keep(key)
             # Inserted at the end: the first key is always the worker that has been idle the longest. One from which
             # something is hidden does not wait: it would see what somebody puts there meanwhile.
-            idle = 0.0 if any(root.hidden for root in worker.plan.roots) else _IDLE
+            at_once = starting in self._outdated or any(root.hidden for root in worker.plan.roots)
+            idle = 0.0 if at_once else _IDLE
             self._retirements[key] = asyncio.get_running_loop().call_later(idle, self._end, key)
         self._changed.set()
 

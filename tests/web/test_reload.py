@@ -1,0 +1,119 @@
+"""Policies that change while a server runs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from webserver import Person, WebServer
+
+ALLOWING = """plugin = "shell"
+runs_code = ["bash"]
+[commands]
+allow = ["bash -c {text}"]
+inside = ["sleep", "touch"]
+[paths]
+write = ["{workspace}"]
+[limits]
+calls = 1
+"""
+
+
+@pytest.fixture
+def policies(server: WebServer) -> Iterator[Path]:
+    """The server's policies folder, put back afterwards."""
+    folder, kept = server.data / "policies", server.folder / "kept"
+    shutil.copytree(folder, kept)
+    yield folder
+    for file in folder.glob("*.toml"):
+        if file.name != "lock.toml" and not (kept / file.name).exists():
+            file.unlink()
+    for file in kept.glob("*.toml"):
+        if not (folder / file.name).exists() or (folder / file.name).read_bytes() != file.read_bytes():
+            (folder / file.name).write_bytes(file.read_bytes())
+    shutil.rmtree(kept)
+
+
+def until(ask: Callable[[], Any], expected: Any) -> None:
+    """Ask until the answer is the expected one."""
+    deadline = time.monotonic() + 30
+    while (got := ask()) != expected:
+        assert time.monotonic() < deadline, got
+
+
+def events(server: WebServer, name: str) -> list[dict[str, Any]]:
+    return [record["details"] for record in server.audit() if record["event"] == name]
+
+
+def test_what_is_taken_away_is_refused_and_what_is_given_back_is_served(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    file = policies / "system.toml"
+    whole = file.read_text()
+    assert ada.call("system.uname").json["status"] == "ok"
+    file.write_text(whole.replace('"uname [-a|--all]",', ""))
+    until(lambda: ada.call("system.uname").json["status"], "denied")
+    file.unlink()
+    until(lambda: "system.uname" in ada.get("/api/tools").text, False)
+    # As an editor saves: another file takes the name.
+    (policies / "new").write_text(whole)
+    (policies / "new").rename(file)
+    until(lambda: "system.uname" in ada.get("/api/tools").text, True)
+    assert ada.call("system.uname").json["status"] == "ok"
+    assert {"system": None} in [details["policies"] for details in events(server, "policy.reloaded")]
+
+
+def test_a_file_that_breaks_leaves_what_it_said_before_and_is_reported_once(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    file = policies / "system.toml"
+    file.write_text(file.read_text().replace("[commands]", "[commands]\nallows = []"))
+    until(lambda: any("allows" in str(details) for details in events(server, "policy.rejected")), True)
+    assert ada.call("system.uname").json["status"] == "ok"
+    assert server.log.read_text().count("`allows`") == 1
+    assert "system.toml:" in server.log.read_text()
+
+
+def test_half_a_file_is_never_in_force(server: WebServer, ada: Person, policies: Path) -> None:
+    file = policies / "shell.toml"
+    file.write_text(ALLOWING + '[tools]\ndeny = ["run"]\n')
+    until(lambda: ada.call("shell.run", script="echo forbidden").json["status"], "denied")
+    with file.open("w") as writing:
+        writing.write(ALLOWING)
+        writing.flush()
+        # Another file that changes meanwhile is noticed, so the folder was looked at; this one was left alone.
+        system = policies / "system.toml"
+        system.write_text(system.read_text().replace('"uname [-a|--all]",', ""))
+        until(lambda: ada.call("system.uname").json["status"], "denied")
+        assert ada.call("shell.run", script="echo forbidden").json["status"] == "denied"
+        writing.write("# whole now\n")
+    until(lambda: ada.call("shell.run", script="echo forbidden").json["status"], "ok")
+
+
+def test_what_runs_goes_on_and_what_waits_for_its_turn_is_not_begun(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    file = policies / "shell.toml"
+    file.write_text(ALLOWING)
+    until(lambda: ada.call("shell.run", script="true").json["status"], "ok")
+    with ThreadPoolExecutor() as threads, ada.socket():
+        running = threads.submit(ada.call, "shell.run", script="until [ -e go ]; do sleep 0.05; done; echo ended")
+        waiting = threads.submit(ada.call, "shell.run", script="echo never")
+        workspace = server.data / "workspaces"
+        until(lambda: sum(record["event"] == "tool.intent" and "never" in str(record) for record in server.audit()), 1)
+        file.unlink()
+        until(lambda: "shell.run" in ada.get("/api/tools").text, False)
+        (own,) = [folder for folder in workspace.iterdir() if folder.name.startswith("u_")]
+        (own / "go").touch()
+        try:
+            results = [running.result(30).json, waiting.result(30).json]
+        finally:
+            (own / "go").unlink()
+    ended = {result["status"]: result for result in results}
+    assert ended["ok"]["stdout"] == "ended\n"
+    assert ended["error"]["error"]["code"] == "policy_changed"
