@@ -131,7 +131,9 @@ def _segments(file: BinaryIO) -> tuple[str, list[tuple[int, int, int, int]]]:
 
 
 def _at(file: BinaryIO, place: int, length: int) -> bytes:
-    if place >= 1 << 62:
+    """What the file has there: nothing beyond its end, whatever its tables claim."""
+    size = os.fstat(file.fileno()).st_size
+    if place >= size:
         return b""
     file.seek(place)
-    return file.read(length)
+    return file.read(min(length, size - place))

@@ -49,7 +49,7 @@ class Hosted(Driver):
             text if name == "host" or text.startswith(("plugin", "#:schema")) else f'plugin = "{name}"\n{text}'
         )
         file.chmod(0o644)
-        return file
+        return own(file)
 
     def run(self, program: str, *words: str, **more: Any) -> dict[str, Any]:
         """A call of one of the probe's tools; the result object, or the error."""

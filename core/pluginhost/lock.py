@@ -23,8 +23,8 @@ from toolhost.pluginhost.drift import changes, summary
 from toolhost.pluginhost.manifest import is_plugin_name
 from toolhost.pluginhost.pins import CHECKOUT, PluginPin, ToolPin, pin_text
 from toolhost.policy.document import Document, DocumentError, parse_document, read_bytes
+from toolhost.policy.patience import is_settled, patiently
 from toolhost.policy.problems import Place, Problem
-from toolhost.policy.store import is_settled, patiently
 
 __all__ = ["LOCK", "Note", "PluginLock", "lock_text"]
 

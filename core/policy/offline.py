@@ -8,9 +8,10 @@ from pathlib import Path
 from toolhost.policy.document import DocumentError, parse_document, read_bytes
 from toolhost.policy.host_file import LoadedHost
 from toolhost.policy.load import RESERVED, Loaded, load_policy
+from toolhost.policy.patience import is_settled, patiently
 from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem
-from toolhost.policy.store import HOST_FILE, is_settled, patiently, policy_files, read_host, read_policy
+from toolhost.policy.store import HOST_FILE, policy_files, read_host, read_policy
 from toolhost.policy.values import HostPolicy
 
 __all__ = ["Reading", "check", "read_files"]

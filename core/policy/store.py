@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
 
 from toolhost.identifiers import now_ms
 from toolhost.policy.document import DocumentError, read_bytes
 from toolhost.policy.host_file import LoadedHost, load_host
 from toolhost.policy.load import RESERVED, Loaded, load_policy
+from toolhost.policy.patience import is_settled, patiently
 from toolhost.policy.places import Places
 from toolhost.policy.policy_set import PolicyFile, PolicySet
 from toolhost.policy.problems import Problem
@@ -26,14 +25,12 @@ from toolhost.policy.uncollected import uncollected
 from toolhost.policy.values import HostPolicy, Policy
 from toolhost.sandbox.programs import changed
 
-__all__ = ["HOST_FILE", "PolicyStore", "is_settled", "patiently", "policy_files", "read_host", "read_policy"]
+__all__ = ["HOST_FILE", "PolicyStore", "policy_files", "read_host", "read_policy"]
 
 HOST_FILE = "host.toml"
 """The file that holds for every plugin."""
 
-_T = TypeVar("_T")
 _PACKAGED = f"packaged {HOST_FILE}"
-_PATIENCE = 3.0  # seconds that a reader waits for those who write
 _TICK_NS = 100_000_000
 """A file changed less than this before it was read could change again without looking different."""
 
@@ -112,21 +109,6 @@ class PolicyStore:
         if known.content is not None and loaded.host == before.host:
             return before.host, PolicyFile(name=HOST_FILE, content=known.content, since=known.since, stamp=stamp)
         return loaded.host, PolicyFile(name=HOST_FILE, content=loaded.host.content, since=now_ms(), stamp=stamp)
-
-
-def is_settled(problem: Problem) -> bool:
-    """Whether a problem is one of what the file says, and not that somebody was writing it."""
-    return problem.code != "file_changing"
-
-
-def patiently(read: Callable[[], _T], settled: Callable[[_T], bool]) -> _T:
-    """Read, and again for a while until what was read is settled."""
-    end = time.monotonic() + _PATIENCE
-    result = read()
-    while not settled(result) and time.monotonic() < end:
-        time.sleep(0.02)
-        result = read()
-    return result
 
 
 def read_host(path: Path, file: str, places: Places) -> LoadedHost:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from driver import own
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,8 @@ def policies(space: Path, environment: dict[str, str]) -> Path:
     folder = space / "policies"
     shutil.copytree(ROOT / "policies", folder, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
     environment["TOOLHOST_POLICIES"] = str(folder)
-    return folder
+    # Of its own files the host knows at once that nobody writes them; of others' it waits for a while to be sure.
+    return own(folder)
 
 
 class Terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def test_a_library_that_others_can_write_is_support_like_any_file_and_brings_onl
     folder.mkdir()
     try:
         shutil.copy(next(Path("/usr/lib").glob("*/libz.so.1")), folder / "libown.so")
-        (folder / "libbroken.so").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + os.urandom(4096))
+        for number in range(20):
+            nonsense = random.Random(number).randbytes(4096)
+            (folder / f"libbroken{number}.so").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + nonsense)
         own(folder)
         code = f"import ctypes; print(ctypes.CDLL('{folder}/libown.so').zlibVersion() != 0)"
         said = box.python(code, support=[str(folder)])
