@@ -26,7 +26,7 @@ _UPDATE = (
     .values(status=bindparam("new_status"), result=bindparam("new_result"), finished=bindparam("new_finished"))
 )
 
-_DECIDED = tuple(column for column in calls.c if column.name not in ("plan", "result"))
+_DECIDED = tuple(column for column in calls.c if column.name != "result")
 _UNSUCCESSFUL = ("denied", "error", "timeout", "limit")
 _PAGE = 200
 
@@ -112,7 +112,7 @@ class CallRecords:
         return None if row is None else dict(row)
 
     async def since(self, moment: int) -> AsyncIterator[Mapping[str, Any]]:
-        """Everybody's calls since a moment (milliseconds), oldest first: what was asked and decided, not what came out.
+        """Everybody's calls since a moment (milliseconds), oldest first, without what came out of them.
 
         A page at a time, so that no history is too long to be held.
         """

@@ -81,7 +81,10 @@ def test_replay_lists_what_would_be_decided_otherwise(toolhost, policies: Path, 
     assert (logged["status"], pushed["status"], asked["status"]) == ("ok", "denied", "approval_required")
     unchanged = toolhost("policy", "replay", "--since", "1h")
     assert unchanged.returncode == 0, unchanged.stderr
-    assert unchanged.stdout == "3 calls, 0 would be decided otherwise: 0 stricter, 0 looser; 0 cannot be replayed.\n"
+    assert unchanged.stdout == (
+        "3 calls, 0 would be decided otherwise: 0 stricter, 0 looser; 0 would reach more, 0 less; "
+        "0 cannot be replayed.\n"
+    )
 
     tried = space / "tried"
     tried.mkdir()
@@ -96,7 +99,8 @@ def test_replay_lists_what_would_be_decided_otherwise(toolhost, policies: Path, 
     done = toolhost("policy", "replay", "--policies", str(tried), "--output", "json")
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
-    assert found["summary"] == {"calls": 3, "same": 1, "stricter": 1, "looser": 1, "not_replayed": {}}
+    summary = {"calls": 3, "same": 1, "stricter": 1, "looser": 1, "wider": 0, "narrower": 0, "not_replayed": {}}
+    assert found["summary"] == summary
     changes = {one["call_id"]: one for one in found["changed"]}
     assert changes[logged["call_id"]]["changed"] == "stricter"
     assert changes[logged["call_id"]]["then"]["rule"].startswith("git log ")
@@ -104,7 +108,23 @@ def test_replay_lists_what_would_be_decided_otherwise(toolhost, policies: Path, 
     assert changes[pushed["call_id"]]["argv"][:2] == ["git", "push"]
     text = toolhost("policy", "replay", "--policies", str(tried)).stdout
     assert "  allow -> deny (stricter)\n" in text
-    assert "3 calls, 2 would be decided otherwise: 1 stricter, 1 looser; 0 cannot be replayed." in text
+    assert "3 calls, 2 would be decided otherwise: 1 stricter, 1 looser; 0 would reach more" in text
+
+
+def test_replay_lists_what_stays_allowed_and_would_reach_more_or_less(toolhost, policies: Path, git_repository) -> None:
+    made = called(toolhost, "git.log", cwd=git_repository("a"))
+    file = policies / "git.toml"
+    packaged = file.read_text()
+    file.write_text(packaged.replace("[paths]\n", "[limits]\nopen_files = 300\n\n[paths]\n"))
+    done = toolhost("policy", "replay", "--output", "json")
+    assert done.returncode == 1, done.stderr
+    (entry,) = json.loads(done.stdout)["changed"]
+    assert (entry["call_id"], entry["changed"]) == (made["call_id"], "wider")
+    assert (entry["gains"], entry["loses"]) == (["open_files 300"], [])
+    file.write_text(packaged.replace("[paths]\n", '[paths]\ndeny = ["private"]\n'))
+    text = toolhost("policy", "replay").stdout
+    assert "allow -> allow (narrower)" in text
+    assert "  less  hidden private in /workspace\n" in text
 
 
 def test_replay_counts_what_it_cannot_consider_again(toolhost, workspace: Path, data: Path) -> None:

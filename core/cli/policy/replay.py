@@ -21,12 +21,14 @@ from toolhost.cli.terminal import safe
 from toolhost.errors import UsageError
 from toolhost.host import Host
 from toolhost.identifiers import now_ms
-from toolhost.policy import PolicySet, PolicyStore
+from toolhost.policy import Considered, PolicySet, PolicyStore, plan_view
+from toolhost.policy.reach import gained
 
 __all__ = ["command"]
 
 _LONGEST = 1000  # characters of a word that are shown
 _WORDS = 100
+_OTHERWISE = ("stricter", "looser", "wider", "narrower")
 
 
 @click.command("replay")
@@ -35,7 +37,8 @@ _WORDS = 100
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", help="What is printed.")
 @reported
 def command(since: str, folder: str | None, output: str) -> None:
-    """List the recorded calls that would be decided otherwise now, or under a FOLDER of policies. Nothing runs.
+    """List the recorded calls that would be decided otherwise now, or under a FOLDER of policies, or would reach more
+    or less than they did. Nothing runs.
 
     Exits with 1 if there is any.
     """
@@ -55,7 +58,9 @@ def command(since: str, folder: str | None, output: str) -> None:
                 gone[impossible.code] += 1
                 continue
             then, now = json.loads(row["decision"]), considered.decision
-            how = compared(then, now)
+            how: str = compared(then, now)
+            more, less = _reach(row, considered) if how == "same" else ((), ())
+            how = "wider" if more else "narrower" if less else how
             counted[how] += 1
             if how == "same":
                 continue
@@ -72,19 +77,29 @@ def command(since: str, folder: str | None, output: str) -> None:
                 "changed": how,
                 "then": then,
                 "now": now.as_record(),
+                "gains": more,
+                "loses": less,
             }
             if output == "json":
                 changed.append(entry)
             else:
                 click.echo("\n".join(safe(line, keep="") for line in _lines(entry)))
-        summary = {name: counted[name] for name in ("calls", "same", "stricter", "looser")}
+        summary = {name: counted[name] for name in ("calls", "same", *_OTHERWISE)}
         return {"since": _time(start), "changed": changed, "summary": {**summary, "not_replayed": dict(gone)}}
 
     found = run_with_host(replayed)
     summary = found["summary"]
     click.echo(json.dumps(found) if output == "json" else _sentence(summary))
-    if summary["stricter"] or summary["looser"]:
+    if any(summary[name] for name in _OTHERWISE):
         sys.exit(Exit.FAILED)
+
+
+def _reach(row: Mapping[str, Any], considered: Considered) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a call that is decided as it was would reach beyond what it did, and what no longer."""
+    if row["plan"] is None or considered.plan is None:
+        return (), ()
+    then, now = json.loads(row["plan"]), plan_view(considered.plan)
+    return gained(then, now), gained(now, then)
 
 
 def _candidate(host: Host, folder: Path) -> PolicySet:
@@ -111,6 +126,8 @@ def _lines(entry: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {shlex.join(entry['argv']) if entry['argv'] else entry['arguments']}"
     for when, decision in (("then", then), ("now ", now)):
         yield f"  {when}  {decision['source'] or 'no rule'}: {decision['rule'] or decision['reason']}"
+    yield from (f"  more  {what}" for what in entry["gains"])
+    yield from (f"  less  {what}" for what in entry["loses"])
 
 
 def _sentence(summary: Mapping[str, Any]) -> str:
@@ -118,7 +135,8 @@ def _sentence(summary: Mapping[str, Any]) -> str:
     gone = ", ".join(f"{count} {code}" for code, count in summary["not_replayed"].items())
     return (
         f"{summary['calls']} calls, {changed} would be decided otherwise: {summary['stricter']} stricter, "
-        f"{summary['looser']} looser; {sum(summary['not_replayed'].values())} cannot be replayed"
+        f"{summary['looser']} looser; {summary['wider']} would reach more, {summary['narrower']} less; "
+        f"{sum(summary['not_replayed'].values())} cannot be replayed"
         f"{f' ({gone})' if gone else ''}."
     )
 
