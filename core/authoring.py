@@ -88,9 +88,10 @@ class ToolContext:
         tool: The tool's name without its plugin's.
         send: Takes the messages for the host; without one they are dropped, which is enough for a unit test.
         is_cancelled: Says whether the caller has given up.
+        secrets: What each secret holds, by name.
     """
 
-    __slots__ = ("_is_cancelled", "_send", "tool")
+    __slots__ = ("_is_cancelled", "_secrets", "_send", "tool")
 
     def __init__(
         self,
@@ -98,10 +99,12 @@ class ToolContext:
         *,
         send: Callable[[Mapping[str, Any]], None] | None = None,
         is_cancelled: Callable[[], bool] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self.tool = tool
         self._send = send
         self._is_cancelled = is_cancelled
+        self._secrets = {} if secrets is None else secrets
 
     def log(self, message: str, level: str = "INFO") -> None:
         """Add a line to the call's log, which is shown with the result."""
@@ -127,6 +130,23 @@ class ToolContext:
             import asyncio
 
             raise asyncio.CancelledError
+
+    def secret(self, name: str) -> str:
+        """What a secret of `[secrets]` in the plugin's policy holds, without the line end of its file.
+
+        Args:
+            name: Its name there.
+
+        Raises:
+            ToolError: `secret_not_granted` where the policy names no such secret; let it pass.
+        """
+        if name not in self._secrets:
+            raise ToolError(
+                f"The policy gives this plugin no secret {name!r}: an administrator can add it to [secrets].",
+                "secret_not_granted",
+                False,
+            )
+        return self._secrets[name]
 
     def _emit(self, message: Mapping[str, Any]) -> None:
         if self._send is not None:

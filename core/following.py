@@ -23,7 +23,7 @@ from watchfiles import awatch
 
 from toolhost.errors import MachineError
 from toolhost.pluginhost.lock import LOCK
-from toolhost.policy.store import is_settled
+from toolhost.policy.patience import is_settled
 
 if TYPE_CHECKING:
     from toolhost.audit import AuditLog

@@ -6,6 +6,7 @@ A sandbox is these mounts, in this order, and no other:
     /proc       of the sandbox's own pid namespace
     /dev        null, zero, full, random, urandom; /dev/shm is /tmp
     /tmp        private, sized, nosuid, nodev, noexec
+    /run/secrets/NAME   one read-only file a secret, of memory: mode 0400, the tool's own
     the roots   each already nosuid, nodev, noexec and read-only as the plan says: the spawner mounted it so
 
 Folders are handed over as descriptors. bubblewrap 0.8 opens them again by path and compares device and inode, so they
@@ -53,16 +54,19 @@ _ISOLATION = (
 )
 
 
-def options(targets: Sequence[str]) -> bytes:
+def options(targets: Sequence[str], secrets: Sequence[str] = ()) -> bytes:
     """The options, NUL-separated, for `--args`.
 
     Args:
         targets: Where each root handed over stands inside, in descriptor order.
+        secrets: Where each secret stands inside; their descriptors follow those of the roots.
     """
     made = [*_ISOLATION, "--json-status-fd", str(JSON), "--seccomp", str(SECCOMP)]
     made += ["--ro-bind-fd", str(ROOTS), "/", "--proc", "/proc", "--dev-bind", DEV, "/dev"]
     for number, target in enumerate(("/tmp", *targets), ROOTS + 1):  # noqa: S108
         made += ["--bind-fd", str(number), target]
+    for number, target in enumerate(secrets, ROOTS + 2 + len(targets)):
+        made += ["--perms", "0400", "--ro-bind-data", str(number), target]
     made += ["--chdir", "/"]
     return b"".join(os.fsencode(word) + b"\0" for word in made)
 

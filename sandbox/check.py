@@ -6,7 +6,7 @@ import re
 
 from toolhost.sandbox.destinations import parse_rule
 from toolhost.sandbox.errors import PlanRefused
-from toolhost.sandbox.plan import SandboxPlan
+from toolhost.sandbox.plan import MOST_SECRETS, SECRETS, SandboxPlan, is_secret_name
 
 __all__ = ["check_plan"]
 
@@ -39,6 +39,7 @@ def check_plan(plan: SandboxPlan) -> None:
                 "env_name_invalid", f"{name!r} cannot be a variable's name here.", "Rename it in the policy."
             )
     _check_network(plan)
+    _check_secrets(plan)
     if not plan.cwd.startswith("/"):
         raise PlanRefused("cwd_missing", f"The working folder {plan.cwd!r} is not an absolute path.")
     limits = plan.limits
@@ -72,6 +73,19 @@ def _check_network(plan: SandboxPlan) -> None:
             parse_rule(rule)
         except ValueError as error:
             raise PlanRefused("network_invalid", f"{rule!a} is no rule of a network: it {error}.") from None
+
+
+def _check_secrets(plan: SandboxPlan) -> None:
+    if len(plan.secrets) > MOST_SECRETS:
+        raise PlanRefused("too_many_secrets", f"A call can have {MOST_SECRETS} secrets.", "Give the plugin fewer.")
+    for name in plan.secrets:
+        if not is_secret_name(name):
+            raise PlanRefused("secret_name_invalid", f"{name!a} cannot be a secret's name.", "Rename it in the policy.")
+    inside = [root.target for root in plan.roots if f"{SECRETS}/".startswith(f"{root.target}/")]
+    if plan.secrets and inside:
+        raise PlanRefused("root_target_invalid", f"{inside[0]} would stand over {SECRETS}.", "Choose another folder.")
+    if len(set(plan.secrets)) != len(plan.secrets):
+        raise PlanRefused("secret_name_invalid", "Two secrets have one name.", "Rename one in the policy.")
 
 
 def _check_text(value: str) -> None:

@@ -8,13 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-__all__ = ["HostFile", "Limits", "Program", "Root", "SandboxPlan"]
+__all__ = [
+    "MOST_SECRETS",
+    "NO_SECRETS",
+    "SECRETS",
+    "HostFile",
+    "Limits",
+    "Program",
+    "Root",
+    "SandboxPlan",
+    "is_secret_name",
+]
 
 _T = TypeVar("_T")
+
+SECRETS = "/run/secrets"
+"""Where secrets stand inside, each a file of its name."""
+
+MOST_SECRETS = 16
+"""Secrets of one plan."""
+
+NO_SECRETS: Mapping[str, bytes] = MappingProxyType({})
+"""For a plan without any."""
+
+_SECRET_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +138,7 @@ class SandboxPlan:
         programs: Every program that exists inside. The first is the one `argv` starts.
         support: Further host files or folders a program needs, read-only, at their host path.
         files: Files the host writes, read-only.
+        secrets: Names of files in /run/secrets; what they hold comes with the call, and is in no plan.
         roots: Host folders, in the order they are mounted (outer before inner).
         limits: What the call may use.
         require: Names of limits that must hold for the whole process tree; else it does not run.
@@ -135,6 +159,7 @@ class SandboxPlan:
     programs: tuple[Program, ...]
     support: tuple[str, ...] = ()
     files: tuple[HostFile, ...] = ()
+    secrets: tuple[str, ...] = ()
     roots: tuple[Root, ...] = ()
     limits: Limits = Limits()
     require: tuple[str, ...] = ()
@@ -169,6 +194,11 @@ class SandboxPlan:
         fields = _fields(self)
         del fields["_derived"]
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_fields).encode()
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a secret may be called so."""
+    return _SECRET_NAME.fullmatch(name) is not None
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from toolhost.sandbox.channel import Channel
 from toolhost.sandbox.check import check_plan
 from toolhost.sandbox.diagnosis import namespace_refusal
 from toolhost.sandbox.egress import OnConnection, serving
-from toolhost.sandbox.errors import SandboxUnavailable
+from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
 from toolhost.sandbox.execution import Execution, OnOutput, Run, reports
 from toolhost.sandbox.leftovers import Leftovers
 from toolhost.sandbox.outcome import LimitReport, Outcome
 from toolhost.sandbox.pipes import Pipes
-from toolhost.sandbox.plan import SandboxPlan
+from toolhost.sandbox.plan import NO_SECRETS, SandboxPlan
 from toolhost.sandbox.pool import Armament, Pool
 from toolhost.sandbox.quarantine import Quarantine
 from toolhost.sandbox.resolver import Resolver
@@ -114,6 +114,7 @@ class Sandbox:
         plan: SandboxPlan,
         *,
         stdin: bytes = b"",
+        secrets: Mapping[str, bytes] = NO_SECRETS,
         on_output: OnOutput | None = None,
         on_connection: OnConnection | None = None,
         before_start: BeforeStart | None = None,
@@ -123,6 +124,7 @@ class Sandbox:
         Args:
             plan: What to run.
             stdin: What the process reads on standard input.
+            secrets: What each secret of the plan holds.
             on_output: Called with each piece of output as it comes.
             on_connection: Called with each connection of a plan with a network when it has ended, at the latest before
                 this returns. What it raises ends the plan's network, and is raised here in the end.
@@ -136,13 +138,13 @@ class Sandbox:
         began = time.monotonic()
         call = self._pool.begin()
         try:
-            # A sandbox that is kept has no standard input to give, and its network would be another call's.
-            if plan.isolation == "conversation" and plan.conversation and not (stdin or plan.network):
+            # A sandbox that is kept has no standard input to give; its network and secrets would be another call's.
+            if plan.isolation == "conversation" and plan.conversation and not (stdin or plan.network or plan.secrets):
                 outcome = await self._in_conversation(plan, began, on_output, before_start)
                 self._pool.end(call)
                 return outcome
             script = _script(plan)
-            armed, was_armed = await self._ready(plan)
+            armed, was_armed = await self._ready(plan, secrets)
             try:
                 async with serving(armed.take_listener(), plan.network, on_connection, self._resolver):
                     run = Run(plan, armed, began, stdin, on_output, was_armed=was_armed)
@@ -192,8 +194,12 @@ class Sandbox:
                 self._retire(armed)
         return outcome
 
-    async def launch(self, plan: SandboxPlan) -> Execution:
+    async def launch(self, plan: SandboxPlan, secrets: Mapping[str, bytes] = NO_SECRETS) -> Execution:
         """Start a plan of kind `worker` and leave it running.
+
+        Args:
+            plan: What to start.
+            secrets: What each secret of the plan holds.
 
         Raises:
             PlanRefused: The plan names something that is not what it says.
@@ -201,7 +207,7 @@ class Sandbox:
         """
         began = time.monotonic()
         script = _script(plan)
-        armed, _ = await self._ready(plan)
+        armed, _ = await self._ready(plan, secrets)
         try:
             execution = Execution(plan, armed, began, was_armed=False)
             await execution.prepare()
@@ -239,14 +245,17 @@ class Sandbox:
         """Wait until as many sandboxes are armed as are wanted, and say how many those are."""
         return await self._pool.settled()
 
-    async def _ready(self, plan: SandboxPlan) -> tuple[Armed, bool]:
+    async def _ready(self, plan: SandboxPlan, secrets: Mapping[str, bytes]) -> tuple[Armed, bool]:
         """A sandbox for a plan, in which everything but the call itself is done, and whether it was armed before."""
+        if secrets.keys() != set(plan.secrets):
+            raise PlanRefused("secret_unavailable", "The secrets of the plan are not those that came with it.")
         shape = await self._shape(plan)
-        armed = self._pool.take(shape) if plan.kind == "command" else None
+        # A secret is there for its call alone, so no sandbox with one stands before the call or is kept after it.
+        armed = self._pool.take(shape) if plan.kind == "command" and not plan.secrets else None
         # A bubblewrap must not lose its pipes while it sets up (it would die and leave its child hanging), so a call
         # that is cancelled meanwhile waits for these few milliseconds and destroys what then stands.
         if armed is None:
-            return await self._uncancelled(self._made(shape)), False
+            return await self._uncancelled(self._made(shape, secrets=secrets)), False
         if shape.covers:
             armed = await self._uncancelled(self._covered(armed, shape))
         return armed, True
@@ -278,8 +287,8 @@ class Sandbox:
             raise asyncio.CancelledError
         return task.result()
 
-    async def _made(self, shape: Shape, *, again: bool = False) -> Armed:
-        return await self._covered(await self._arm(shape, again=again), shape)
+    async def _made(self, shape: Shape, *, again: bool = False, secrets: Mapping[str, bytes] = NO_SECRETS) -> Armed:
+        return await self._covered(await self._arm(shape, again=again, secrets=secrets), shape)
 
     async def _covered(self, armed: Armed, shape: Shape) -> Armed:
         try:
@@ -294,7 +303,7 @@ class Sandbox:
             raise
         return armed
 
-    async def _arm(self, shape: Shape, *, again: bool = False) -> Armed:
+    async def _arm(self, shape: Shape, *, again: bool = False, secrets: Mapping[str, bytes] = NO_SECRETS) -> Armed:
         network = bool(shape.network)
         message = {
             "tool_root": shape.tool_root,
@@ -302,13 +311,17 @@ class Sandbox:
             "roots": shape.places.roots,
             "network": network,
             "again": again,
+            "secrets": len(secrets),
         }
         pipes = Pipes()
         group = CallGroup(self._cgroups)
         memory: list[int] = []
+        held: list[int] = []
         try:
             memory.append(_memory("seccomp", seccomp.filter_bytes(network=bool(shape.network))))
-            memory.append(_memory("options", bubblewrap.options(shape.places.targets)))
+            memory.append(_memory("options", bubblewrap.options(shape.places.targets, shape.places.secrets)))
+            for target in shape.places.secrets:
+                held.append(_memory("secret", secrets[target.rpartition("/")[2]]))
             theirs = (
                 pipes.stdin_theirs,
                 pipes.stdout_theirs,
@@ -318,7 +331,7 @@ class Sandbox:
             )
             with group.doors() as doors:
                 started = await self._channel.launch(
-                    message, (*theirs, pipes.json_theirs, *memory, self._launcher, *doors)
+                    message, (*theirs, pipes.json_theirs, *memory, self._launcher, *held, *doors)
                 )
             if doors and not started.grouped:
                 group.give_up()
@@ -327,7 +340,7 @@ class Sandbox:
             pipes.close_all()
             raise
         finally:
-            for fd in memory:
+            for fd in (*memory, *held):
                 os.close(fd)
         pipes.close_theirs()
         armed = Armed(self._channel, pipes, started, group, again=again)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolhost.sandbox.mounts import open_root
-from toolhost.sandbox.plan import Limits, Root, SandboxPlan
+from toolhost.sandbox.plan import SECRETS, Limits, Root, SandboxPlan
 from toolhost.sandbox.roots import root
 
 __all__ = ["Places", "Shape", "place"]
@@ -29,11 +29,13 @@ class Places:
         roots: As a launch message describes them, outer before inner.
         points: Mount points of the tool root, and whether each is a folder.
         targets: Where each root that bubblewrap mounts stands inside.
+        secrets: Where each secret stands inside; a sandbox with any is made for its call alone.
     """
 
     roots: tuple[dict[str, Any], ...]
     points: tuple[tuple[str, bool], ...]
     targets: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,9 @@ def _place(plan: SandboxPlan) -> Places:
             }
         )
     targets = tuple(one["target"] for one in roots if one["within"] is None)
-    return Places(roots=tuple(roots), points=tuple(sorted(points)), targets=targets)
+    secrets = tuple(f"{SECRETS}/{name}" for name in plan.secrets)
+    points += [(target, False) for target in secrets]
+    return Places(roots=tuple(roots), points=tuple(sorted(points)), targets=targets, secrets=secrets)
 
 
 def _support_below_tmp(plan: SandboxPlan) -> Iterator[Root]:

@@ -45,7 +45,8 @@ __all__ = ["FIRST_FREE", "HANDED", "serve"]
 # The descriptors of a launch message, in this order, and where bubblewrap finds them. Standard error of bubblewrap and
 # of the launcher is the status pipe; the tool's own comes at STDERR and is put in place at the last moment.
 HANDED = (0, 1, 2, STDERR, CTL, JSON, SECCOMP, ARGS, LAUNCHER)
-_DOORS = 8  # at most, of the call's control group (`call_group.py`); they follow
+_SECRETS = 16  # at most (`check.py`); they follow, as many as the message says
+_DOORS = 8  # at most, of the call's control group (`call_group.py`); they come last
 FIRST_FREE = 64  # everything below is a target of dup2 in the child, so nothing of ours may stand there
 _MESSAGE = 1 << 18
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
@@ -126,7 +127,7 @@ class _Spawner:
                     self._end()
 
     def _receive(self) -> bool:
-        room = socket.CMSG_SPACE((len(HANDED) + _DOORS) * array.array("i").itemsize)
+        room = socket.CMSG_SPACE((len(HANDED) + _SECRETS + _DOORS) * array.array("i").itemsize)
         try:
             data, ancillary, flags, _ = self._connection.recvmsg(_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
@@ -165,13 +166,14 @@ class _Spawner:
         listener: socket.socket | None = None
         try:
             roots = self._mounts.prepare(call, message["tool_root"], message["scratch"], message["roots"])
-            doors = handed[len(HANDED) :]
+            secrets = handed[len(HANDED) : len(HANDED) + message["secrets"]]
+            doors = handed[len(HANDED) + len(secrets) :]
             places = [
                 *zip(handed[: len(HANDED)], HANDED, strict=True),
-                *((fd, ROOTS + number) for number, fd in enumerate(roots)),
+                *((fd, ROOTS + number) for number, fd in enumerate((*roots, *secrets))),
             ]
             if places[-1][1] >= FIRST_FREE:
-                raise SandboxError("too_many_roots", f"A sandbox can have {FIRST_FREE - ROOTS - 2} roots.")
+                raise SandboxError("too_many_roots", f"A sandbox can have {FIRST_FREE - ROOTS - 2} roots and secrets.")
             with (
                 self._networks.new() if message["network"] else contextlib.nullcontext() as listener,
                 _inside(doors) as grouped,

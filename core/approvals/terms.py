@@ -64,6 +64,7 @@ def terms_of(plan: SandboxPlan, call: Call) -> Terms:
         "cwd": _relative(plan.cwd, names),
         "roots": [_root(root, names[root.target]) for root in plan.roots],
         "network": list(plan.network),
+        "secrets": list(plan.secrets),
         "plugin_digest": plan.plugin_digest,
     }
 
@@ -113,6 +114,7 @@ def grant_text(terms: Terms, scope: Scope, *, conversation_id: str | None, sourc
         ("read", [root["folder"] for root in of if not root["write"]]),
         ("write", [root["folder"] for root in of if root["write"]]),
         ("network", terms["network"]),
+        ("secrets", terms.get("secrets", [])),
         ("conversation", conversation_id) if scope == "conversation" else ("days", STANDING_DAYS),
         ("while", source or ""),
     ]

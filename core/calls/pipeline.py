@@ -9,21 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from toolhost.calls.records import CallRecords
-from toolhost.calls.results import ended, failed, from_outcome, from_reply
+from toolhost.calls.results import ended, failed, from_outcome, from_reply, redacted
+from toolhost.calls.secrets import read_secrets
 from toolhost.calls.standing import check_stands
 from toolhost.calls.taints import Taints
+from toolhost.calls.telling import OnEvent, Telling
 from toolhost.calls.turns import Turns
 from toolhost.errors import AccessError, MachineError, ToolHostError
 from toolhost.model import Actor, Call, CallResult, Decision
 from toolhost.policy import Considered, Recall, Request, plan_view
 from toolhost.policy.labels import REACHING
 from toolhost.policy.taint import judged
+from toolhost.redaction import Redaction
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
+from toolhost.sandbox.plan import NO_SECRETS
 
 if TYPE_CHECKING:
     from toolhost.approvals import Answer
@@ -37,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["OnEvent", "Pipeline"]
 
 _logger = logging.getLogger(__name__)
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 def _ignore(event: dict[str, Any]) -> None:
@@ -306,6 +309,7 @@ class Pipeline:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
         started = time.perf_counter()
+        redaction = Redaction()
         try:
             if self._sandbox is None:
                 raise self._sandbox_problem or SandboxUnavailable("sandbox_unavailable", "There is no sandbox.")
@@ -320,8 +324,11 @@ class Pipeline:
                             "decision": decision.as_json(),
                         }
                     )
+                secrets = read_secrets(considered.secrets) if plan.secrets else NO_SECRETS
+                redaction = Redaction(secrets.values())
+                telling = Telling(call.id, on_event, redaction)
                 await self._take_in(call, considered, on_event)
-                result = await self._inside(self._sandbox, call, considered, approval_id, on_event)
+                result = await self._inside(self._sandbox, call, considered, approval_id, secrets, telling)
         except asyncio.CancelledError:
             result = ended(call, "cancelled", decision, approval_id=approval_id)
         except SandboxUnavailable as error:
@@ -329,13 +336,19 @@ class Pipeline:
         except (SandboxError, ToolHostError) as error:
             result = failed(call, "error", decision, error, approval_id)
         except Exception:
-            _logger.exception("the call %s failed inside the host", call.id)
+            _logger.error("the call %s failed inside the host\n%s", call.id, redaction.text(traceback.format_exc()))
             broken = ToolHostError("internal_error", "The host failed to carry out this call.", "Its log says why.")
             result = failed(call, "error", decision, broken, approval_id)
-        return replace(result, duration_ms=(time.perf_counter() - started) * 1000)
+        return replace(redacted(result, redaction), duration_ms=(time.perf_counter() - started) * 1000)
 
     async def _inside(
-        self, sandbox: Sandbox, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent
+        self,
+        sandbox: Sandbox,
+        call: Call,
+        considered: Considered,
+        approval_id: str | None,
+        secrets: Mapping[str, bytes],
+        telling: Telling,
     ) -> CallResult:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
@@ -350,27 +363,35 @@ class Pipeline:
                 call,
                 plan,
                 considered.arguments,
+                secrets=secrets,
                 before_start=before_start,
-                on_progress=lambda progress: on_event({"type": "tool.progress", "call_id": call.id, **progress}),
+                on_progress=telling.progress,
             )
             return from_reply(call, plan, decision, approval_id, reply)
 
-        def output(stream: str, data: bytes) -> None:
-            on_event({"type": "tool.output", "call_id": call.id, "stream": stream, "data": data})
-
         def connection(made: Connection) -> None:
-            self._connection(call, made)
+            self._connection(call, made, telling.redaction)
 
-        outcome = await sandbox.run(plan, on_output=output, on_connection=connection, before_start=before_start)
+        outcome = await sandbox.run(
+            plan,
+            secrets=secrets,
+            on_output=telling.output,
+            on_connection=connection,
+            before_start=before_start,
+        )
+        telling.end(cut=outcome.truncated)
+        if telling.redaction:  # of bytes first: a secret need not be text
+            out, err = (telling.redaction.data(one, cut=outcome.truncated) for one in (outcome.stdout, outcome.stderr))
+            outcome = replace(outcome, stdout=out, stderr=err)
         return from_outcome(call, plan, decision, approval_id, outcome)
 
-    def _connection(self, call: Call, made: Connection) -> None:
+    def _connection(self, call: Call, made: Connection, redaction: Redaction) -> None:
         self._audit.write(
             "security",
             "egress.connection",
             {
                 "tool": call.tool.name,
-                "host": made.host,
+                "host": redaction.text(made.host),
                 "port": made.port,
                 "address": made.address,
                 "sent_bytes": made.sent,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolhost.errors import ToolHostError
 from toolhost.model import Call, CallResult, Decision, Status
 from toolhost.policy import limits_view
+from toolhost.redaction import Redaction
 from toolhost.sandbox.errors import SandboxError
 from toolhost.sandbox.outcome import LimitReport, Outcome
 from toolhost.sandbox.plan import SandboxPlan
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from toolhost.approvals import Question
     from toolhost.pluginhost import WorkerReply
 
-__all__ = ["ended", "failed", "from_outcome", "from_reply", "not_run"]
+__all__ = ["ended", "failed", "from_outcome", "from_reply", "not_run", "redacted"]
 
 _STATUS: dict[str, Status] = {"signaled": "error", "timeout": "timeout", "limit": "limit", "cancelled": "cancelled"}
 
@@ -131,6 +133,21 @@ def from_reply(
         decision=decision,
         approval_id=approval_id,
         sandbox=_sandbox(plan, reply.limits, reply.armed),
+    )
+
+
+def redacted(result: CallResult, redaction: Redaction) -> CallResult:
+    """A result without the secrets of its call, wherever in it they stand."""
+    if not redaction:
+        return result
+    cut = result.truncated
+    return replace(
+        result,
+        stdout=redaction.text(result.stdout, cut=cut),
+        stderr=redaction.text(result.stderr, cut=cut),
+        content=redaction.value(result.content),
+        error=redaction.value(result.error),
+        sandbox=redaction.value(result.sandbox),
     )
 
 

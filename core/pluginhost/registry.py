@@ -22,6 +22,7 @@ from toolhost.pluginhost.runtime import worker_runtime
 from toolhost.pluginhost.worker import owned_limits
 from toolhost.pluginhost.workers import WorkerPool
 from toolhost.sandbox import LimitReport, Sandbox, SandboxPlan
+from toolhost.sandbox.plan import NO_SECRETS
 
 if TYPE_CHECKING:
     from toolhost.policy import WorkerRuntime
@@ -128,6 +129,7 @@ class PluginRegistry:
         plan: SandboxPlan,
         arguments: Mapping[str, Any],
         *,
+        secrets: Mapping[str, bytes] = NO_SECRETS,
         before_start: Callable[[], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> WorkerReply:
@@ -137,6 +139,7 @@ class PluginRegistry:
             call: The call.
             plan: Its plan, of kind `worker`.
             arguments: With paths as they stand inside.
+            secrets: What each secret of the plan holds.
             before_start: Called when the call has its worker; what it raises is raised here, and nothing has run.
             on_progress: Gets `{"done", "total", "message"}`.
 
@@ -149,7 +152,7 @@ class PluginRegistry:
         if self._pool is None:
             error = PluginError("sandbox_unavailable", "There is no sandbox to run this tool in.")
             return WorkerReply(status="unavailable", error=error)
-        return await self._pool.call(call.tool, plan, arguments, before_start, on_progress)
+        return await self._pool.call(call.tool, plan, arguments, before_start, on_progress, secrets)
 
     def retire_workers(self) -> None:
         """Let every worker go that was made under the policies until now; those at work, when their calls end."""

@@ -15,7 +15,9 @@ from toolhost.pluginhost.pending import OnProgress, Pending
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.schemas import clean_text
 from toolhost.pluginhost.wire import LineSplitter, content_parts, error_code, error_message, read_message, whole_text
+from toolhost.redaction import Redaction
 from toolhost.sandbox import Execution, LimitReport, Outcome, Sandbox, SandboxError, SandboxPlan
+from toolhost.sandbox.plan import NO_SECRETS
 
 __all__ = ["Worker", "owned_limits"]
 
@@ -49,8 +51,9 @@ class Worker:
         failure: Why it can take no more calls, or None.
     """
 
-    def __init__(self, plan: SandboxPlan, execution: Execution) -> None:
+    def __init__(self, plan: SandboxPlan, execution: Execution, redaction: Redaction) -> None:
         self.plan = plan
+        self._redaction = redaction
         self._execution = execution
         self._pending: dict[str, Pending] = {}
         self._ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -60,20 +63,23 @@ class Worker:
         self._ended: asyncio.Task[None] = asyncio.create_task(self._supervise(), name=f"worker {plan.tool}")
 
     @classmethod
-    async def start(cls, sandbox: Sandbox, plan: SandboxPlan, within: float) -> Worker:
+    async def start(
+        cls, sandbox: Sandbox, plan: SandboxPlan, within: float, secrets: Mapping[str, bytes] = NO_SECRETS
+    ) -> Worker:
         """Launch a worker and wait until it has loaded its plugin.
 
         Args:
             sandbox: Where.
             plan: Of kind `worker`.
             within: Seconds.
+            secrets: What each secret of the plan holds; nothing that the worker says shows them.
 
         Raises:
             PluginError: `plugin_import_failed` or another code of the worker, `worker_not_ready`, `worker_died`,
                 `worker_protocol`.
             SandboxError: Where the plan cannot be carried out.
         """
-        worker = cls(plan, await sandbox.launch(plan))
+        worker = cls(plan, await sandbox.launch(plan, secrets), Redaction(secrets.values()))
         try:
             async with asyncio.timeout(within):
                 await asyncio.shield(worker._ready)
@@ -252,9 +258,14 @@ class Worker:
         try:
             while chunk := await self._execution.stdout.read(_CHUNK):
                 for line in splitter.feed(chunk):
-                    self._receive(read_message(line))
+                    self._receive(self._without_secrets(read_message(line)))
         except PluginError as error:
             self._fail(error)
+
+    def _without_secrets(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message before anything is cut from it: half a secret could not be found."""
+        kept = {name: message[name] for name in ("op", "id") if name in message}
+        return {**self._redaction.value(message), **kept}
 
     def _receive(self, message: dict[str, Any]) -> None:
         match message["op"]:
@@ -286,16 +297,21 @@ class Worker:
             asyncio.get_running_loop().call_soon(pending.on_progress, told)
 
     async def _read_stderr(self) -> None:
+        told = self._redaction.stream()
         while chunk := await self._execution.stderr.read(_CHUNK):
             self._stderr_flow += len(chunk)
             if self._stderr_flow > _STDERR_FLOOD:
                 self._violation("flooded its standard error")
                 return
-            text = chunk.decode(errors="replace")
-            self._stderr = (self._stderr + text)[-_TAIL:]
-            # With several calls in flight nobody knows whose it is, and one person's output is not another's.
-            if len(self._pending) == 1:
-                next(iter(self._pending.values())).add_log(text)
+            self._keep_stderr(told.feed(chunk))
+        self._keep_stderr(told.end())
+
+    def _keep_stderr(self, data: bytes) -> None:
+        text = data.decode(errors="replace")
+        self._stderr = (self._stderr + text)[-_TAIL:]
+        # With several calls in flight nobody knows whose it is, and one person's output is not another's.
+        if len(self._pending) == 1:
+            next(iter(self._pending.values())).add_log(text)
 
 
 def _reported(message: Mapping[str, Any]) -> PluginError:

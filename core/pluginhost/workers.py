@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.worker import Worker
 from toolhost.sandbox import Sandbox, SandboxPlan
 from toolhost.sandbox.masks import masked_facts
+from toolhost.sandbox.plan import NO_SECRETS
 
 __all__ = ["MAX_FAILURES", "MAX_WORKERS", "WorkerPool"]
 
@@ -71,6 +74,7 @@ class WorkerPool:
         self._ending: set[asyncio.Task[None]] = set()
         self._outdated: WeakSet[asyncio.Task[Worker]] = WeakSet()
         self._closed = False
+        self._salt = os.urandom(32)
 
     async def describe(self, plan: SandboxPlan) -> dict[str, Any]:
         """Start a worker, ask what the plugin declares, and end it.
@@ -96,6 +100,7 @@ class WorkerPool:
         arguments: Mapping[str, Any],
         before_start: Callable[[], None] | None,
         on_progress: OnProgress | None,
+        secrets: Mapping[str, bytes] = NO_SECRETS,
     ) -> WorkerReply:
         """Call a tool in the worker of its plan, started if need be.
 
@@ -108,13 +113,13 @@ class WorkerPool:
         # Everything the sandbox is made of, and nothing of the call: equal plans share a worker, as long as what is
         # masked in it is still what was masked.
         shape = replace(plan, tool=tool.plugin, arguments=None)
-        key = f"{shape.digest} {masked_facts(shape.roots)}"
+        key = f"{shape.digest} {masked_facts(shape.roots)} {self._version(secrets)}"
         health = self._health.setdefault(tool.plugin, _Health())
         armed = key in self._workers
         try:
             # The call's own time begins when its worker stands.
             async with asyncio.timeout(plan.limits.wall + _START):
-                worker = await self._worker(key, shape, health)
+                worker = await self._worker(key, shape, health, secrets)
         except TimeoutError:
             busy = "All workers of the host are busy."
             error = PluginError("workers_busy", busy, "Try again in a while.", recoverable=True)
@@ -152,14 +157,14 @@ class WorkerPool:
             self._end(key)
         await asyncio.gather(*self._ending, return_exceptions=True)
 
-    async def _worker(self, key: str, shape: SandboxPlan, health: _Health) -> Worker:
+    async def _worker(self, key: str, shape: SandboxPlan, health: _Health, secrets: Mapping[str, bytes]) -> Worker:
         while True:
             if self._closed:
                 raise _shutting_down()
             starting = self._workers.get(key)
             if starting is None:
                 await asyncio.sleep(max(0.0, health.not_before - time.monotonic()))
-                starting = await self._begin(key, shape)
+                starting = await self._begin(key, shape, secrets)
             try:
                 worker = await asyncio.shield(starting)
                 if worker.failure is None:
@@ -168,7 +173,7 @@ class WorkerPool:
                 if starting.done() and _standing(starting) is None:
                     self._forget(key, starting)
 
-    async def _begin(self, key: str, shape: SandboxPlan) -> asyncio.Task[Worker]:
+    async def _begin(self, key: str, shape: SandboxPlan, secrets: Mapping[str, bytes]) -> asyncio.Task[Worker]:
         while key not in self._workers and len(self._workers) + len(self._ending) >= MAX_WORKERS:
             idle = next(iter(self._retirements), None)
             if idle is not None:
@@ -178,14 +183,23 @@ class WorkerPool:
         if self._closed:
             raise _shutting_down()
         if key not in self._workers:
-            self._workers[key] = asyncio.create_task(self._start(shape))
+            self._workers[key] = asyncio.create_task(self._start(shape, secrets))
             # Whoever asked for it may have given up by the time it stands.
             asyncio.get_running_loop().call_later(_START + _IDLE, self._end_unused, key, self._workers[key])
         return self._workers[key]
 
-    async def _start(self, shape: SandboxPlan) -> Worker:
+    async def _start(self, shape: SandboxPlan, secrets: Mapping[str, bytes]) -> Worker:
         await self._check(shape)
-        return await Worker.start(self._sandbox, shape, _START)
+        return await Worker.start(self._sandbox, shape, _START, secrets)
+
+    def _version(self, secrets: Mapping[str, bytes]) -> str:
+        """Tells secrets from what they were before: a worker that was given others is not used again."""
+        if not secrets:
+            return ""
+        told = hashlib.blake2b(key=self._salt)
+        for name, value in sorted(secrets.items()):
+            told.update(f"{name} {len(value)} ".encode() + value)
+        return told.hexdigest()
 
     def _keep(self, key: str) -> None:
         handle = self._retirements.pop(key, None)
@@ -200,9 +214,10 @@ class WorkerPool:
         elif worker.failure is None and worker.calls == 0 and not self._closed:
             self._keep(key)
             # Inserted at the end: the first key is always the worker that has been idle the longest. One from which
-            # something is hidden does not wait: it would see what somebody puts there meanwhile.
-            at_once = starting in self._outdated or any(root.hidden for root in worker.plan.roots)
-            idle = 0.0 if at_once else _IDLE
+            # something is hidden does not wait: it would see what somebody puts there meanwhile. Nor does one with
+            # secrets: they are for calls alone.
+            hiding = any(root.hidden for root in worker.plan.roots)
+            idle = 0.0 if starting in self._outdated or hiding or worker.plan.secrets else _IDLE
             self._retirements[key] = asyncio.get_running_loop().call_later(idle, self._end, key)
         self._changed.set()
 

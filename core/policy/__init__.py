@@ -16,7 +16,7 @@ from toolhost.policy.recall import Recall
 from toolhost.policy.request import Considered, Facts, Request, WorkerRuntime
 from toolhost.policy.resolve import resolve
 from toolhost.policy.store import PolicyStore
-from toolhost.policy.values import HostPolicy, NamedWorkspace, Policy
+from toolhost.policy.values import HostPolicy, NamedWorkspace, Policy, SecretSource
 from toolhost.policy.view import limits_view, plan_view
 from toolhost.policy.workspace import check_workspace
 
@@ -32,6 +32,7 @@ __all__ = [
     "Problem",
     "Recall",
     "Request",
+    "SecretSource",
     "WorkerRuntime",
     "check",
     "check_workspace",

@@ -42,6 +42,7 @@ def consider(request: Request, policies: PolicySet) -> Considered:
         policies=policies,
         plan=plan(facts, decision, policy, host),
         arguments=facts.arguments,
+        secrets=policy.secrets,
         asked_by=asked_by(facts, policy) if decision.outcome == "ask" else (),
         origins=origins(policy, None if match is None else match.rule, own_workspace=request.workspace_own),
         warnings=policy.warnings,

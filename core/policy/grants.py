@@ -13,8 +13,8 @@ from toolhost.errors import PluginError, UsageError
 from toolhost.policy.difference import Difference, differences
 from toolhost.policy.document import DocumentError, read_bytes
 from toolhost.policy.load import Loaded, load_policy
+from toolhost.policy.patience import is_settled, patiently
 from toolhost.policy.policy_set import PolicySet
-from toolhost.policy.store import is_settled, patiently
 from toolhost.policy.values import Policy
 
 __all__ = ["DISABLED", "REQUEST", "beyond", "grant_text", "is_there", "proposed", "put", "set_aside"]

@@ -22,6 +22,7 @@ __all__ = [
     "NAMED_WORKSPACE",
     "POLICY",
     "RULE",
+    "SECRET",
     "Key",
     "shape",
 ]
@@ -130,12 +131,10 @@ def _rules(about: str, keys: Mapping[str, Key]) -> Key:
 
 
 _DENIES = _rules("Commands that are never run; `...` may stand anywhere, the program may be a glob.", DENY)
-_SECRET = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {name: {"type": "string"} for name in ("env", "file", "credential")},
-    "minProperties": 1,
-    "maxProperties": 1,
+SECRET: Mapping[str, Key] = {
+    "env": _text("A variable of the host's own environment."),
+    "file": _text("A file that nobody but the host's user and root can read and change."),
+    "credential": _text("A credential that systemd hands to the host."),
 }
 
 POLICY: Mapping[str, Key] = {
@@ -185,7 +184,10 @@ POLICY: Mapping[str, Key] = {
         "Variables of a call.",
         {"set": _named("Names and values.", {"type": "string"}), "pass": _texts("Names taken from the host's own.")},
     ),
-    "secrets": _named("Secrets by name, and where each comes from.", _SECRET),
+    "secrets": _named(
+        "Secrets by name, and where each comes from: from one place.",
+        shape(SECRET) | {"minProperties": 1, "maxProperties": 1},
+    ),
     "who": _table(
         "Whom it serves.",
         {

@@ -39,7 +39,7 @@ def labels(policy: Policy, rule: Rule | None, *, own_workspace: bool) -> tuple[L
     """
     others = [grant for grant in policy.roots if grant.path != WORKSPACE]
     holds: dict[Label, bool] = {
-        "reads_private": bool(others),
+        "reads_private": bool(others or policy.secrets),
         "ingests_untrusted": bool(origins(policy, rule, own_workspace=own_workspace)),
         "communicates_out": bool(_hosts(policy, rule)),
         "writes_outside_workspace": any(grant.writable for grant in others),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,8 +21,9 @@ from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem, near
 from toolhost.policy.program_table import read_inside, read_programs, read_runs_code, read_support
 from toolhost.policy.rule_table import read_denies, read_rules, read_standing
+from toolhost.policy.secret_table import read_secrets
 from toolhost.policy.table import Located, Table
-from toolhost.policy.values import DenyRule, HostPolicy, Policy, Rule, ToolRule
+from toolhost.policy.values import DenyRule, HostPolicy, Policy, RootGrant, Rule, SecretSource, ToolRule
 from toolhost.policy.who_table import WHO_KEYS, read_who
 
 __all__ = ["RESERVED", "Loaded", "load_policy"]
@@ -109,6 +110,10 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
     hidden, globs = read_hidden(paths)
     limits = read_limits(top.table("limits", LIMITS), host.maxima)
     about = top.text("about")
+    roots = read_roots(paths, places, host.allowed)
+    env = read_env(top.table("env", ENV_KEYS))
+    isolation = _isolation(top)
+    secrets = _secrets(top, roots, [name for name, _ in env], places, isolation)
     file = top.place().file
     return Policy(
         plugin=name,
@@ -121,17 +126,18 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
         programs=programs,
         inside=tuple(item.text for item in inside),
         missing=missing,
-        roots=read_roots(paths, places, host.allowed),
+        roots=roots,
         hidden=hidden,
         hidden_globs=globs,
         protected=read_protected(paths),
         network=hosts_for(read_hosts(network, "allow", terms), host.network_denies),
         executable=top.flag("exec"),
-        isolation=_isolation(top),
+        isolation=isolation,
         support=read_support(top),
         limits={limit: value for limit, (value, _) in limits.items()},
         require=read_require(top),
-        env=read_env(top.table("env", ENV_KEYS)),
+        env=env,
+        secrets=secrets,
         who=read_who(top.table("who", WHO_KEYS), top.key_place("who")),
         warnings=tuple(
             f"{file}: program_missing: `{program}` cannot be used on this machine: {why}"
@@ -159,9 +165,22 @@ def _check_name(top: Table, name: str) -> None:
 
 def _refuse_unsupported(top: Table) -> None:
     """Keys of the language whose enforcement does not exist yet: refused, never ignored."""
-    for key in ("secrets", "config"):
-        if top.table(key, None):
-            top.problem(top.key_place(key), "not_supported_yet", f"[{key}] is not supported yet.")
+    if top.table("config", None):
+        top.problem(top.key_place("config"), "not_supported_yet", "[config] is not supported yet.")
+
+
+def _secrets(
+    top: Table,
+    roots: tuple[RootGrant, ...],
+    env: Iterable[str],
+    places: Places,
+    isolation: Literal["call", "conversation"],
+) -> tuple[SecretSource, ...]:
+    found = read_secrets(top.table("secrets", None), roots, places.workspaces, env)
+    if found and isolation == "conversation":
+        message = 'A secret is there for one call alone: take out `isolation = "conversation"`, or the secrets.'
+        top.problem(top.place("isolation"), "bad_value", message)
+    return found
 
 
 def _isolation(top: Table) -> Literal["call", "conversation"]:

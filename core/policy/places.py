@@ -13,7 +13,7 @@ from pathlib import Path
 
 from toolhost.sandbox.programs import SEARCH
 
-__all__ = ["Places", "UnfitError"]
+__all__ = ["Places", "UnfitError", "within"]
 
 _NEVER = ("/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt/bin")
@@ -89,17 +89,17 @@ class Places:
         Raises:
             UnfitError: `root_control_plane`, `root_not_allowed`.
         """
-        if path != self.workspaces and _within(path, self.workspaces):
+        if path != self.workspaces and within(path, self.workspaces):
             return
         self._check_exact(path, writable=writable)
         for place, what in self._forbidden(writable):
-            if _within(path, place):
+            if within(path, place):
                 raise UnfitError(
                     "root_control_plane", f"{path} is {_part(path, place)}{what}, which no tool may reach."
                 )
-            if _within(place, path):
+            if within(place, path):
                 raise UnfitError("root_control_plane", f"{path} holds {place}, {what}, which no tool may reach.")
-        if allowed is not None and not any(_within(path, place) for place in allowed):
+        if allowed is not None and not any(within(path, place) for place in allowed):
             raise UnfitError(
                 "root_not_allowed", f"{path} lies under none of the places that host.toml allows for roots."
             )
@@ -125,9 +125,9 @@ class Places:
             raise UnfitError("root_control_plane", f"{path} holds the workspaces of all conversations.")
         if path == "/home" or os.path.dirname(path) == "/home" or path in self.homes:  # noqa: PTH120
             raise UnfitError("root_control_plane", f"{path} is a home folder: name a folder inside it.")
-        if any(_within(home, path) for home in self.homes):
+        if any(within(home, path) for home in self.homes):
             raise UnfitError("root_control_plane", f"{path} holds the home folder of a person.")
-        if writable and _within(path, sys.prefix):
+        if writable and within(path, sys.prefix):
             raise UnfitError("root_control_plane", f"{path} is part of the environment that the host runs from.")
         if path in _INSIDE or path.startswith("/workspace/"):
             raise UnfitError("root_control_plane", f"{path} has another meaning inside a sandbox.")
@@ -153,7 +153,7 @@ def _version_of(path: str) -> tuple[int, ...]:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _within(path: str, place: str) -> bool:
+def within(path: str, place: str) -> bool:
     """Whether a path is a place or lies in it, by whole components."""
     return path == place or place == "/" or path.startswith(place + "/")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from toolhost.model import Actor, Decision, Tool
 from toolhost.policy.policy_set import PolicySet
-from toolhost.policy.values import DenyRule, Rule, ToolRule
+from toolhost.policy.values import DenyRule, Rule, SecretSource, ToolRule
 from toolhost.sandbox.plan import Program, Root, SandboxPlan
 
 __all__ = ["Considered", "Facts", "Match", "Refusal", "Request", "WorkerRuntime"]
@@ -122,6 +122,7 @@ class Considered:
         policies: The policies it was made by.
         plan: What would run; None for a denial.
         arguments: A worker tool's arguments with their paths as they are inside.
+        secrets: Where the plan's secrets come from.
         asked_by: For an ask, the rules that are behind it.
         origins: Where content that the conversation did not write can come from, if it runs.
         warnings: What an administrator should know of the policy.
@@ -132,6 +133,7 @@ class Considered:
     policies: PolicySet
     plan: SandboxPlan | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[SecretSource, ...] = ()
     asked_by: tuple[Rule | ToolRule, ...] = ()
     origins: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

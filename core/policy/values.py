@@ -25,6 +25,8 @@ __all__ = [
     "Policy",
     "RootGrant",
     "Rule",
+    "SecretSource",
+    "SourceKind",
     "ToolRule",
     "Who",
 ]
@@ -137,6 +139,27 @@ class RootGrant:
     place: Place
 
 
+SourceKind = Literal["env", "file", "credential"]
+"""From where the host takes a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSource:
+    """One entry of `[secrets]`: never what the secret holds.
+
+    Attributes:
+        name: Its name, and that of its file in /run/secrets.
+        kind: From where it is taken.
+        where: The variable, the file's path, or the credential's name.
+        place: Where it is written.
+    """
+
+    name: str
+    kind: SourceKind
+    where: str
+    place: Place
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
     """Whom a policy serves: the roles, and these users besides; of their API keys those with these scopes.
@@ -184,6 +207,7 @@ class Policy:
         limits: What `[limits]` sets, by name.
         require: Limits that must hold for the whole process tree.
         env: Variables and their values.
+        secrets: Where the secrets of its calls come from.
         who: Whom it serves.
         warnings: What an administrator should know although the file is valid.
     """
@@ -209,6 +233,7 @@ class Policy:
     limits: Mapping[str, Any] = field(default_factory=dict)
     require: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[SecretSource, ...] = ()
     who: Who
     warnings: tuple[str, ...] = ()
 

@@ -41,6 +41,7 @@ def plan_view(plan: SandboxPlan) -> dict[str, Any]:
         "support": list(plan.support),
         "files": [file.target for file in plan.files],
         "env": [name for name, _ in plan.env],
+        "secrets": list(plan.secrets),
         "limits": {name: getattr(plan.limits, name) for name in LIMITS},
         "network": list(plan.network),
         "labels": list(plan.labels),
@@ -79,6 +80,8 @@ def plan_lines(view: Mapping[str, Any], enforced: Mapping[str, Mapping[str, Any]
         if view[name]:
             yield from block(name, view[name])
     yield f"env: {' '.join(view['env'])}"
+    if view.get("secrets"):  # not there in calls recorded before there were any
+        yield f"secrets: {' '.join(view['secrets'])}"
     yield f"limits: {', '.join(_limits(view['limits'], enforced))}"
     yield f"network: {', '.join(view['network']) or 'none'}"
     yield from block("labels", (f"{label}  {words}" for label, words in LABELS.items() if label in view["labels"]))

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+_SECRETS = "/run/secrets"
+_LONGEST = 100_000
+"""Characters of an error's message. The host shows fewer, and cuts them after it has looked for secrets."""
+
 
 def serve(plugin: str, module: str, incoming: int, outgoing: int) -> int:
     """Load the plugin's module and serve it until the host closes the pipe.
@@ -36,6 +40,7 @@ def serve(plugin: str, module: str, incoming: int, outgoing: int) -> int:
         The exit status.
     """
     channel = Channel(incoming, outgoing)
+    secrets = _secrets()
     try:
         loaded = load(module)
     except BaseException as error:  # SystemExit too: whatever a module does at import is its failure, not ours
@@ -43,16 +48,26 @@ def serve(plugin: str, module: str, incoming: int, outgoing: int) -> int:
         channel.send({"op": "failed", **_failure(error, f"The plugin {plugin} cannot be loaded")})
         return 1
     channel.send({"op": "ready", "tools": sorted(loaded.tools)})
-    server = _Server(channel, loaded)
+    server = _Server(channel, loaded, secrets)
     for request in channel.requests():
         server.handle(request)
     # The host is gone or has had enough; threads of running tools must not keep the process.
     os._exit(0)
 
 
+def _secrets() -> dict[str, str]:
+    """What each secret of the policy holds; there is no such folder where it names none."""
+    found: dict[str, str] = {}
+    for name in os.listdir(_SECRETS) if os.path.isdir(_SECRETS) else ():  # noqa: PTH112, PTH208 - pathlib costs a start
+        with open(f"{_SECRETS}/{name}", encoding="utf-8", errors="surrogateescape", newline="") as file:  # noqa: PTH123
+            found[name] = file.read().rstrip("\r\n")
+    return found
+
+
 class _Server:
-    def __init__(self, channel: Channel, plugin: Plugin) -> None:
+    def __init__(self, channel: Channel, plugin: Plugin, secrets: Mapping[str, str]) -> None:
         self._channel = channel
+        self._secrets = secrets
         self._plugin = plugin
         self._running: dict[str, _Running] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -114,7 +129,9 @@ class _Server:
     def _invoke(self, tool: DeclaredTool, arguments: Mapping[str, Any], running: _Running) -> Any:
         keywords = arguments_for(tool, arguments)
         if tool.context is not None:
-            keywords[tool.context] = ToolContext(tool.name, send=running.send, is_cancelled=running.cancelled.is_set)
+            keywords[tool.context] = ToolContext(
+                tool.name, send=running.send, is_cancelled=running.cancelled.is_set, secrets=self._secrets
+            )
         return tool.function(**keywords)
 
     def _answer(self, running: _Running, result: Callable[[], object]) -> None:
@@ -191,4 +208,4 @@ def _failure(error: BaseException, what: str) -> dict[str, Any]:
 
 
 def _said(error: BaseException, what: str) -> str:
-    return f"{what}: {type(error).__name__}: {error}"[:1000]
+    return f"{what}: {type(error).__name__}: {error}"[:_LONGEST]

@@ -1,0 +1,51 @@
+"""What a call says while it runs, told to whoever listens without the secrets of the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from toolhost.redaction import Redaction, Stream
+
+__all__ = ["OnEvent", "Telling"]
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+class Telling:
+    """Tells of one call.
+
+    Args:
+        call_id: The call.
+        on_event: Who listens.
+        redaction: Of the call's secrets.
+
+    Attributes:
+        redaction: The same.
+    """
+
+    def __init__(self, call_id: str, on_event: OnEvent, redaction: Redaction) -> None:
+        self._call_id = call_id
+        self._on_event = on_event
+        self.redaction = redaction
+        self._streams: dict[str, Stream] = {}
+
+    def output(self, stream: str, data: bytes) -> None:
+        """A piece of output. What may be the beginning of a secret is told with the next piece."""
+        if self.redaction:
+            data = self._streams.setdefault(stream, self.redaction.stream()).feed(data)
+        self._output(stream, data)
+
+    def progress(self, progress: Mapping[str, Any]) -> None:
+        """How far it is."""
+        told = self.redaction.value(dict(progress))
+        self._on_event({"type": "tool.progress", "call_id": self._call_id, **told})
+
+    def end(self, *, cut: bool) -> None:
+        """The rest of the output, once there is no more; `cut` where the host cut it off."""
+        for stream, held in self._streams.items():
+            self._output(stream, held.end(cut=cut))
+
+    def _output(self, stream: str, data: bytes) -> None:
+        if data:
+            self._on_event({"type": "tool.output", "call_id": self._call_id, "stream": stream, "data": data})
