@@ -74,6 +74,10 @@ def _all(policy: Policy) -> Iterator[Term]:
         if not host.startswith("!"):  # the host's deny, not the policy's
             sentence = "It can reach every host." if host == "*" else f"It can reach {host}."
             yield Term(key=("host", host), sentence=sentence, place=here, risk=8)
+    for secret in policy.secrets:
+        sentence = f"Its calls are given the secret `{secret.name}`, from the {secret.kind} {secret.where}."
+        source = (secret.kind, secret.where)
+        yield Term(key=("secret", secret.name), sentence=sentence, value=source, place=secret.place, risk=9)
     for path in (*policy.hidden, *policy.hidden_globs):
         yield Term(key=("hidden", path), sentence=f"It cannot see `{path}` in any folder.", reach=-1, place=here)
     for path in policy.protected:

@@ -98,3 +98,14 @@ def test_the_command_says_what_is_wider_and_what_is_narrower(toolhost, space: Pa
     done = toolhost("policy", "diff", str(old), str(new))
     assert done.returncode == 2
     assert "[policy_invalid]" in done.stderr
+
+
+def test_a_secret_more_is_wider_and_another_source_of_it_a_change(space) -> None:
+    def giving(secret: str) -> Policy:
+        return policy(space, f'plugin = "any"\n[commands]\nallow = ["ls"]\n{secret}')
+
+    none, one = giving(""), giving('[secrets]\ntoken = { env = "TOKEN" }\n')
+    (found,) = differences(none, one)
+    assert (found.effect, "TOKEN" in str(found.new)) == ("wider", True)
+    (found,) = differences(one, giving('[secrets]\ntoken = { env = "OTHER" }\n'))
+    assert found.effect == "changed"
