@@ -16,9 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from owners import SERVICE_USER, give
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+# A test is about what happens; how long it takes is the machine's affair.
+settings.register_profile("toolhost", deadline=None)
+settings.load_profile("toolhost")
 
 
 @pytest.fixture

@@ -34,7 +34,6 @@ def test_the_policies_in_force_are_checked_without_an_argument(toolhost, policie
         ('plugin = "x"\n[commands]\nallow = ["bash -c {text}"]\n', "3:"),
         ('plugin = "x"\n[[tests]]\nrun = "ls"\nexpect = "allow"\n', "2:"),
         ('plugin = "x"\n[limits]\nwall = 3\n', "3:"),
-        ('plugin = "x"\n[secrets]\ntoken = { env = "TOKEN" }\n', "2:"),
     ],
 )
 def test_a_problem_is_one_line_with_its_place(toolhost, space: Path, text: str, place: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from driver import Driver, gone, no_tools, writable
+from driver import Driver, becomes, gone, no_tools, writable
 
 
 def test_a_program_runs_and_its_output_is_kept_apart(box: Driver) -> None:
@@ -132,7 +132,7 @@ def test_many_at_once_all_answer_and_no_descriptor_is_left(box: Driver) -> None:
     one = {"programs": ["cat"], "stdin": "x" * 1000}
     answers = box.ask(do="gather", requests=[one] * 40)["answers"]
     assert {answer["stdout"] for answer in answers} == {"x" * 1000}
-    assert box.ask(do="facts")["descriptors"] == before
+    assert becomes(lambda: box.ask(do="facts")["descriptors"] <= before)
 
 
 def test_a_worker_answers_line_by_line_until_its_input_closes(box: Driver) -> None:

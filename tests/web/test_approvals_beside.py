@@ -23,7 +23,7 @@ def test_a_call_of_the_web_is_listed_and_refused_and_never_approved(server, ada)
     listed = {item["id"]: item for item in json.loads(run(server, "approval", "list", "--output", "json").stdout)}
     assert listed[waiting["approval_id"]]["user"] == "ada"
     shown = run(server, "approval", "list").stdout
-    assert "bash -c 'echo web'" in shown
+    assert 'bash -c "echo web"' in shown
     approved = run(server, "approval", "approve", waiting["approval_id"])
     assert (approved.returncode, "approval_not_yours" in approved.stderr) == (3, True)
     refused = run(server, "approval", "refuse", waiting["approval_id"], "--reason", "not now")
