@@ -28,6 +28,9 @@ def denies_arguments(template: Template, arguments: Sequence[str]) -> bool:
     """Whether a deny of the same program means these arguments."""
     if template.whole:
         return True
+    # The wide reading may take for one flag what stands for another; what an allow would match is denied in any case.
+    if Rest() not in template.places[:-1] and template.match(arguments) is not None:
+        return True
     tokens = [token for token in arguments if token != "--"]  # noqa: S105 - an argument, no password
     taken: set[int] = set()
     for place in template.places:

@@ -21,6 +21,7 @@ def denies(template: str, line: str) -> bool:
         ("mkfs*", "mkfs.ext4 /dev/sda"),
         ("mkfs*", "mkfs"),
         ("git push ...", "git push"),
+        ("git [-n {text}] -v {ref} {text}", "git -n a -vmain a"),
         ("git push ...", "git push origin main"),
         ("git push ...", "git push --force"),
         ("git ... push ...", "git -C x push y"),
