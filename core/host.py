@@ -338,6 +338,10 @@ class Host:
         """One of the actor's calls as it is stored, or None."""
         return await self._records.get(call_id, actor)
 
+    async def flush(self) -> None:
+        """Wait until every call recorded so far can be read."""
+        await self._records.flush()
+
     async def any_call(self, call_id: str) -> Mapping[str, Any] | None:
         """Anybody's call as it is stored, or None: for the local administrator."""
         return await self._records.any_row(call_id)

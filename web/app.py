@@ -11,7 +11,7 @@ from toolhost.accounts import Accounts
 from toolhost.accounts.tokens import load_key
 from toolhost.conversations import Conversations
 from toolhost.host import Host
-from toolhost.web import api, chat, errors, pages
+from toolhost.web import api, chat, errors, pages, settings
 from toolhost.web.bodies import LARGEST
 from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
@@ -62,6 +62,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.context_processor(_template_values)
     errors.register(app)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(settings.blueprint)
     app.register_blueprint(chat.blueprint)
     api.register(app)
     return app

@@ -50,11 +50,7 @@ class Languages:
     """The catalogues of the package."""
 
     def __init__(self) -> None:
-        folder = resources.files("toolhost.web") / "locale"
-        self._by_code = {
-            code: Translator(code, dict(_flatten(tomllib.loads((folder / f"{code}.toml").read_text("utf-8")))))
-            for code in _NAMES
-        }
+        self._by_code = {code: Translator(code, _catalogue(code)) for code in _NAMES}
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -69,6 +65,17 @@ class Languages:
             if code in self._by_code:
                 return self._by_code[code]
         return self._by_code[DEFAULT]
+
+
+def _catalogue(code: str) -> dict[str, str]:
+    """`locale/en.toml` and, for each part of the site that has its own, `locale/en/PART.toml`."""
+    folder = resources.files("toolhost.web") / "locale"
+    strings: dict[str, str] = {}
+    for file in (folder / f"{code}.toml", *(folder / code).iterdir()):
+        for key, text in _flatten(tomllib.loads(file.read_text("utf-8"))):
+            assert key not in strings, f"{file.name} says {key} again"
+            strings[key] = text
+    return strings
 
 
 def _preferred(header: str) -> list[str]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import Any
 
 from quart import Blueprint, Response, make_response, redirect, render_template, request, send_from_directory, url_for
 from quart.typing import ResponseReturnValue
 
-from toolhost.conversations import Conversation
 from toolhost.errors import AccessError
-from toolhost.model import Actor, Tool
+from toolhost.model import Tool
 from toolhost.web.cards import output_of
 from toolhost.web.cookies import read_cookie
 from toolhost.web.forms import fields_of
 from toolhost.web.fragments import Fragments
-from toolhost.web.guard import current, current_actor, public, visitor
-from toolhost.web.site import Site, site
+from toolhost.web.frame import frame
+from toolhost.web.guard import current_actor, public, visitor
+from toolhost.web.site import site
 from toolhost.web.starters import starters
 from toolhost.web.thread import Snapshot, card_of_call, snapshot
 from toolhost.web.visible import visible_text
@@ -26,8 +24,6 @@ from toolhost.web.workspaces import named_workspaces
 __all__ = ["blueprint"]
 
 blueprint = Blueprint("pages", __name__)
-
-_DAY_MS = 24 * 3600 * 1000
 
 
 @blueprint.get("/setup")
@@ -89,18 +85,7 @@ async def approvals() -> ResponseReturnValue:
         if card is not None:
             where = item.conversation_id
             cards.append({"card": card, "conversation_id": where, "title": titles.get(where or "", "")})
-    return await render_template("approvals.html", items=cards, page="approvals", **await _frame(parts, actor, None))
-
-
-@blueprint.get("/settings/approvals")
-async def grants() -> ResponseReturnValue:
-    """What this person has approved beyond one call, and taking it back."""
-    parts, actor = site(), current_actor()
-    given = await parts.host.grants(actor)
-    titles = {item.id: item.title for item in await parts.conversations.list(actor.user_id)}
-    return await render_template(
-        "grants.html", grants=given, titles=titles, page="grants", **await _frame(parts, actor, None)
-    )
+    return await render_template("approvals.html", items=cards, **await frame("approvals"))
 
 
 @blueprint.get("/ui/form/<name>")
@@ -113,13 +98,12 @@ async def form(name: str) -> ResponseReturnValue:
 @blueprint.get("/ui/sidebar")
 async def sidebar() -> ResponseReturnValue:
     """The list of conversations and what waits, as they are now."""
-    parts, actor = site(), current_actor()
     here = request.args.get("here")
-    frame = await _frame(parts, actor, here)
-    title = next((item.title for _, members in frame["groups"] for item in members if item.id == here), "")
+    around = await frame(here=here)
+    title = next((item.title for _, members in around["groups"] for item in members if item.id == here), "")
     return {
-        "html": await render_template("_conversations.html", **frame),
-        "waiting": frame["waiting"],
+        "html": await render_template("_conversations.html", **around),
+        "waiting": around["waiting"],
         "title": visible_text(title),
     }
 
@@ -164,23 +148,9 @@ async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
         tools=_by_plugin(tools),
         starters=starters(tools),
         workspaces=named_workspaces(parts.host, actor),
-        **await _frame(parts, actor, None if shown is None else shown.conversation.id),
+        **await frame(here=None if shown is None else shown.conversation.id),
     )
     return await make_response(page)
-
-
-async def _frame(parts: Site, actor: Actor, here: str | None) -> dict[str, Any]:
-    """What every page of a signed-in person has around it."""
-    waiting = await parts.host.pending_approvals(actor)
-    return {
-        "user": current().user,
-        "here": here,
-        "groups": _by_age(await parts.conversations.list(actor.user_id)),
-        "waiting": len(waiting),
-        "waiting_in": {item.conversation_id for item in waiting},
-        "problem": parts.host.sandbox_problem,
-        "degraded": parts.host.sandbox is None,
-    }
 
 
 def _by_plugin(tools: Sequence[Tool]) -> dict[str, list[Tool]]:
@@ -188,17 +158,6 @@ def _by_plugin(tools: Sequence[Tool]) -> dict[str, list[Tool]]:
     for tool in tools:
         groups.setdefault(tool.plugin, []).append(tool)
     return groups
-
-
-def _by_age(items: Sequence[Conversation]) -> list[tuple[str, list[Conversation]]]:
-    """Today, the last seven days, and what is older; days are the server's."""
-    now = time.localtime()
-    midnight = int(time.mktime((now.tm_year, now.tm_mon, now.tm_mday, 0, 0, 0, 0, 0, -1))) * 1000
-    groups: dict[str, list[Conversation]] = {"today": [], "week": [], "older": []}
-    for item in items:
-        name = "today" if item.updated >= midnight else "week" if item.updated >= midnight - 6 * _DAY_MS else "older"
-        groups[name].append(item)
-    return [(name, members) for name, members in groups.items() if members]
 
 
 def _local(path: str | None) -> str:

@@ -19,7 +19,7 @@ from toolhost.web.spelling import spell
 from toolhost.web.visible import prose, visible, visible_text
 
 WEB = Path(__file__).parents[2] / "web"
-TEMPLATES = sorted((WEB / "templates").glob("*.html"))
+TEMPLATES = sorted((WEB / "templates").rglob("*.html"))
 STATIC = sorted(path for path in (WEB / "static").rglob("*") if path.is_file())
 
 
@@ -31,7 +31,12 @@ def flat(table: dict, prefix: str = "") -> dict[str, str]:
 
 
 def catalogue(code: str) -> dict[str, str]:
-    return flat(tomllib.loads((WEB / "locale" / f"{code}.toml").read_text()))
+    found = {}
+    for path in (WEB / "locale" / f"{code}.toml", *sorted((WEB / "locale" / code).iterdir())):
+        part = flat(tomllib.loads(path.read_text()))
+        assert not found.keys() & part.keys(), path
+        found |= part
+    return found
 
 
 def placeholders(text: str) -> set[str]:

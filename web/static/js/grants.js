@@ -1,7 +1,6 @@
 // The page of what counts again: each can be taken back, and then the next such call asks.
 
 import { announce, find, findAll } from "./dom.js";
-import { showWaiting } from "./frame.js";
 import { remove } from "./http.js";
 
 const list = find("#grants");
@@ -30,5 +29,3 @@ list?.addEventListener("click", async (event) => {
   problem.hidden = false;
   button.disabled = false;
 });
-
-showWaiting(Number(document.body.dataset.waiting));

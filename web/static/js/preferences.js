@@ -7,25 +7,25 @@ function remember(name, value) {
   document.cookie = `toolhost-${name}=${value}; path=/; max-age=31536000; samesite=lax${secure}`;
 }
 
+export function chooseLanguage(code) {
+  remember("language", code);
+  location.reload();
+}
+
+export function chooseTheme(name) {
+  remember("theme", name);
+  document.documentElement.dataset.theme = name;
+  for (const input of findAll('input[name="theme"], input[name="page-theme"]')) input.checked = input.value === name;
+}
+
 for (const button of findAll("button[data-language]")) {
-  button.addEventListener("click", () => {
-    remember("language", button.dataset.language);
-    location.reload();
-  });
+  button.addEventListener("click", () => chooseLanguage(button.dataset.language));
 }
-
 for (const input of findAll('input[name="language"]')) {
-  input.addEventListener("change", () => {
-    remember("language", input.value);
-    location.reload();
-  });
+  input.addEventListener("change", () => chooseLanguage(input.value));
 }
-
 for (const input of findAll('input[name="theme"]')) {
-  input.addEventListener("change", () => {
-    remember("theme", input.value);
-    document.documentElement.dataset.theme = input.value;
-  });
+  input.addEventListener("change", () => chooseTheme(input.value));
 }
 
 for (const button of findAll("button[data-reveal]")) {
