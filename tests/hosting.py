@@ -22,7 +22,7 @@ from toolhost.errors import ToolHostError
 from toolhost.host import Host
 from toolhost.model import Actor
 from toolhost.sandbox import Sandbox, SandboxError
-from toolhost.settings import Settings
+from toolhost.settings import Settings, load_settings
 
 
 def actor_of(request: dict[str, Any]) -> Actor:
@@ -133,7 +133,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     become_service_user()
     os.environ["SECRET"] = "CANARY"
-    settings = Settings.load({}, {"TOOLHOST_DATA": sys.argv[1]})
+    settings = load_settings({}, {"TOOLHOST_DATA": sys.argv[1]})
     data = DataDirectory(settings)
     data.prepare()
     asyncio.run(serve(settings, Sandbox.start(data.state)))

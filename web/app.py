@@ -41,7 +41,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(chip=chip, prose=prose, visible=visible, visible_text=visible_text)
-    accounts = Accounts(host.database, host.audit, load_key(host.data.state))
+    accounts = Accounts(host.database, host.audit, load_key(host.data.state, host.settings.jwt_secret_key))
     conversations = Conversations(host.database)
     parts = Site(
         host=host,

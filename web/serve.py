@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import hypercorn.asyncio
@@ -44,13 +45,22 @@ class _AccessLog(Logger):
         self.access_logger.info(json.dumps(line))
 
 
-async def serve(app: Quart, listener: socket.socket, stopped: asyncio.Event) -> None:
+async def serve(
+    app: Quart,
+    listener: socket.socket,
+    stopped: asyncio.Event,
+    *,
+    certfile: Path | None = None,
+    keyfile: Path | None = None,
+) -> None:
     """Serve on a listening socket until `stopped` is set; then end the runs, close the sockets, and return.
 
     Args:
         app: From `create_app`.
         listener: Bound and listening.
         stopped: Set by whoever handles the signals.
+        certfile: Certificate chain, for TLS.
+        keyfile: Its private key.
     """
     parts: Site = app.extensions[EXTENSION]
 
@@ -63,6 +73,8 @@ async def serve(app: Quart, listener: socket.socket, stopped: asyncio.Event) -> 
     config = Config()
     # A copy: Hypercorn closes what it is given, and the listener is the caller's.
     config.bind = [f"fd://{listener.dup().detach()}"]
+    if certfile is not None and keyfile is not None:
+        config.certfile, config.keyfile = str(certfile), str(keyfile)
     config.include_server_header = False
     config.websocket_max_message_size = LARGEST_FRAME
     # No pings of Hypercorn's: their task outlives its socket and holds up the end. The page sends its own.

@@ -8,7 +8,6 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,13 +108,12 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def load_key(state: Path, environ: Mapping[str, str] = os.environ) -> bytes:
-    """The signing key: `JWT_SECRET_KEY` where it is set, else `state/jwt.key`, made once with mode 0600.
+def load_key(state: Path, given: str | None) -> bytes:
+    """The signing key: the setting `jwt_secret_key` where it is set, else `state/jwt.key`, made once with mode 0600.
 
     Raises:
         MachineError: `secret_key_weak`, `secret_key_exposed`, `secret_key_unreadable`.
     """
-    given = environ.get("JWT_SECRET_KEY")
     if given is not None:
         return _judged(given)
     path = state / "jwt.key"

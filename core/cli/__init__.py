@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "approval": ("toolhost.cli.approval", "Answer the calls that wait for a person."),
     "call": ("toolhost.cli.call", "Call a tool."),
+    "config": ("toolhost.cli.config", "Look at the settings."),
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),
     "plugin": ("toolhost.cli.plugin", "Look at the plugins."),
     "policy": ("toolhost.cli.policy", "Check policies and explain their decisions."),

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from pathlib import Path
 
-__all__ = ["is_loopback", "listeners"]
+__all__ = ["listeners"]
 
 _LISTEN = "0A"  # state column of /proc/net/tcp
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address (or `localhost`) stays on this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listeners(port: int) -> list[str]:

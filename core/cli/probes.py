@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from toolhost.audit import GENESIS, verify_line
-from toolhost.cli.addresses import is_loopback, listeners
+from toolhost.cli.addresses import listeners
 from toolhost.policy import check as check_policies
 from toolhost.sandbox import Check, probe
-from toolhost.settings import Settings
+from toolhost.settings import Settings, is_loopback
 
 __all__ = ["LAYERS", "worst"]
 

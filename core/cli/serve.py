@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolhost.cli.addresses import is_loopback
 from toolhost.cli.exits import reported
 from toolhost.cli.session import enter, start_sandbox
 from toolhost.data import DataDirectory
-from toolhost.errors import MachineError, UsageError
-from toolhost.settings import SETTINGS, Settings
+from toolhost.errors import MachineError
+from toolhost.settings import SETTINGS, Settings, check_exposure
 
 if TYPE_CHECKING:
     from toolhost.sandbox import Sandbox
@@ -32,28 +31,25 @@ def command(**flags: str | None) -> None:
     Until somebody has an account, the address of the setup page is printed with its one-time token.
     """
     settings = enter(flags)
+    check_exposure(settings)
     data = DataDirectory(settings)
     data.prepare()
     with data.lock(), _listen(settings) as listener:
         # Before the event loop: the sandbox forks, and a fork copies whatever threads and loops there are.
         sandbox, problem = start_sandbox(data)
-        asyncio.run(_serve(settings, listener, sandbox, problem))
+        asyncio.run(_serve(settings, listener, sandbox, problem), debug=settings.debug)
 
 
 for _setting in reversed(SETTINGS):
-    command = click.option(
-        f"--{_setting.name}", help=f"{_setting.help} [env: {_setting.variable}; default: {_setting.default}]"
-    )(command)
+    if _setting.flag is not None:
+        _default = f"; default: {_setting.shown}" if _setting.shown else ""
+        command = click.option(
+            _setting.flag, _setting.name, help=f"{_setting.help} [env: {_setting.variables[0]}{_default}]"
+        )(command)
 
 
 def _listen(settings: Settings) -> socket.socket:
     """The listening socket, bound here so that a port in use is one sentence before anything was started."""
-    if not is_loopback(settings.host):
-        raise UsageError(
-            "bind_not_loopback",
-            f"Listening on {settings.host} would offer plain HTTP to other machines.",
-            "Listen on 127.0.0.1 and put a TLS proxy in front.",
-        )
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -95,8 +91,9 @@ async def _serve(
             await sandbox.close()
             sandbox = None
     async with Host.open(settings, sandbox, problem) as host, host.following():
-        app = create_app(host)
-        url = f"http://{_in_url(settings.host)}:{settings.port}"
+        app = create_app(host, allowed_hosts=settings.allowed_hosts)
+        scheme = "http" if settings.certfile is None else "https"
+        url = f"{scheme}://{_in_url(settings.host)}:{settings.port}"
         click.echo(f"Toolhost serves on {url}")
         token = await new_setup_token(app)
         if token is not None:
@@ -105,7 +102,7 @@ async def _serve(
             click.echo(f"warning: tools cannot run: {problem.message} [{problem.code}]", err=True)
             click.echo(f"hint: {problem.hint}", err=True)
         click.echo("Ready. Ctrl-C stops it.")
-        await serve_app(app, listener, stopped)
+        await serve_app(app, listener, stopped, certfile=settings.certfile, keyfile=settings.keyfile)
 
 
 def _in_url(host: str) -> str:

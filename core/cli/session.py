@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from toolhost.model import Actor
 from toolhost.sandbox import Armament, Sandbox
 from toolhost.sandbox.errors import SandboxUnavailable
 from toolhost.service_user import become_service_user
-from toolhost.settings import Settings
+from toolhost.settings import Settings, data_directory, load_settings
 
 __all__ = ["LOCAL_ADMINISTRATOR", "enter", "run_with_host", "start_sandbox"]
 
@@ -24,9 +25,10 @@ LOCAL_ADMINISTRATOR = Actor(user_id="local", username="local", role="admin", cha
 
 def enter(flags: Mapping[str, str | None] | None = None) -> Settings:
     """Read the settings and give up root. The first thing every command does."""
-    settings = Settings.load(flags or {})
-    become_service_user(settings.data)
-    return settings
+    flags = flags or {}
+    # The settings file and the files of secrets are read as the user who serves: no more than that user may read.
+    become_service_user(data_directory(flags, os.environ))
+    return load_settings(flags)
 
 
 def start_sandbox(

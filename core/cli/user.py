@@ -35,7 +35,7 @@ def add(username: str, role: str, password_stdin: bool) -> None:
         from toolhost.accounts import Accounts
         from toolhost.accounts.tokens import load_key
 
-        accounts = Accounts(host.database, host.audit, load_key(host.data.state))
+        accounts = Accounts(host.database, host.audit, load_key(host.data.state, host.settings.jwt_secret_key))
         return (await accounts.create_user(username, password, role)).username
 
     click.echo(f"Created the user {run_with_host(create)} with the role {role}.")

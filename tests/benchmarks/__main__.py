@@ -24,7 +24,7 @@ from toolhost.data import DataDirectory
 from toolhost.host import Host
 from toolhost.sandbox import Sandbox
 from toolhost.service_user import become_service_user
-from toolhost.settings import Settings
+from toolhost.settings import Settings, load_settings
 
 PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload")
 
@@ -66,7 +66,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="toolhost-bench-"))
     os.environ["TOOLHOST_DATA"] = str(folder / "data")
     try:
-        settings = Settings.load({})
+        settings = load_settings({})
         folder.chmod(0o755)
         become_service_user(settings.data)
         data = DataDirectory(settings)

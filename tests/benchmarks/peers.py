@@ -22,7 +22,7 @@ from toolhost.host import Host
 from toolhost.sandbox import Sandbox
 from toolhost.sandbox.pool import Armament
 from toolhost.service_user import become_service_user
-from toolhost.settings import Settings
+from toolhost.settings import Settings, load_settings
 
 _SANDLOCK = """
 import sys
@@ -130,7 +130,7 @@ def _versions(peers: Path) -> tuple[str, str, str]:
 
 def _made(folder: Path) -> Settings:
     """Settings of a host in a folder of its own, with what the benchmarks call."""
-    settings = Settings.load({}, {"TOOLHOST_DATA": str(folder)})
+    settings = load_settings({}, {"TOOLHOST_DATA": str(folder)})
     data = DataDirectory(settings)
     data.prepare()
     install(data)

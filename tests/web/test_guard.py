@@ -22,7 +22,14 @@ PUBLIC = {
 
 @pytest.fixture
 def app(tmp_path):
-    return create_app(SimpleNamespace(database=None, audit=None, data=SimpleNamespace(state=tmp_path)))
+    return create_app(
+        SimpleNamespace(
+            database=None,
+            audit=None,
+            data=SimpleNamespace(state=tmp_path),
+            settings=SimpleNamespace(jwt_secret_key=None),
+        )
+    )
 
 
 def test_a_route_is_closed_unless_it_is_listed_here(app) -> None:

@@ -1,0 +1,193 @@
+"""The one table of the settings: flags, variables, the file, `config show` and the documentation all come from it."""
+
+# ruff: noqa: RUF009 (`row` makes a field)
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolhost.settings.kinds import BOOLEAN, CIDRS, LIST, PATH, TEXT, Kind, Network, integer
+
+if TYPE_CHECKING:
+    from toolhost.settings.file import SettingsFile
+
+__all__ = ["SECTIONS", "SETTINGS", "Section", "Setting", "Settings"]
+
+_ROW = "row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: Name of the field, of the key in the file and, with dashes, of the flag.
+        kind: Its type.
+        default: What holds when nothing is set; None for nothing.
+        shown: The default as people read it.
+        help: One sentence.
+        secret: Whether its value is never shown. A secret has no flag, which every user of the machine could read.
+        aliases: Variables that set it besides its own.
+        below: For a folder: its place in the data directory when nothing is set.
+        in_file: Whether the file may set it.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    shown: str
+    help: str
+    secret: bool = False
+    aliases: tuple[str, ...] = ()
+    below: str = ""
+    in_file: bool = True
+
+    @property
+    def flag(self) -> str | None:
+        """The flag of `toolhost serve`, or None."""
+        return None if self.secret else f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that set it."""
+        return (f"TOOLHOST_{self.name.upper()}", *self.aliases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the file for things that have parts of their own.
+
+    Attributes:
+        name: Its key.
+        help: One sentence.
+    """
+
+    name: str
+    help: str
+
+
+def row(
+    kind: Kind,
+    help: str,  # noqa: A002 (as in the table)
+    *,
+    default: Any = None,
+    shown: str | None = None,
+    secret: bool = False,
+    aliases: tuple[str, ...] = (),
+    below: str = "",
+    in_file: bool = True,
+) -> Any:
+    """A field of `Settings`; see `Setting` for what the arguments mean."""
+    if shown is None:
+        shown = "" if default is None else kind.show(default)
+    given = {
+        "kind": kind,
+        "help": help,
+        "default": default,
+        "shown": shown,
+        "secret": secret,
+        "aliases": aliases,
+        "below": below,
+        "in_file": in_file,
+    }
+    return field(metadata={_ROW: given}, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings in force.
+
+    Attributes:
+        origins: For each setting where its value is from: `flag:--port`, `env:TOOLHOST_PORT`, `credential:NAME`,
+            `toolhost.toml:3` or `default`.
+        file: The settings file, for its sections.
+    """
+
+    # Where things are
+
+    data: Path = row(
+        PATH,
+        "Folder for the database, keys, audit log, policies, drop-in plugins and workspaces.",
+        shown="/var/lib/toolhost for the service user, else ~/.local/share/toolhost",
+        in_file=False,
+    )
+    config: Path = row(
+        PATH,
+        "The settings file; the default one may be missing.",
+        shown="$TOOLHOST_DATA/toolhost.toml",
+        below="toolhost.toml",
+        in_file=False,
+    )
+    policies: Path = row(
+        PATH,
+        "Folder of the policy files; seeded from the packaged ones at first run, never overwritten.",
+        shown="$TOOLHOST_DATA/policies",
+        below="policies",
+    )
+    plugins: Path = row(
+        PATH,
+        "Folder of drop-in plugins; empty at first.",
+        shown="$TOOLHOST_DATA/plugins",
+        below="plugins",
+    )
+
+    # Listening
+
+    host: str = row(
+        TEXT,
+        "Address to listen on. One that other machines reach needs TLS or trusted proxies.",
+        default="127.0.0.1",
+    )
+    port: int = row(integer(1, 65535), "Port to listen on.", default=8001)
+    certfile: Path | None = row(PATH, "Certificate chain (PEM) for TLS; goes with `keyfile`.")
+    keyfile: Path | None = row(PATH, "Private key (PEM) for TLS; goes with `certfile`.")
+    trusted_proxies: tuple[Network, ...] = row(CIDRS, "Proxies in front of the server, by their addresses.", default=())
+    allowed_hosts: tuple[str, ...] = row(
+        LIST, "Names besides the loopback ones under which the server may be addressed.", default=()
+    )
+
+    # Signing in
+
+    jwt_secret_key: str | None = row(
+        TEXT,
+        "Signs the access tokens: 32 random bytes or more. Unset, a key is made in the data directory.",
+        secret=True,
+        aliases=("JWT_SECRET_KEY",),
+    )
+    auth_enabled: bool = row(
+        BOOLEAN,
+        "Signing in is needed. It cannot be switched off: `false` is refused.",
+        default=True,
+        aliases=("AUTH_ENABLED",),
+    )
+    allow_anonymous: bool = row(
+        BOOLEAN,
+        "People who have not signed in may use tools. It cannot be switched on: `true` is refused.",
+        default=False,
+        aliases=("ALLOW_ANONYMOUS",),
+    )
+
+    # Finding faults
+
+    debug: bool = row(
+        BOOLEAN,
+        "Log everything, and what holds up the event loop. Refused where other machines reach the server.",
+        default=False,
+        aliases=("DEBUG",),
+    )
+
+    origins: Mapping[str, str]
+    file: SettingsFile = field(repr=False)
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(name=one.name, **one.metadata[_ROW]) for one in dataclasses.fields(Settings) if _ROW in one.metadata
+)
+"""Every setting, in the order of the table."""
+
+SECTIONS: tuple[Section, ...] = ()
+"""Every section that the file may have besides the settings."""
