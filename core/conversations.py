@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Row, insert, select, update
 
+from toolhost.branches import leaf, path, siblings
 from toolhost.errors import AccessError
 from toolhost.identifiers import new_id, now_ms
 from toolhost.storage import Database
@@ -14,7 +17,7 @@ from toolhost.storage.tables import conversations, entries
 
 __all__ = ["Conversation", "Conversations", "Entry", "EntryKind"]
 
-EntryKind = Literal["user", "notice", "call"]
+EntryKind = Literal["user", "assistant", "notice", "error", "call"]
 
 _TITLE = 120  # characters
 _LISTED = 500  # newest conversations of one person that the sidebar shows
@@ -30,6 +33,9 @@ class Conversation:
         workspace: A named workspace of `host.toml`, or None for the conversation's own.
         created: Milliseconds since the epoch.
         updated: Milliseconds since the epoch: the newest entry's time.
+        model: The name of the model that answers here, or None for the first one its person may use.
+        profile: The name of the profile it answers under, or None.
+        head: The last entry of the branch that is shown, or None where there is none.
     """
 
     id: str
@@ -37,6 +43,9 @@ class Conversation:
     workspace: str | None
     created: int
     updated: int
+    model: str | None = None
+    profile: str | None = None
+    head: int | None = None
 
     def as_json(self) -> dict[str, object]:
         """The conversation object of the API."""
@@ -46,6 +55,8 @@ class Conversation:
             "workspace": self.workspace,
             "created": self.created,
             "updated": self.updated,
+            "model": self.model,
+            "profile": self.profile,
         }
 
 
@@ -56,10 +67,15 @@ class Entry:
     Attributes:
         id: Grows within a conversation.
         run_id: The run that made it.
-        kind: `user` is what a person wrote, `notice` what the host says (`text` is a code), `call` a tool call.
-        text: The message, the notice's code, or empty.
+        kind: `user` is what a person wrote, `assistant` what a model wrote (Markdown), `notice` what the host says
+            (`text` is a code), `error` why a run failed (`text` is a code), `call` a tool call.
+        text: The message, the code, or empty.
         call_id: Of a call.
         created: Milliseconds since the epoch.
+        data: Of an `assistant` its `model`, `profile` and whether it was `stopped` half-way; of an `error` the error
+            object; of a `notice` what its sentence names; else None.
+        parent_id: The entry it follows, or None for a first one.
+        siblings: All entries that follow the same one, itself included, where there is more than one.
     """
 
     id: int
@@ -68,6 +84,9 @@ class Entry:
     text: str
     call_id: str | None
     created: int
+    data: Mapping[str, Any] | None = None
+    parent_id: int | None = None
+    siblings: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The entry object of the API."""
@@ -78,7 +97,15 @@ class Entry:
             "text": self.text,
             "call_id": self.call_id,
             "created": self.created,
+            "data": None if self.data is None else dict(self.data),
+            "parent_id": self.parent_id,
+            "siblings": list(self.siblings),
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Entry:
+        """The entry that `as_json` wrote down."""
+        return cls(**{**value, "siblings": tuple(value["siblings"])})
 
 
 class Conversations:
@@ -154,8 +181,9 @@ class Conversations:
         kind: EntryKind,
         text: str = "",
         call_id: str | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> Entry:
-        """Add an entry at the end. The first thing a person writes becomes the title where there is none.
+        """Add an entry at the end of the branch that is shown. The first thing a person writes becomes the title.
 
         Raises:
             AccessError: `conversation_not_found`.
@@ -167,7 +195,7 @@ class Conversations:
                     update(conversations)
                     .where(_owned(owner, conversation_id))
                     .values(updated=now)
-                    .returning(conversations.c.title)
+                    .returning(conversations.c.title, conversations.c.head)
                 )
             ).first()
             if touched is None:
@@ -179,23 +207,103 @@ class Conversations:
             added = await connection.execute(
                 insert(entries)
                 .values(
-                    conversation_id=conversation_id, run_id=run_id, kind=kind, text=text, call_id=call_id, created=now
+                    conversation_id=conversation_id,
+                    run_id=run_id,
+                    kind=kind,
+                    text=text,
+                    call_id=call_id,
+                    created=now,
+                    data=None if data is None else json.dumps(data),
+                    parent_id=touched.head,
                 )
                 .returning(entries.c.id)
             )
             entry_id = added.scalar_one()
-        return Entry(id=entry_id, run_id=run_id, kind=kind, text=text, call_id=call_id, created=now)
+            await connection.execute(
+                update(conversations).where(conversations.c.id == conversation_id).values(head=entry_id)
+            )
+            beside = await connection.execute(
+                select(entries.c.id)
+                .where(
+                    entries.c.conversation_id == conversation_id,
+                    entries.c.parent_id.is_not_distinct_from(touched.head),
+                )
+                .order_by(entries.c.id)
+            )
+            together = tuple(beside.scalars())
+        return Entry(
+            id=entry_id,
+            run_id=run_id,
+            kind=kind,
+            text=text,
+            call_id=call_id,
+            created=now,
+            data=data,
+            parent_id=touched.head,
+            siblings=together if len(together) > 1 else (),
+        )
 
     async def entries(self, owner: str, conversation_id: str) -> tuple[Entry, ...]:
-        """Everything a conversation shows, in order; nothing where it is somebody else's."""
+        """Everything the shown branch of a conversation holds, in order; nothing where it is somebody else's."""
+        head, rows = await self._tree(owner, conversation_id)
+        parents = {row.id: row.parent_id for row in rows}
+        beside = siblings(parents)
+        found = {row.id: row for row in rows}
+        return tuple(_entry(found[entry_id], beside.get(entry_id, ())) for entry_id in path(parents, head))
+
+    async def entry(self, owner: str, conversation_id: str, entry_id: int) -> Entry:
+        """One entry, of whatever branch.
+
+        Raises:
+            AccessError: `entry_not_found`.
+        """
+        _, rows = await self._tree(owner, conversation_id)
+        for row in rows:
+            if row.id == entry_id:
+                return _entry(row)
+        raise AccessError("entry_not_found", "This conversation has no such entry.", "Load the conversation again.")
+
+    async def go_back(self, owner: str, conversation_id: str, entry_id: int | None) -> None:
+        """Let what comes next follow an entry, or be a first one: the beginning of another branch."""
+        if entry_id is not None:
+            await self.entry(owner, conversation_id, entry_id)
+        await self._set(owner, conversation_id, head=entry_id)
+
+    async def show_branch(self, owner: str, conversation_id: str, entry_id: int) -> None:
+        """Show the branch an entry is on, as far as it was last continued.
+
+        Raises:
+            AccessError: `entry_not_found`.
+        """
+        await self.entry(owner, conversation_id, entry_id)
+        _, rows = await self._tree(owner, conversation_id)
+        await self._set(owner, conversation_id, head=leaf({row.id: row.parent_id for row in rows}, entry_id))
+
+    async def choose(self, owner: str, conversation_id: str, *, model: str | None, profile: str | None) -> None:
+        """Have another model, or profile, answer from now on. Whether the owner may is the caller's question.
+
+        Raises:
+            AccessError: `conversation_not_found`.
+        """
+        await self._set(owner, conversation_id, model=model, profile=profile)
+
+    async def _set(self, owner: str, conversation_id: str, **values: object) -> None:
+        change = update(conversations).where(_owned(owner, conversation_id)).values(**values)
+        async with self._database.begin() as connection:
+            found = (await connection.execute(change.returning(conversations.c.id))).first()
+        if found is None:
+            raise _not_found()
+
+    async def _tree(self, owner: str, conversation_id: str) -> tuple[int | None, tuple[Any, ...]]:
         query = (
-            select(entries)
+            select(entries, conversations.c.head)
             .join(conversations, conversations.c.id == entries.c.conversation_id)
             .where(_owned(owner, conversation_id))
             .order_by(entries.c.id)
         )
         async with self._database.begin() as connection:
-            return tuple(_entry(row) for row in (await connection.execute(query)).all())
+            rows = tuple((await connection.execute(query)).all())
+        return (rows[0].head if rows else None), rows
 
 
 def _owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
@@ -211,11 +319,30 @@ def _title(text: str) -> str:
 
 
 def _conversation(row: Row[tuple[object, ...]]) -> Conversation:
-    return Conversation(id=row.id, title=row.title, workspace=row.workspace, created=row.created, updated=row.updated)
+    return Conversation(
+        id=row.id,
+        title=row.title,
+        workspace=row.workspace,
+        created=row.created,
+        updated=row.updated,
+        model=row.model,
+        profile=row.profile,
+        head=row.head,
+    )
 
 
-def _entry(row: Row[tuple[object, ...]]) -> Entry:
-    return Entry(id=row.id, run_id=row.run_id, kind=row.kind, text=row.text, call_id=row.call_id, created=row.created)
+def _entry(row: Any, beside: tuple[int, ...] = ()) -> Entry:
+    return Entry(
+        id=row.id,
+        run_id=row.run_id,
+        kind=row.kind,
+        text=row.text,
+        call_id=row.call_id,
+        created=row.created,
+        data=None if row.data is None else json.loads(row.data),
+        parent_id=row.parent_id,
+        siblings=beside,
+    )
 
 
 def _not_found() -> AccessError:

@@ -202,3 +202,9 @@ class CallResult:
             "sandbox": None if self.sandbox is None else dict(self.sandbox),
             "duration_ms": round(self.duration_ms, 3),
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> CallResult:
+        """The result that `as_json` wrote down."""
+        decision = Decision(**{key: value["decision"][key] for key in ("outcome", "code", "reason", "source")})
+        return cls(**{**value, "content": tuple(value["content"]), "decision": decision})

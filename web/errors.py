@@ -22,6 +22,7 @@ _STATUS = {
     "body_too_large": 413,
     "call_not_found": 404,
     "conversation_not_found": 404,
+    "entry_not_found": 404,
     "file_has_links": 403,
     "file_has_set_id": 403,
     "file_is_link": 403,

@@ -85,7 +85,9 @@ class Fragments:
             return await self.output([Chunk(event["stream"], event["text"])])
         if kind == "conversation.tainted":
             return await self.external(event["external_content"])
-        call = run.call
+        if kind == "message.completed" and event["entry"] is not None:
+            return await self.entry(event["entry"])
+        call = run.calls.get(str(event["entry"]["call_id"] if kind == "entry.added" else event.get("call_id")))
         if call is None:
             return None
         then = _at(event, call)
@@ -116,6 +118,6 @@ def _at(event: Mapping[str, Any], call: LiveCall) -> LiveCall | None:
         )
     if kind == "tool.completed":
         return replace(call, result=event["result"])
-    if kind in ("run.failed", "run.cancelled") and call.result is None:
+    if kind == "tool.ended":
         return replace(call, state="failed", error=event.get("error"))
     return None

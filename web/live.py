@@ -1,11 +1,11 @@
-"""One run and its call while they are under way: the numbered events, and the state a page shows in between."""
+"""One run and its calls while they are under way: the numbered events, and the state a page shows in between."""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from toolhost.approvals import Question
@@ -13,7 +13,7 @@ from toolhost.errors import UsageError
 from toolhost.identifiers import now_ms
 from toolhost.model import Actor, CallResult
 
-__all__ = ["KEPT_OUTPUT", "Chunk", "LiveCall", "LiveState", "Run", "Stream"]
+__all__ = ["KEPT_OUTPUT", "Chunk", "Draft", "LiveCall", "LiveState", "Run", "Stream"]
 
 Stream = Literal["stdout", "stderr"]
 LiveState = Literal["preparing", "waiting", "running", "expired", "failed", "finished"]
@@ -21,7 +21,7 @@ LiveState = Literal["preparing", "waiting", "running", "expired", "failed", "fin
 KEPT_OUTPUT = 2 << 20
 """Characters of a call's live output that are kept and sent; the result has what the policy lets it have."""
 
-_GATHER_SECONDS = 0.04  # output that arrives within this is one event: ten thousand lines are not ten thousand events
+_GATHER_SECONDS = 0.02  # text that arrives within this is one event: ten thousand lines are not ten thousand events
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,18 @@ class Chunk:
     text: str
 
 
+def _decoders() -> dict[str, codecs.IncrementalDecoder]:
+    return {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in ("stdout", "stderr")}
+
+
 @dataclass(slots=True, kw_only=True)
 class LiveCall:
-    """A call that has not ended yet, as far as it is known."""
+    """A call that has not ended yet, as far as it is known.
+
+    Attributes:
+        request_id: The model's own name for it, where a model asked; what came before the call's id was known has it.
+        kept: Characters of output that were sent so far.
+    """
 
     call_id: str
     tool: str
@@ -51,10 +60,22 @@ class LiveCall:
     output: list[Chunk] = field(default_factory=list)
     result: dict[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    request_id: str | None = None
+    kept: int = 0
+    decoders: Mapping[str, codecs.IncrementalDecoder] = field(default_factory=_decoders)
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What a model is writing."""
+
+    message_id: str
+    model: str
+    text: str = ""
 
 
 class Run:
-    """A run: its events so far, and its call.
+    """A run: its events so far, its calls, and what its model is writing.
 
     Args:
         run_id: `r_...`.
@@ -63,7 +84,9 @@ class Run:
         on_change: Called after each new event.
 
     Attributes:
-        first_result: How far the call came at first: its result, or the question it waits for.
+        calls: Its calls by their id, in the order they were made.
+        draft: What its model is writing, until that is an entry of the conversation.
+        first_result: How far its first call came at first: its result, or the question it waits for.
     """
 
     def __init__(self, run_id: str, actor: Actor, conversation_id: str | None, on_change: Callable[[], None]) -> None:
@@ -71,29 +94,32 @@ class Run:
         self.actor = actor
         self.conversation_id = conversation_id
         self.events: list[dict[str, Any]] = []
-        self.call: LiveCall | None = None
+        self.calls: dict[str, LiveCall] = {}
+        self.draft: Draft | None = None
         self.task: asyncio.Task[None] | None = None
-        self.answered: asyncio.Future[Callable[[], Awaitable[CallResult]]]
         self.first_result: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         self.ended = False
         self.stopping = False
         self._on_change = on_change
-        self._gathered: list[Chunk] = []
-        self._kept = 0
+        self._gathered: list[_Piece] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in ("stdout", "stderr")}
 
     @property
     def seq(self) -> int:
         """The number of the newest event."""
         return len(self.events)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a call of it waits for a person."""
+        return any(call.state == "waiting" for call in self.calls.values())
+
     def since(self, seq: int) -> list[dict[str, Any]]:
         """The events after a number."""
         return self.events[max(seq, 0) :]
 
     def emit(self, kind: str, **fields: Any) -> None:
-        """Add an event. What was gathered of the output comes first."""
+        """Add an event. What was gathered of output and text comes first."""
         self._flush()
         self._add(kind, fields)
 
@@ -101,9 +127,12 @@ class Run:
         """Add the run's last event; a second one is ignored."""
         if not self.ended:
             self._flush()
+            self.draft = None
+            for call in self.calls.values():
+                if call.state in ("preparing", "waiting", "running"):
+                    call.state, call.error = "failed", fields.get("error")
+                    self._add("tool.ended", {"call_id": call.call_id, "error": call.error})
             self.ended = True
-            if self.call is not None and self.call.state in ("preparing", "waiting", "running"):
-                self.call.state, self.call.error = "failed", fields.get("error")
             self._add(kind, fields)
 
     def abandon(self, error: Exception | None = None) -> None:
@@ -114,17 +143,19 @@ class Run:
             )
             self.first_result.exception()  # whoever asked may be gone: then nobody reads it, and that is fine
 
-    # What the host tells of the call
+    # What the host tells of a call
 
-    def from_host(self, event: dict[str, Any]) -> None:
+    def from_host(self, call: LiveCall, event: dict[str, Any]) -> None:
         """Take an event of the host: the call has started, has printed something, has got further."""
-        call = self.call
-        if call is None or self.ended:
+        if self.ended:
             return
         kind = event["type"]
         if kind == "tool.output":
             stream: Stream = "stderr" if event["stream"] == "stderr" else "stdout"
-            self._gather(stream, self._decoders[stream].decode(event["data"]))
+            room = KEPT_OUTPUT - call.kept
+            text = call.decoders[stream].decode(event["data"])[: max(room, 0)]
+            call.kept += len(text)
+            self._gather(_Piece("tool.output", {"call_id": call.call_id, "stream": stream}, text))
         elif kind == "tool.started":
             call.state, call.started = "running", now_ms()
             call.plan, call.decision = event.get("plan"), event.get("decision")
@@ -132,10 +163,8 @@ class Run:
         else:
             self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
 
-    def wait_for(self, question: Question) -> None:
-        """The call waits for a person."""
-        assert self.call is not None
-        call = self.call
+    def wait_for(self, call: LiveCall, question: Question) -> None:
+        """A call waits for a person."""
         call.state, call.approval_id, call.expires = "waiting", question.id, question.expires
         call.plan, call.decision, call.offers = question.plan, question.decision.as_json(), question.grants
         self.emit(
@@ -150,46 +179,85 @@ class Run:
             grants=dict(call.offers),
         )
 
-    def expire(self, approval_id: str) -> None:
+    def expire(self, call: LiveCall, approval_id: str) -> None:
         """Nobody answered in time."""
-        assert self.call is not None
-        self.call.state = "expired"
-        self.emit("approval.expired", approval_id=approval_id, call_id=self.call.call_id)
+        call.state = "expired"
+        self.emit("approval.expired", approval_id=approval_id, call_id=call.call_id)
 
-    def finish(self, result: CallResult) -> None:
-        """The call has its result."""
-        assert self.call is not None
+    def finish(self, call: LiveCall, result: CallResult) -> None:
+        """A call has its result."""
         self._flush()
-        self.call.state, self.call.result = "finished", result.as_json()
-        self.call.output.clear()  # the result has it now
-        self.emit("tool.completed", call_id=result.call_id, result=self.call.result)
+        call.state, call.result = "finished", result.as_json()
+        call.output.clear()  # the result has it now
+        self.emit("tool.completed", call_id=result.call_id, result=call.result)
 
-    def _gather(self, stream: Stream, text: str) -> None:
-        room = KEPT_OUTPUT - self._kept
-        if not text or room <= 0:
+    # What a model writes
+
+    def begin_message(self, message_id: str, model: str) -> None:
+        """A model begins to write."""
+        self.draft = Draft(message_id=message_id, model=model)
+        self.emit("message.started", message_id=message_id, model=model)
+
+    def add_text(self, message_id: str, text: str) -> None:
+        """A model wrote a piece of its message."""
+        self._gather(_Piece("message.delta", {"message_id": message_id}, text))
+
+    def add_thought(self, message_id: str, text: str) -> None:
+        """A model let a piece of its reasoning be seen."""
+        self._gather(_Piece("message.reasoning", {"message_id": message_id}, text))
+
+    def add_arguments(self, request_id: str, text: str) -> None:
+        """A model wrote a piece of a call's arguments."""
+        self._gather(_Piece("tool.arguments", {"request_id": request_id}, text))
+
+    def end_message(self, message_id: str, entry: Mapping[str, Any] | None) -> None:
+        """A model's message is complete, and an entry of the conversation where it holds any text."""
+        self._flush()
+        self.draft = None
+        self.emit("message.completed", message_id=message_id, entry=entry)
+
+    def _gather(self, piece: _Piece) -> None:
+        """Pieces that follow one another closely are one event; the first of them is sent at once."""
+        if not piece.text or self.ended:
             return
-        text = text[:room]
-        self._kept += len(text)
-        if self._gathered and self._gathered[-1].stream == stream:
-            self._gathered[-1] = Chunk(stream, self._gathered[-1].text + text)
+        if self._gathered and self._gathered[-1].of_the_same(piece):
+            self._gathered[-1] = replace(piece, text=self._gathered[-1].text + piece.text)
         else:
-            self._gathered.append(Chunk(stream, text))
+            self._gathered.append(piece)
         if self._timer is None:
+            if piece.kind != "tool.output":
+                self._add_gathered()
             self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._gathered or self.call is None or self.ended:
-            return
-        chunks, self._gathered = self._gathered, []
-        for chunk in chunks:
-            self.call.output.append(chunk)
-            self._add("tool.output", {"call_id": self.call.call_id, "stream": chunk.stream, "text": chunk.text})
+        self._add_gathered()
+
+    def _add_gathered(self) -> None:
+        pieces, self._gathered = self._gathered, []
+        for piece in () if self.ended else pieces:
+            if piece.kind == "tool.output":
+                self.calls[piece.of["call_id"]].output.append(Chunk(piece.of["stream"], piece.text))
+            elif piece.kind == "message.delta" and self.draft is not None:
+                self.draft.text += piece.text
+            self._add(piece.kind, {**piece.of, "text": piece.text})
 
     def _add(self, kind: str, fields: Mapping[str, Any]) -> None:
         self.events.append(
             {"type": kind, "seq": len(self.events) + 1, "run_id": self.id, "timestamp": now_ms(), **fields}
         )
         self._on_change()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Text that may become one event together with what follows."""
+
+    kind: str
+    of: Mapping[str, Any]
+    text: str
+
+    def of_the_same(self, other: _Piece) -> bool:
+        return self.kind == other.kind and self.of == other.of

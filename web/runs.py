@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from toolhost.approvals import Answer, Question
@@ -36,7 +39,17 @@ LONGEST_MESSAGE = 256 * 1024
 """Characters of one message."""
 
 _KEPT_SECONDS = 300.0  # how long a finished run can still be replayed
+_LOOK_SECONDS = 0.25  # how often a call that runs elsewhere is looked at
 _STOP_SECONDS = 2.0  # how long a call may take to end when it is told to
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A call that waits for a person, and where its run hears of the answer."""
+
+    run: Run
+    call: LiveCall
+    answered: asyncio.Future[Callable[[], Awaitable[CallResult]]]
 
 
 class Runs:
@@ -46,7 +59,8 @@ class Runs:
         self._host = host
         self._conversations = conversations
         self._runs: dict[str, Run] = {}
-        self._waiting: dict[str, Run] = {}
+        self._in: dict[tuple[str, str | None], dict[str, Run]] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._answering: set[str] = set()
         self._listeners: dict[str, set[Callable[[], None]]] = {}
 
@@ -77,11 +91,7 @@ class Runs:
 
     def of(self, user_id: str, conversation_id: str) -> list[Run]:
         """The runs of a conversation that can still be followed, the oldest first."""
-        return [
-            run
-            for run in self._runs.values()
-            if run.conversation_id == conversation_id and run.actor.user_id == user_id
-        ]
+        return list(self._in.get((user_id, conversation_id), {}).values())
 
     # Starting
 
@@ -146,28 +156,33 @@ class Runs:
         place = await conversation()
         prepared = await self._host.prepare(tool.name, arguments, actor, conversation_id=place.id)
         run = self._new(actor, place.id)
-        run.call = LiveCall(
+        call = LiveCall(
             call_id=prepared.id,
             tool=tool.name,
             arguments=prepared.arguments,
             argv=attempted_argv(self._host, tool.name, prepared.arguments),
         )
-        call = run.call
+        run.calls[call.call_id] = call
 
         async def work() -> CallResult:
             await self._entry(run, "user", text=text if text is not None else spell(tool, arguments))
-            await self._entry(run, "call", call_id=call.call_id)
-            return await self._host.call(
-                tool.name,
-                arguments,
-                actor,
-                conversation_id=place.id,
-                call_id=call.call_id,
-                on_event=run.from_host,
-            )
+            return await self._carry_out(run, call, arguments)
 
-        self._drive(run, self._to_its_end(run, work))
+        self._drive(run, work())
         return run
+
+    async def _carry_out(self, run: Run, call: LiveCall, arguments: Mapping[str, Any]) -> CallResult:
+        """Make a call of a run, and wait for whoever must be asked."""
+        await self._entry(run, "call", call=call)
+        result = await self._host.call(
+            call.tool,
+            arguments,
+            run.actor,
+            conversation_id=run.conversation_id,
+            call_id=call.call_id,
+            on_event=partial(run.from_host, call),
+        )
+        return await self._to_its_end(run, call, result)
 
     # Answering and stopping
 
@@ -194,10 +209,10 @@ class Runs:
         outcome.add_done_callback(lambda done: self._answering.discard(approval_id))
         decision = "approve" if answer.approve else "refuse"
 
-        async def work() -> CallResult:
-            run.emit("approval.answered", approval_id=approval_id, decision=decision)
+        async def work(run: Run, call: LiveCall) -> CallResult:
+            run.emit("approval.answered", approval_id=approval_id, call_id=call.call_id, decision=decision)
             try:
-                result = await self._host.answer(approval_id, actor, answer, on_event=run.from_host)
+                result = await self._host.answer(approval_id, actor, answer, on_event=partial(run.from_host, call))
             except BaseException as error:
                 if not outcome.done():
                     # Whoever asked may be gone; then nobody reads the error here, and the run's end says it.
@@ -208,15 +223,20 @@ class Runs:
                 outcome.set_result(result)
             return result
 
-        try:
-            run = self._waiting.pop(approval_id, None) or self._resumed(actor, question)
-        except BaseException:
-            outcome.cancel()
-            raise
-        if run.task is None:
-            self._drive(run, self._to_its_end(run, work))
+        waiting = self._waiting.pop(approval_id, None)
+        if waiting is not None:
+            waiting.answered.set_result(partial(work, waiting.run, waiting.call))
         else:
-            run.answered.set_result(work)
+            try:
+                run, call = self._resumed(actor, question)
+            except BaseException:
+                outcome.cancel()
+                raise
+
+            async def carry_out() -> CallResult:
+                return await self._to_its_end(run, call, await work(run, call))
+
+            self._drive(run, carry_out())
         return await asyncio.shield(outcome)
 
     async def stop(self, actor: Actor, run_id: str) -> None:
@@ -229,12 +249,11 @@ class Runs:
 
     async def close(self) -> None:
         """End every run, each with its last event, within a bounded time."""
-        tasks = [run.task for run in self._runs.values() if run.task is not None and not run.task.done()]
-        for run in list(self._runs.values()):
-            if run.task is not None and not run.task.done():
-                run.stopping = True
-                if run.call is None or not self._host.cancel(run.call.call_id, run.actor):
-                    run.task.cancel()
+        alive = [run for run in self._runs.values() if run.task is not None and not run.task.done()]
+        for run in alive:
+            run.stopping = True
+            self._end_work(run)
+        tasks = [run.task for run in alive if run.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
             for task in late:
@@ -245,12 +264,17 @@ class Runs:
         if run.ended:
             return
         run.stopping = True
-        waiting = next((key for key, value in self._waiting.items() if value is run), None)
-        if waiting is not None:
-            await self.answer(run.actor, waiting, Answer(approve=False, reason="stopped"))
-        elif run.call is not None and self._host.cancel(run.call.call_id, run.actor):
-            pass  # the call ends as cancelled, and the run with it
-        elif run.task is not None:
+        for approval_id in [key for key, value in self._waiting.items() if value.run is run]:
+            with suppress(ApprovalError):  # it was answered in this very moment
+                await self.answer(run.actor, approval_id, Answer(approve=False, reason="stopped"))
+        if not run.ended:
+            self._end_work(run)
+
+    def _end_work(self, run: Run) -> None:
+        """End what a run is doing: its calls end as cancelled, and the run with them."""
+        running = [call.call_id for call in run.calls.values() if call.state == "running"]
+        ended = [call_id for call_id in running if self._host.cancel(call_id, run.actor)]
+        if not ended and run.task is not None:
             run.task.cancel()
 
     # The inside
@@ -260,10 +284,10 @@ class Runs:
         """Whether an answer settles a question; one that the host turns down leaves its run waiting."""
         return not answer.approve or (actor.attended and answer.scope in question.scopes)
 
-    def _resumed(self, actor: Actor, question: Question) -> Run:
+    def _resumed(self, actor: Actor, question: Question) -> tuple[Run, LiveCall]:
         """A run for an approval that no run waits for: the host was started again since, or it came by the API."""
         run = self._new(actor, question.conversation_id)
-        run.call = LiveCall(
+        call = LiveCall(
             call_id=question.call_id,
             tool=question.tool,
             arguments=question.arguments,
@@ -272,7 +296,8 @@ class Runs:
             decision=question.decision.as_json(),
             created=question.created,
         )
-        return run
+        run.calls[call.call_id] = call
+        return run, call
 
     def _new(self, actor: Actor, conversation_id: str | None) -> Run:
         if conversation_id is not None:
@@ -285,15 +310,22 @@ class Runs:
                 )
         run = Run(new_id("r"), actor, conversation_id, on_change=lambda: self._wake(actor.user_id))
         self._runs[run.id] = run
+        self._in.setdefault((actor.user_id, conversation_id), {})[run.id] = run
         run.emit("run.started", conversation_id=conversation_id)
         return run
 
-    async def _entry(self, run: Run, kind: EntryKind, *, text: str = "", call_id: str | None = None) -> None:
+    async def _entry(self, run: Run, kind: EntryKind, *, text: str = "", call: LiveCall | None = None) -> None:
         assert run.conversation_id is not None
         entry = await self._conversations.append(
-            run.actor.user_id, run.conversation_id, run_id=run.id, kind=kind, text=text, call_id=call_id
+            run.actor.user_id,
+            run.conversation_id,
+            run_id=run.id,
+            kind=kind,
+            text=text,
+            call_id=None if call is None else call.call_id,
         )
-        run.emit("entry.added", entry=entry.as_json())
+        asked = {} if call is None or call.request_id is None else {"request_id": call.request_id}
+        run.emit("entry.added", entry=entry.as_json(), **asked)
 
     def _drive(self, run: Run, work: Awaitable[CallResult | None]) -> None:
         run.task = asyncio.create_task(self._terminate(run, work), name=run.id)
@@ -318,41 +350,54 @@ class Runs:
             run.end("run.cancelled" if cancelled else "run.completed")
         finally:
             run.abandon()
-            asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._runs.pop, run.id, None)
+            asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget, run)
 
-    async def _to_its_end(self, run: Run, work: Callable[[], Awaitable[CallResult]]) -> CallResult | None:
-        result = await work()
+    def _forget(self, run: Run) -> None:
+        self._runs.pop(run.id, None)
+        place = (run.actor.user_id, run.conversation_id)
+        together = self._in.get(place, {})
+        together.pop(run.id, None)
+        if not together:
+            self._in.pop(place, None)
+
+    async def _to_its_end(self, run: Run, call: LiveCall, result: CallResult) -> CallResult:
+        """See a call to its result, however often somebody must be asked."""
         if not run.first_result.done():
             run.first_result.set_result(result)
         while result.status == "approval_required" and result.approval_id is not None:
-            next_step = await self._until_answered(run, result)
-            if next_step is None:
-                return None
-            result = await next_step()
-        run.finish(result)
+            result = await self._answered(run, call, result.approval_id)
+        run.finish(call, result)
         return result
 
-    async def _until_answered(self, run: Run, result: CallResult) -> Callable[[], Awaitable[CallResult]] | None:
-        approval_id = result.approval_id
-        assert approval_id is not None
+    async def _answered(self, run: Run, call: LiveCall, approval_id: str) -> CallResult:
+        """What becomes of a call once its question is settled, by whatever way."""
         question = await self._host.question(approval_id, run.actor)
-        run.answered = asyncio.get_running_loop().create_future()
-        self._waiting[approval_id] = run
-        run.wait_for(question)
+        answered: asyncio.Future[Callable[[], Awaitable[CallResult]]] = asyncio.get_running_loop().create_future()
+        self._waiting[approval_id] = _Waiting(run, call, answered)
+        run.wait_for(call, question)
         settled = asyncio.create_task(self._host.until_settled(approval_id, run.actor))
         try:
-            either: set[asyncio.Future[Any]] = {run.answered, settled}
+            either: set[asyncio.Future[Any]] = {answered, settled}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if run.answered.done():
-                return run.answered.result()
-            if (end := settled.result()) is not None:
-                if end.error is not None and end.error["code"] == "approval_expired":
-                    run.expire(approval_id)
-                run.finish(end)
-            return None
+            if answered.done():
+                return await answered.result()()
+            end = settled.result()
+            if end is None:
+                return await self._elsewhere(call, run.actor)
+            if end.error is not None and end.error["code"] == "approval_expired":
+                run.expire(call, approval_id)
+            return end
         finally:
             settled.cancel()
             self._waiting.pop(approval_id, None)
+
+    async def _elsewhere(self, call: LiveCall, actor: Actor) -> CallResult:
+        """The result of a call that was approved by another way than through here, once it has one."""
+        while True:
+            record = await self._host.call_record(call.call_id, actor)
+            if record is not None and record["finished"] is not None and record["result"] is not None:
+                return CallResult.from_json(record["result"])
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _wake(self, user_id: str) -> None:
         for wake in tuple(self._listeners.get(user_id, ())):

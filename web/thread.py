@@ -51,18 +51,18 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
     known = {entry.id for entry in entries}
     late: list[Entry] = []
     for run in runs:
-        if run.call is not None:
-            cards[run.call.call_id] = card_of_live(run.call, output=run.call.output)
+        for call in run.calls.values():
+            cards[call.call_id] = card_of_live(call, output=call.output)
         for event in run.events:
-            if event["type"] == "entry.added" and event["entry"]["id"] not in known:
-                late.append(Entry(**event["entry"]))
+            if event.get("entry") is not None and event["entry"]["id"] not in known:
+                late.append(Entry.from_json(event["entry"]))
     return Snapshot(
         conversation=conversation,
         entries=(*entries, *sorted(late, key=lambda entry: entry.id)),
         cards=cards,
         external=external,
         seen={run.id: run.seq for run in runs},
-        alive={run.id: run.call is not None and run.call.state == "waiting" for run in runs if not run.ended},
+        alive={run.id: run.waiting for run in runs if not run.ended},
     )
 
 

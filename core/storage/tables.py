@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 __all__ = [
     "approvals",
@@ -11,8 +23,10 @@ __all__ = [
     "conversations",
     "entries",
     "external_content",
+    "feedback",
     "grants",
     "metadata",
+    "runs",
     "sessions",
     "setup",
     "users",
@@ -62,18 +76,56 @@ conversations = Table(
     Column("workspace", String),  # a named workspace of host.toml, or NULL for the conversation's own
     Column("created", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
+    Column("model", String),  # a configured model's name, or NULL for the first its person may use
+    Column("profile", String),
+    Column("head", Integer),  # the last entry of the branch that is shown
 )
 
-# What a conversation shows, in order: a person's message, the host's answer, a tool call.
+# What a conversation holds, a tree: a person's message, a model's, what the host says, a tool call.
 entries = Table(
     "entries",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("conversation_id", String, ForeignKey("conversations.id"), nullable=False, index=True),
     Column("run_id", String, nullable=False),
-    Column("kind", String, nullable=False),  # user | notice | call
+    Column("kind", String, nullable=False),  # user | assistant | notice | error | call
     Column("text", Text, nullable=False, default=""),
     Column("call_id", String),
+    Column("created", BigInteger, nullable=False),
+    Column("data", Text),
+    Column("parent_id", Integer),
+)
+
+# Every run of a conversation, and what it takes to go on with one that waits for a person.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, nullable=False, index=True),
+    Column("conversation_id", String, ForeignKey("conversations.id"), nullable=False, index=True),
+    Column("kind", String, nullable=False),  # message | call
+    Column("state", String, nullable=False, index=True),
+    Column("text", Text, nullable=False, default=""),
+    Column("model", String),
+    Column("profile", String),
+    Column("error", Text),
+    Column("usage", Text),
+    Column("messages", Text),  # what the model said and was told in this run
+    Column("pending", Text),  # of a run that waits: which call answers which of the model's requests
+    Column("events", LargeBinary),  # of a run that waits: what its watchers have seen
+    Column("created", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+)
+
+# What people say of a model's answers, for administrators to read. No model ever sees it.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("entry_id", Integer, ForeignKey("entries.id"), primary_key=True),
+    Column("user_id", String, nullable=False),
+    Column("conversation_id", String, nullable=False),
+    Column("rating", String, nullable=False),  # up | down
+    Column("comment", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
 
