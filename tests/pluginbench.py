@@ -21,6 +21,7 @@ from toolhost.policy import Considered, PolicyStore, Request, consider
 from toolhost.sandbox import Outcome, Sandbox
 
 POLICIES = Path(__file__).parents[1] / "policies"
+BUNDLED = {manifest.parent.name for manifest in (Path(__file__).parents[1] / "plugins").glob("*/plugin.toml")}
 ADA = Actor(user_id="u_ada", username="ada", role="admin", channel="cli")
 
 
