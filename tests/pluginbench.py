@@ -150,12 +150,13 @@ class Bench:
 
         async def play() -> None:
             policies = PolicyStore(self.policies, data=self._folder, plugins=self.plugins)
-            policies.load()
-            assert not policies.current.problems
             registry = PluginRegistry(self.plugins, sandbox, PluginLock(self.policies), self.state)
             try:
                 async with asyncio.timeout(timeout):
                     await registry.load()
+                    policies.declared = registry.settings
+                    policies.load()
+                    assert not policies.current.problems
                     await scenario(Running(registry, sandbox, policies, self.workspace))
             finally:
                 await registry.close()
