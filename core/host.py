@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
 from toolhost.approvals import Answer, Grant, Question
 from toolhost.audit import AuditLog, AuditRecord
@@ -23,6 +23,7 @@ from toolhost.calls.pipeline import OnEvent, Pipeline
 from toolhost.calls.records import CallRecords
 from toolhost.calls.taints import Taints
 from toolhost.calls.words import parse_words
+from toolhost.conversation_folders import ConversationFolders
 from toolhost.data import DataDirectory
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.identifiers import new_id
@@ -33,7 +34,7 @@ from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
 from toolhost.storage import Database
 from toolhost.storage.behind import WriteBehind
-from toolhost.storage.tables import audit_index, conversations
+from toolhost.storage.tables import audit_index
 
 if TYPE_CHECKING:
     from toolhost.following import Follower
@@ -86,6 +87,7 @@ class Host:
         self._follower: Follower | None = None
         self._records = records
         self._taints = taints
+        self._folders = ConversationFolders(database, data, policies)
 
     @classmethod
     @asynccontextmanager
@@ -261,8 +263,8 @@ class Host:
         if workspace is not None:
             check_workspace(workspace, self.policies.current)
         elif conversation_id is not None:
-            workspace, workspace_writable = await self._conversation_folder(conversation_id, actor)
-            own = self._is_own(workspace, conversation_id)
+            workspace, workspace_writable = await self._folders.find(conversation_id, actor)
+            own = self._folders.is_own(workspace, conversation_id)
         else:
             workspace = self.data.own_workspace(actor.user_id)
         return Call(
@@ -395,11 +397,12 @@ class Host:
         Raises:
             UsageError: `conversation_not_found`, `workspace_not_allowed`.
         """
-        folder, _ = await self._conversation_folder(conversation_id, actor)
-        return folder, self._is_own(folder, conversation_id)
+        folder, _ = await self._folders.find(conversation_id, actor)
+        return folder, self._folders.is_own(folder, conversation_id)
 
-    def _is_own(self, folder: Path, conversation_id: str) -> bool:
-        return folder == self.data.workspaces / conversation_id
+    def forget_conversation(self, conversation_id: str) -> None:
+        """Let no call be made in a conversation that was deleted."""
+        self._folders.forget(conversation_id)
 
     def _restore(self, row: Mapping[str, Any], actor: Actor) -> Call:
         tool = self.plugins.tool(row["tool"])
@@ -418,25 +421,6 @@ class Host:
             workspace_own=workspace.get("own", False),  # not known of calls from before this was written down
             conversation_id=row["conversation_id"],
         )
-
-    async def _conversation_folder(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:
-        query = select(conversations.c.workspace).where(
-            conversations.c.id == conversation_id, conversations.c.user_id == actor.user_id
-        )
-        async with self.database.begin() as connection:
-            row = (await connection.execute(query)).first()
-        if row is None:
-            raise UsageError("conversation_not_found", "There is no such conversation among yours.")
-        if row[0] is None:
-            return self.data.own_workspace(conversation_id), True
-        named = self.policies.current.host.workspaces.get(row[0])
-        if named is None or actor.role not in named.who:
-            raise UsageError(
-                "workspace_not_allowed",
-                f"The workspace {row[0]!r} of this conversation is not open to you any more.",
-                "Ask an administrator to change [workspaces] in host.toml, or start a new conversation.",
-            )
-        return Path(named.path), named.write
 
 
 def _note(audit: AuditLog, event: str, details: Mapping[str, Any]) -> None:

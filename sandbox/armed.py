@@ -18,11 +18,11 @@ from typing import Any
 
 from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.channel import Channel, Started
-from toolhost.sandbox.errors import SandboxUnavailable
+from toolhost.sandbox.errors import SandboxUnavailable, limits_refused
 from toolhost.sandbox.pipes import Feed, Pipes
 from toolhost.sandbox.processes import children, exit_status, lives, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
-from toolhost.sandbox.script import NEXT, READY, Ended, complete, ended
+from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, Ended, complete, ended
 
 __all__ = ["Armed"]
 
@@ -78,6 +78,7 @@ class Armed:
         """Wait until the launcher says that it stands.
 
         Raises:
+            PlanRefused: `limits_refused`.
             SandboxUnavailable: bubblewrap failed; its own words are in the message.
         """
         try:
@@ -85,6 +86,8 @@ class Armed:
                 await self._ready
         except TimeoutError:
             raise SandboxUnavailable("setup_timeout", f"The sandbox did not stand after {_SETUP:g} s.", "") from None
+        if self._status.startswith(LIMITS_REFUSED):
+            raise limits_refused()
         if self._pidfd < 0 or not self._status.startswith(READY):
             said = bytes(self._status).decode(errors="backslashreplace").strip().removeprefix("bwrap: ")
             raise SandboxUnavailable(

@@ -71,14 +71,15 @@ def options(targets: Sequence[str], secrets: Sequence[str] = ()) -> bytes:
     return b"".join(os.fsencode(word) + b"\0" for word in made)
 
 
-def words(program: str, *, again: bool = False) -> tuple[str, ...]:
+def words(program: str, limits: str, *, again: bool = False) -> tuple[str, ...]:
     """The argument vector: what anyone may read in `ps`.
 
     Args:
         program: bubblewrap.
+        limits: What the launcher limits itself to: from `standing_limits`.
         again: Whether the sandbox is for many calls.
     """
-    return (program, "--args", str(ARGS), "--", *launch_words(again=again))
+    return (program, "--args", str(ARGS), "--", *launch_words(limits, again=again))
 
 
 def find_bubblewrap(folders: Sequence[str] = _FOLDERS) -> str:

@@ -7,7 +7,7 @@ SandboxError            root of this room's errors
 
 from __future__ import annotations
 
-__all__ = ["PlanRefused", "SandboxError", "SandboxUnavailable"]
+__all__ = ["PlanRefused", "SandboxError", "SandboxUnavailable", "limits_refused"]
 
 
 class SandboxError(Exception):
@@ -32,3 +32,8 @@ class SandboxUnavailable(SandboxError):  # noqa: N818
 
 class PlanRefused(SandboxError):  # noqa: N818
     """Raised when a plan names something that is not (or no longer) what it says: a root, a program, a limit."""
+
+
+def limits_refused() -> PlanRefused:
+    """The refusal where the kernel did not take a limit that the launcher set."""
+    return PlanRefused("limits_refused", "The system refused a limit of the plan.", "Lower the limits of the policy.")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from toolhost.sandbox.armed import Armed
-from toolhost.sandbox.errors import PlanRefused
+from toolhost.sandbox.errors import PlanRefused, limits_refused
 from toolhost.sandbox.growth import Growth
 from toolhost.sandbox.outcome import Enforcement, LimitReport, Outcome
 from toolhost.sandbox.pipes import Feed
@@ -78,9 +78,7 @@ class _Ending:
                 "cwd_missing", f"The working folder {self.plan.cwd} is not there.", "Name a folder inside a root."
             )
         if said is not None and said.refused == "limits":
-            raise PlanRefused(
-                "limits_refused", "The system refused a limit of the plan.", "Lower the limits of the policy."
-            )
+            raise limits_refused()
         status: Literal["exited", "signaled", "timeout", "limit", "cancelled"] = "exited"
         limit: str | None = None
         code: int | None = None

@@ -29,7 +29,7 @@ from toolhost.sandbox.plan import NO_SECRETS, SandboxPlan
 from toolhost.sandbox.pool import Armament, Pool
 from toolhost.sandbox.quarantine import Quarantine
 from toolhost.sandbox.resolver import Resolver
-from toolhost.sandbox.script import call_script
+from toolhost.sandbox.script import call_script, standing_limits
 from toolhost.sandbox.sessions import Sessions
 from toolhost.sandbox.shape import Shape, place
 from toolhost.sandbox.spares import sweep_spares
@@ -271,6 +271,7 @@ class Sandbox:
                     tool_root = await asyncio.to_thread(self._tool_roots.make, plan, places.points)
         return Shape(
             owner=plan.tool.partition(".")[0],
+            kind=plan.kind,
             policy_digest=plan.policy_digest,
             tool_root=tool_root,
             places=places,
@@ -308,6 +309,7 @@ class Sandbox:
         message = {
             "tool_root": shape.tool_root,
             "scratch": shape.limits.scratch,
+            "limits": standing_limits(shape.limits, cpu=shape.kind == "command"),
             "roots": shape.places.roots,
             "network": network,
             "again": again,
@@ -391,7 +393,7 @@ def _script(plan: SandboxPlan, *, again: bool = False) -> bytes:
 def _checked_script(plan: SandboxPlan, *, again: bool) -> bytes:
     check_plan(plan)
     env = {"HOME": "/tmp", "PATH": "/usr/bin:/bin"} | dict(plan.env)  # noqa: S108
-    return call_script(plan.argv, plan.cwd, env.items(), plan.limits, cpu=plan.kind == "command", again=again)
+    return call_script(plan.argv, plan.cwd, env.items(), plan.limits, again=again)
 
 
 def _memory(name: str, content: bytes) -> int:

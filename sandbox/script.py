@@ -14,6 +14,7 @@ pipe, makes a Q, kills whatever the call has left behind, says how Q ended, and 
 What the status pipe carries, in order:
 
     bubblewrap's own error message, if it could not make the sandbox
+    "!limits\\n"                 the system refused a limit
     "R"                         ready: everything is set up but the call itself
     "!cwd\\n" or "!limits\\n"    the call could not begin
     "Killed\n"                  a signal's name, where a signal ended the tool (not for SIGINT and SIGPIPE: dash)
@@ -36,6 +37,7 @@ __all__ = [
     "CTL",
     "JSON",
     "LAUNCHER",
+    "LIMITS_REFUSED",
     "NEXT",
     "READY",
     "ROOTS",
@@ -46,6 +48,7 @@ __all__ = [
     "complete",
     "ended",
     "launch_words",
+    "standing_limits",
 ]
 
 # Where the spawner places descriptors. The launcher's are single digits (dash knows no others); the rest are
@@ -55,9 +58,11 @@ JSON, SECCOMP, ARGS, ROOTS = 9, 10, 11, 12
 
 READY = b"R"
 NEXT = b"\n"
+LIMITS_REFUSED = b"!limits"
 
 # dash reads a script in pieces and runs what it has: the braces around every call script make a cut one an error.
-_CALL = f"( printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
+_REFUSE = "{ echo !limits >&2; exit 126; }"
+_CALL = f"( {{ %s; }} 2>/dev/null || {_REFUSE}; printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
 _REPORT = "echo $r >&2; [ $r -le 128 ] || times >&2"
 _LAUNCH = f"{_CALL}; {_REPORT}"
 # `kill -1` spares only P itself, which is pid 1. There may be nothing to kill, and then nobody wants to hear of it.
@@ -83,13 +88,34 @@ class Ended:
     cpu: float
 
 
-def launch_words(*, again: bool = False) -> tuple[str, ...]:
+def launch_words(limits: str, *, again: bool = False) -> tuple[str, ...]:
     """The command bubblewrap starts.
 
     Args:
+        limits: From `standing_limits`.
         again: Whether for many calls, one after another; each begins with `NEXT` on the ctl pipe.
     """
-    return (f"/proc/self/fd/{LAUNCHER}", "-c", _LAUNCH_AGAIN if again else _LAUNCH)
+    return (f"/proc/self/fd/{LAUNCHER}", "-c", (_LAUNCH_AGAIN if again else _LAUNCH) % limits)
+
+
+def standing_limits(limits: Limits, *, cpu: bool) -> str:
+    """The limits that a launcher sets before it stands, in its own words: they cost no call anything.
+
+    Args:
+        limits: Per-process limits come from here.
+        cpu: Whether CPU time is limited (a worker lives through many calls).
+    """
+    # -p counts the processes of this user namespace: the launcher is one more. -f is in blocks of 512 bytes.
+    wanted = [
+        ("-p", resource.RLIMIT_NPROC, limits.processes + 1, 1),
+        ("-f", resource.RLIMIT_FSIZE, limits.file_size, 512),
+        ("-c", resource.RLIMIT_CORE, 0, 1),
+    ]
+    if cpu:
+        # The soft limit first: SIGXCPU tells CPU time from any other kill; a second later SIGKILL cannot be caught.
+        seconds = max(math.ceil(limits.cpu), 1)
+        wanted += [("-S -t", resource.RLIMIT_CPU, seconds, 1), ("-H -t", resource.RLIMIT_CPU, seconds + 1, 1)]
+    return _ulimits(wanted)
 
 
 def call_script(
@@ -98,7 +124,6 @@ def call_script(
     env: Iterable[tuple[str, str]],
     limits: Limits,
     *,
-    cpu: bool,
     again: bool = False,
 ) -> bytes:
     """The script that turns a waiting launcher into one call.
@@ -107,29 +132,19 @@ def call_script(
         argv: Exact argument vector.
         cwd: Folder inside.
         env: The whole environment.
-        limits: Per-process limits come from here.
-        cpu: Whether CPU time is limited (a worker lives through many calls).
+        limits: Those that the launcher itself could not live under come from here.
         again: Whether more calls follow in the same sandbox: then there is no standard input, and the output pipes are
             opened anew, so that no call changes the flags of the next one's.
     """
-    # -p counts the processes of this user namespace: the launcher is one more. -f is in blocks of 512 bytes.
-    wanted = [
-        ("-p", resource.RLIMIT_NPROC, limits.processes + 1, 1),
-        ("-n", resource.RLIMIT_NOFILE, limits.open_files, 1),
-        ("-f", resource.RLIMIT_FSIZE, limits.file_size, 512),
-        ("-d", resource.RLIMIT_DATA, limits.memory, 1024),
-        ("-c", resource.RLIMIT_CORE, 0, 1),
-    ]
-    if cpu:
-        # The soft limit first: SIGXCPU tells CPU time from any other kill; a second later SIGKILL cannot be caught.
-        seconds = max(math.ceil(limits.cpu), 1)
-        wanted += [("-S -t", resource.RLIMIT_CPU, seconds, 1), ("-H -t", resource.RLIMIT_CPU, seconds + 1, 1)]
-    ulimits = [f"ulimit {flag} {_within_host(which, value) // unit} 2>&5" for flag, which, value, unit in wanted]
+    # Not before: the launcher reads this script by a descriptor of its own, and it may be long.
+    last = _ulimits(
+        [("-n", resource.RLIMIT_NOFILE, limits.open_files, 1), ("-d", resource.RLIMIT_DATA, limits.memory, 1024)]
+    )
     streams = f"</dev/null >/proc/self/fd/1 2>/proc/self/fd/{STDERR}" if again else f"2>&{STDERR}"
     lines = [
         "{",
         f"cd {shlex.quote(cwd)} 2>&5 || {{ echo !cwd >&2; exit 126; }}",
-        " && ".join(ulimits) + " || { echo !limits >&2; exit 126; }",
+        f"{{ {last}; }} 2>&5 || {_REFUSE}",
         f"exec {streams} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
         "unset PWD OLDPWD",
         *(f"export {name}={shlex.quote(value)}" for name, value in env),
@@ -137,6 +152,10 @@ def call_script(
         "}\n",
     ]
     return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _ulimits(wanted: Iterable[tuple[str, int, int, int]]) -> str:
+    return " && ".join(f"ulimit {flag} {_within_host(which, value) // unit}" for flag, which, value, unit in wanted)
 
 
 def _within_host(which: int, value: int) -> int:

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from toolhost.sandbox.mounts import open_root
 from toolhost.sandbox.plan import SECRETS, Limits, Root, SandboxPlan
@@ -44,14 +44,16 @@ class Shape:
 
     Attributes:
         owner: The plugin whose plans it is for.
+        kind: Of its plans.
         policy_digest: The policy its plans were made under.
         tool_root: Name of the tool root.
         places: The roots.
-        limits: Its size of /tmp, and what its control group holds it to.
+        limits: Its size of /tmp, what its launcher sets, and what its control group holds it to.
         network: `host:port` allowed; empty is no network.
     """
 
     owner: str
+    kind: Literal["command", "worker"]
     policy_digest: str
     tool_root: str
     places: Places
@@ -70,7 +72,7 @@ class Shape:
     def key(self) -> tuple[object, ...]:
         """Equal for two shapes that can use each other's sandboxes."""
         roots = tuple(tuple(one[name] for name in _ABOUT_A_ROOT) for one in self.places.roots)
-        return self.owner, self.policy_digest, self.tool_root, roots, self.limits, self.network
+        return self.owner, self.kind, self.policy_digest, self.tool_root, roots, self.limits, self.network
 
 
 def place(plan: SandboxPlan) -> Places:

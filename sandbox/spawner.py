@@ -180,7 +180,7 @@ class _Spawner:
             ):
                 pid = os.posix_spawn(
                     self._bwrap,
-                    bubblewrap.words(self._bwrap, again=message["again"]),
+                    bubblewrap.words(self._bwrap, message["limits"], again=message["again"]),
                     {},  # /proc/1/environ inside would show it (bubblewrap#725)
                     file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for fd, place in places],
                     setsigmask=(),

@@ -18,12 +18,13 @@ __all__ = ["MAX_ARGUMENTS", "canonical", "prepare"]
 MAX_ARGUMENTS = 1 << 20
 """Bytes of canonical JSON that one call's arguments may take."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 _SHOWN = 300  # characters of a validation message, which quotes the value
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
     """The arguments as canonical JSON: sorted keys, no spaces, ASCII only."""
-    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _ENCODER.encode(arguments)
 
 
 def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
@@ -68,14 +69,15 @@ def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
 
 def _check(tool: Tool, arguments: Mapping[str, Any]) -> None:
     validator = _validator(_Schema(tool.input_schema))
+    if validator.is_valid(arguments):
+        return
     errors = sorted(
         ([str(part) for part in error.instance_path], error.message) for error in validator.iter_errors(arguments)
     )
-    if errors:
-        path, message = errors[0]
-        where = ".".join(path) + ": " if path else ""
-        shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
-        raise UsageError("invalid_arguments", f"{tool.name}: {where}{shown}.")
+    path, message = errors[0]
+    where = ".".join(path) + ": " if path else ""
+    shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
+    raise UsageError("invalid_arguments", f"{tool.name}: {where}{shown}.")
 
 
 def _refuse(uri: str) -> None:
