@@ -30,6 +30,7 @@ from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
 from toolhost.pluginhost import PluginLock, PluginRegistry
 from toolhost.policy import Considered, PolicySet, PolicyStore, Request, check_workspace
+from toolhost.rights import check
 from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
 from toolhost.storage import Database
@@ -119,12 +120,11 @@ class Host:
             audit = AuditLog(data.state / "audit.log", lambda record: _index(behind, record))
             stack.callback(audit.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
+            policies.load()
             lock = PluginLock(settings.policies, lambda event, details: _note(audit, event, details))
             plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state)
             stack.push_async_callback(plugins.close)
             await plugins.load()
-            policies.declared = plugins.settings
-            policies.load()
             records = CallRecords(database, behind)
             asking = Asking(database, records=records, audit=audit, policies=policies)
             stack.push_async_callback(asking.close)
@@ -229,6 +229,7 @@ class Host:
         Raises:
             UsageError: `unknown_tool`, `invalid_arguments`, `conversation_not_found`, `workspace_not_allowed`,
                 `workspace_not_accessible`, ... : nothing was decided yet.
+            AccessError: `role_not_allowed`, `scope_missing`: the actor may run no tools, or not this plugin's.
             MachineError: `audit_unavailable`.
         """
         call = await self.prepare(
@@ -257,6 +258,7 @@ class Host:
     ) -> Call:
         """Check a request and make a call of it, without deciding or running anything. See `call`."""
         tool = self.tool(name)
+        check(actor, "tools:run", tool.plugin)
         checked = prepare_arguments(tool, arguments)
         identifier = call_id or self.new_call_id()
         own = False
@@ -376,13 +378,7 @@ class Host:
         # Imported here: watching takes a library that a single call has no use for.
         from toolhost.following import Follower
 
-        self._follower = Follower(
-            self.policies,
-            plugins=self.plugins,
-            sandbox=self.sandbox,
-            audit=self.audit,
-            on_change=self._asking.sweep,
-        )
+        self._follower = Follower(self.policies, plugins=self.plugins, sandbox=self.sandbox, audit=self.audit)
         async with self._follower.following():
             yield
 

@@ -111,25 +111,24 @@ class WebServer:
 
     def add_user(self, username: str, role: str = "user") -> Person:
         """Create a person by the command line and sign in."""
-        subprocess.run(
-            [
-                str(Path(sys.executable).parent / "toolhost"),
-                "user",
-                "add",
-                username,
-                "--role",
-                role,
-                "--password-stdin",
-            ],
-            input=PASSWORD + "\n",
+        self.command("user", "add", username, "--role", role, "--password-stdin", stdin=PASSWORD + "\n")
+        return self.person(username)
+
+    def command(self, *words: str, stdin: str = "") -> str:
+        """Run the command line beside the server; returns what it printed."""
+        executable = str(Path(sys.executable).parent / "toolhost")
+        done = subprocess.run(
+            [executable, *words],
+            input=stdin,
             env=self.variables,
             cwd="/",
             text=True,
-            check=True,
-            timeout=60,
+            check=False,
+            timeout=120,
             capture_output=True,
         )
-        return self.person(username)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def person(self, username: str) -> Person:
         person = Person(self)

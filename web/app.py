@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
 from quart import Quart, has_request_context, request
 
 from toolhost.accounts import Accounts
-from toolhost.accounts.tokens import load_key
+from toolhost.accounts.signing import SigningKeys
 from toolhost.conversations import Conversations
 from toolhost.host import Host
-from toolhost.web import api, chat, errors, pages, settings
+from toolhost.web import api, chat, doors, errors, pages, settings
 from toolhost.web.bodies import LARGEST
 from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
@@ -41,7 +41,9 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(chip=chip, prose=prose, visible=visible, visible_text=visible_text)
-    accounts = Accounts(host.database, host.audit, load_key(host.data.state, host.settings.jwt_secret_key))
+    accounts = Accounts(
+        host.database, host.audit, SigningKeys.load(host.data.state, host.settings.jwt_secret_key), host.data.state
+    )
     conversations = Conversations(host.database)
     parts = Site(
         host=host,
@@ -53,8 +55,13 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         allowed_hosts=LOOPBACK_NAMES | {name.lower() for name in allowed_hosts},
         static=_HERE / "static",
     )
-    accounts.on_session_end(parts.sockets.end_session)
+    accounts.changes.on_change(parts.sockets.recheck)
     app.extensions[EXTENSION] = parts
+
+    @app.while_serving
+    async def following() -> AsyncGenerator[None]:
+        async with accounts.following():
+            yield
 
     app.before_request(admit)
     app.before_websocket(admit)
@@ -63,15 +70,17 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     errors.register(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(settings.blueprint)
+    app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)
     api.register(app)
     return app
 
 
 async def new_setup_token(app: Quart) -> str | None:
-    """A one-time token for the setup page; None once somebody has an account."""
+    """A one-time token for the setup page; None once somebody has an account, such as by `ADMIN_PASSWORD`."""
     parts: Site = app.extensions[EXTENSION]
-    return await parts.accounts.new_setup_token()
+    await parts.accounts.bootstrap(parts.host.settings.admin_password)
+    return await parts.accounts.links.new_setup_token()
 
 
 def _template_values() -> dict[str, object]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from quart import Blueprint, websocket
@@ -16,10 +17,11 @@ from toolhost.conversations import Conversation
 from toolhost.errors import AccessError, ToolHostError, UsageError
 from toolhost.identifiers import now_ms
 from toolhost.model import Actor
+from toolhost.rights import Right, check
 from toolhost.web.answers import read_answer
 from toolhost.web.bodies import parse_object
 from toolhost.web.fragments import Fragments
-from toolhost.web.guard import current, current_actor
+from toolhost.web.guard import current, current_actor, requires
 from toolhost.web.live import Run
 from toolhost.web.site import Site, site
 from toolhost.web.sockets import UNAUTHENTICATED
@@ -30,10 +32,14 @@ __all__ = ["blueprint"]
 blueprint = Blueprint("chat", __name__)
 
 _TYPES = ("message", "call", "approve", "refuse", "stop", "ping", "resume")
-_RECHECK_SECONDS = 15.0  # a session that ended elsewhere (another process) is noticed within this even in silence
+_RIGHTS: dict[str, Right] = {"message": "chat", "call": "tools:run", "approve": "approve", "refuse": "approve"}
+"""What a message asks of whoever sends it, besides what is asked of whoever opens the socket."""
+
+_RECHECK_SECONDS = 15.0  # a token that has run out is noticed within this even in silence
 
 
 @blueprint.websocket("/ws/chat")
+@requires("look", scope="chat")
 async def chat() -> None:
     """Serve one socket. `?view=html` adds the rendered fragment to each event that has one."""
     fragments = Fragments.of_request() if websocket.args.get("view") == "html" else None
@@ -57,10 +63,15 @@ class _Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    @property
-    def session_id(self) -> str:
-        """The session this was opened in."""
-        return self._principal.session_id
+    async def recheck(self) -> None:
+        """Ask again whose this is: their session may have ended, or their role be another one."""
+        try:
+            self._principal = await self._site.accounts.check(self._principal)
+        except AccessError:
+            self.close_with(UNAUTHENTICATED)
+        else:
+            user = self._principal.user
+            self._actor = replace(self._actor, role=user.role, username=user.username, scopes=self._principal.scopes)
 
     def close_with(self, code: int) -> None:
         """Begin to close."""
@@ -94,19 +105,18 @@ class _Connection:
             try:
                 message = parse_object(raw)
                 reference = message.get("ref")
-                self._principal = await self._site.accounts.check(self._principal)
-                await self._handle(message, reference)
-            except AccessError as error:
-                if error.code == "not_authenticated":
-                    self.close_with(UNAUTHENTICATED)
+                await self.recheck()
+                if self._closing.done():
                     return
-                self._refuse(error, reference)
+                await self._handle(message, reference)
             except ToolHostError as error:
                 self._refuse(error, reference)
 
     async def _handle(self, message: dict[str, Any], reference: object) -> None:
         kind = message.get("type")
         runs = self._site.runs
+        if (right := _RIGHTS.get(str(kind))) is not None:
+            check(self._actor, right)
         if kind == "ping":
             self._reply("pong", reference)
         elif kind == "message":
@@ -233,10 +243,7 @@ class _Connection:
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(_RECHECK_SECONDS)
-            try:
-                await self._site.accounts.check(self._principal)
-            except AccessError:
-                self.close_with(UNAUTHENTICATED)
+            await self.recheck()
 
 
 def _text(message: dict[str, Any], key: str, default: str | None = None) -> str:

@@ -39,7 +39,8 @@ def may_set_cookies() -> bool:
 def set_session(response: Response, signed_in: SignedIn) -> None:
     """Give the browser its tokens. SameSite=Lax lets a link from elsewhere open a page, and change nothing."""
     _set(response, "access", signed_in.access_token, ACCESS_SECONDS, "Lax")
-    _set(response, "refresh", signed_in.refresh_token, REFRESH_SECONDS, "Lax")
+    if signed_in.refresh_token is not None:
+        _set(response, "refresh", signed_in.refresh_token, REFRESH_SECONDS, "Lax")
 
 
 def clear_session(response: Response) -> None:

@@ -1,54 +1,42 @@
-"""Who may come in. Every route is closed unless it carries the `public` marker.
+"""Who may come in. Every route is closed unless it carries a marker; see `toolhost.web.access`.
 
 In order, for pages, the API and the WebSocket alike: the name the server was addressed by, where a changing request
-came from, and whose it is.
+came from, whose it is, and what they may do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from quart import Quart, current_app, g, has_websocket_context, redirect, request, url_for, websocket
+from quart import current_app, g, has_websocket_context, redirect, request, url_for, websocket
 from quart.typing import ResponseReturnValue
 from quart.wrappers.base import BaseRequestWebsocket
 
 from toolhost.accounts import Client, Principal
 from toolhost.errors import AccessError
-from toolhost.identifiers import new_id
+from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor
+from toolhost.rights import check, check_role
+from toolhost.web.access import STEP_UP_SECONDS, Access, access_of, public, requires
 from toolhost.web.cookies import COOKIES, read_cookie
 from toolhost.web.errors import is_api
 from toolhost.web.site import site
 
-__all__ = ["LOOPBACK_NAMES", "admit", "client", "current", "current_actor", "is_public", "public", "visitor"]
+__all__ = ["LOOPBACK_NAMES", "admit", "client", "current", "current_actor", "public", "requires", "visitor"]
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_MARK = "toolhost_public"
-
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def public(view: View) -> View:
-    """Open a route to people who are not signed in."""
-    setattr(view, _MARK, True)
-    return view
-
-
-def is_public(app: Quart, endpoint: str | None) -> bool:
-    """Whether a route carries the marker. A route that does not exist does not."""
-    view = app.view_functions.get(endpoint) if endpoint is not None else None
-    return bool(getattr(view, _MARK, False))
 
 
 def client() -> Client:
     """Where this request came from."""
     incoming = _incoming()
     return Client(
-        ip=incoming.remote_addr, user_agent=incoming.headers.get("User-Agent"), request_id=g.get("request_id")
+        ip=incoming.remote_addr,
+        user_agent=incoming.headers.get("User-Agent"),
+        request_id=g.get("request_id"),
+        channel="rest" if g.get("bearer") else "web",
     )
 
 
@@ -60,16 +48,7 @@ def current() -> Principal:
 
 def current_actor() -> Actor:
     """The same person as an actor for the host."""
-    principal = current()
-    return Actor(
-        user_id=principal.user.id,
-        username=principal.user.username,
-        role=principal.user.role,
-        channel="rest" if g.bearer else "web",
-        session_id=principal.session_id,
-        ip=_incoming().remote_addr,
-        request_id=g.request_id,
-    )
+    return current().actor(client())
 
 
 async def visitor() -> Principal | None:
@@ -84,24 +63,65 @@ async def admit() -> ResponseReturnValue | None:
     """Let a request in, or answer it here.
 
     Raises:
-        AccessError: `host_not_allowed`, `cross_site`, `not_authenticated`.
+        AccessError: `host_not_allowed`, `cross_site`, `not_authenticated`, `role_not_allowed`, `key_not_allowed`,
+            `scope_missing`, `password_change_required`, `step_up_required`.
     """
     incoming = _incoming()
     g.request_id = new_id("req")
     g.bearer = "Authorization" in incoming.headers
     _check_host(incoming)
     _check_origin(incoming)
-    if is_public(current_app, incoming.endpoint):
+    access = access_of(current_app, incoming.endpoint)
+    if access.public:
         return None
     if incoming.endpoint is None and not is_api(incoming.path):
         return None  # an unknown page: the 404 tells nothing that a stranger may not know
     try:
         g.principal = await _authenticate(incoming)
     except AccessError:
-        if has_websocket_context() or is_api(incoming.path) or g.bearer or request.method not in _SAFE:
+        if _for_programs(incoming):
             raise
         return redirect(url_for("pages.login", next=None if incoming.path == "/" else incoming.path), 303)
+    if current().user.must_change and not access.before_change and incoming.endpoint is not None:
+        if _for_programs(incoming):
+            raise AccessError(
+                "password_change_required",
+                "Somebody else chose this password; choose another one first.",
+                "POST /api/auth/password, or sign in with a browser.",
+            )
+        return redirect(url_for("doors.change"), 303)
+    try:
+        _check_access(access)
+    except AccessError as error:
+        site().host.audit.write(
+            "security",
+            "access_refused",
+            {"path": incoming.path, "reason": error.code, "ip": incoming.remote_addr, "key": current().key_id},
+            actor=current_actor(),
+            level="WARNING",
+        )
+        raise
     return None
+
+
+def _check_access(access: Access) -> None:
+    principal = current()
+    actor = current_actor()
+    check_role(actor.role, access.right)
+    if principal.key_id is not None:
+        if access.scope is None:
+            raise AccessError("key_not_allowed", "An API key cannot do this; a person can.", "Sign in and do it there.")
+        check(actor, access.scope)
+    if access.step_up and principal.key_id is None and now_ms() - principal.proved > STEP_UP_SECONDS * 1000:
+        raise AccessError(
+            "step_up_required",
+            "This asks for your password again: you gave it more than ten minutes ago.",
+            'POST /api/auth/step-up {"password"}, then try again.',
+        )
+
+
+def _for_programs(incoming: BaseRequestWebsocket) -> bool:
+    return has_websocket_context() or is_api(incoming.path) or g.bearer or request.method not in _SAFE
 
 
 def _incoming() -> BaseRequestWebsocket:
@@ -121,7 +141,7 @@ async def _authenticate(incoming: BaseRequestWebsocket) -> Principal:
     cookie = read_cookie(incoming.cookies, "access", incoming.scheme)
     if cookie is None:
         raise AccessError("not_authenticated", "You are not signed in.", "Sign in first.")
-    return await site().accounts.authenticate(cookie)
+    return await site().accounts.sessions.authenticate(cookie)  # a key in a cookie is none
 
 
 def _check_host(incoming: BaseRequestWebsocket) -> None:

@@ -30,7 +30,7 @@ blueprint = Blueprint("pages", __name__)
 @public
 async def setup() -> ResponseReturnValue:
     """The first run. The token travels in the address's fragment, which no browser sends."""
-    if not await site().accounts.setup_needed():
+    if not await site().accounts.links.setup_needed():
         return redirect(url_for("pages.login"), 303)
     return await render_template("setup.html")
 
@@ -42,7 +42,7 @@ async def login() -> ResponseReturnValue:
     following = _local(request.args.get("next"))
     if await visitor() is not None:
         return redirect(following, 303)
-    if await site().accounts.setup_needed():
+    if await site().accounts.links.setup_needed():
         return await render_template("setup_hint.html"), 200
     renew = read_cookie(request.cookies, "refresh", request.scheme) is not None
     return await render_template("login.html", next=following, renew=renew)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -138,9 +138,11 @@ class Runs:
             UsageError: `unknown_tool`, also for one that is not granted.
             AccessError: Where its plugin is quarantined, with the code of that.
         """
-        tools = {tool.name: tool for tool in self._host.tools_for(actor)}
+        # What an API key lacks is said by name, not by hiding what its owner can use.
+        owner = replace(actor, scopes=None)
+        tools = {tool.name: tool for tool in self._host.tools_for(owner)}
         if name not in tools:
-            self._host.check_in_service(name, actor)
+            self._host.check_in_service(name, owner)
             raise UsageError(
                 "unknown_tool", f"There is no tool {name!r} here.", "Type `/` to see the tools you can use."
             )

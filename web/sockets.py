@@ -11,11 +11,10 @@ UNAUTHENTICATED = 4401
 
 
 class Closable(Protocol):
-    """Something with a session that can be told to close."""
+    """Something of somebody's that can be told to close."""
 
-    @property
-    def session_id(self) -> str:
-        """The session it was opened in."""
+    async def recheck(self) -> None:
+        """Ask again whether its person may be here."""
         ...
 
     def close_with(self, code: int) -> None:
@@ -37,11 +36,10 @@ class Sockets:
         """Forget a socket."""
         self._open.discard(socket)
 
-    def end_session(self, session_id: str) -> None:
-        """Close what was opened in a session that has ended."""
+    async def recheck(self) -> None:
+        """Close what belongs to a session or a key that has ended, and let the others know what they may do now."""
         for socket in tuple(self._open):
-            if socket.session_id == session_id:
-                socket.close_with(UNAUTHENTICATED)
+            await socket.recheck()
 
     def close(self) -> None:
         """Close all: the server is going."""

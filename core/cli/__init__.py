@@ -20,10 +20,13 @@ COMMANDS = {
     "call": ("toolhost.cli.call", "Call a tool."),
     "config": ("toolhost.cli.config", "Look at the settings."),
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),
+    "key": ("toolhost.cli.key", "Manage API keys."),
     "plugin": ("toolhost.cli.plugin", "Look at the plugins."),
     "policy": ("toolhost.cli.policy", "Check policies and explain their decisions."),
+    "secrets": ("toolhost.cli.secrets", "Manage the host's own secrets."),
     "selfattack": ("toolhost.cli.selfattack", "Try to escape from a sandbox of this machine."),
     "serve": ("toolhost.cli.serve", "Serve the web chat and the API."),
+    "sessions": ("toolhost.cli.sessions", "List and end sessions."),
     "tools": ("toolhost.cli.tools", "List the tools."),
     "user": ("toolhost.cli.user", "Manage the people who may log in."),
 }

@@ -40,8 +40,8 @@ ROLES = ("admin", "operator", "user")
 RUN_SCOPE = "tools:run:"
 """Begins the scope of API keys that may run a plugin's tools; its name follows."""
 
-SCOPES = ("admin:*", "audit:read", "chat", "tools:read")
-"""The other scopes of API keys."""
+SCOPES = ("admin", "audit:read", "chat", "policies:read", "tools:read", "tools:run")
+"""The other scopes of API keys; `tools:run` is that of every plugin."""
 
 PROTECTED = (
     ".git/hooks",
@@ -208,7 +208,6 @@ class Policy:
         require: Limits that must hold for the whole process tree.
         env: Variables and their values.
         secrets: Where the secrets of its calls come from.
-        config: The plugin's own settings, defaults included.
         who: Whom it serves.
         warnings: What an administrator should know although the file is valid.
     """
@@ -235,7 +234,6 @@ class Policy:
     require: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[SecretSource, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
     who: Who
     warnings: tuple[str, ...] = ()
 
@@ -251,7 +249,11 @@ class Policy:
         """The scopes that an actor's API key lacks; none for a person."""
         if actor.scopes is None:
             return ()
-        return tuple(scope for scope in (RUN_SCOPE + self.plugin, *self.who.scopes) if scope not in actor.scopes)
+        held = actor.scopes
+        needed = (RUN_SCOPE + self.plugin, *self.who.scopes)
+        return tuple(
+            scope for scope in needed if scope not in held and not (scope.startswith(RUN_SCOPE) and "tools:run" in held)
+        )
 
     def tool_rules(self, name: str) -> Iterator[ToolRule]:
         """The rules of `[tools]` for a tool, given without the plugin's prefix."""

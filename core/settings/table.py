@@ -158,6 +158,12 @@ class Settings:
         secret=True,
         aliases=("JWT_SECRET_KEY",),
     )
+    admin_password: str | None = row(
+        TEXT,
+        "Makes the first administrator, `admin`, who has to choose another password at the first sign-in.",
+        secret=True,
+        aliases=("ADMIN_PASSWORD",),
+    )
     auth_enabled: bool = row(
         BOOLEAN,
         "Signing in is needed. It cannot be switched off: `false` is refused.",

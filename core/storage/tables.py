@@ -17,15 +17,21 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "access_changes",
+    "api_keys",
     "approvals",
     "audit_index",
+    "blocks",
     "calls",
     "conversations",
     "entries",
     "external_content",
     "feedback",
     "grants",
+    "links",
     "metadata",
+    "recovery_codes",
+    "refresh_tokens",
     "runs",
     "sessions",
     "setup",
@@ -42,6 +48,11 @@ users = Table(
     Column("password_hash", String, nullable=False),
     Column("role", String, nullable=False),
     Column("disabled", Boolean, nullable=False, default=False),
+    Column("must_change", Boolean, nullable=False, default=False),  # a password of somebody else's choice
+    Column("totp", Text),  # the second factor's secret, encrypted; NULL without one
+    Column("totp_pending", Text),  # one that was shown and not confirmed yet
+    Column("totp_counter", BigInteger),  # the last step that was used
+    Column("last_login", BigInteger),
     Column("created", BigInteger, nullable=False),
 )
 
@@ -50,13 +61,73 @@ sessions = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
-    Column("refresh_hash", String, nullable=False, unique=True),
     Column("created", BigInteger, nullable=False),
+    Column("renewed", BigInteger, nullable=False),
+    Column("proved", BigInteger, nullable=False),  # when its person last gave the password
     Column("expires", BigInteger, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
     Column("ip", String),
     Column("user_agent", String),
 )
+
+# Every refresh token a session has had: one that comes again after its use ends the session.
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("session_id", String, ForeignKey("sessions.id"), nullable=False, index=True),
+    Column("used", BigInteger),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+    Column("hash", String, primary_key=True),
+)
+
+# Invitations, and links that set a new password.
+links = Table(
+    "links",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),  # invitation | reset
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("user_id", String, ForeignKey("users.id"), index=True),  # of a reset
+    Column("role", String),  # of an invitation
+    Column("created_by", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("used", BigInteger),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("hash", String, nullable=False, unique=True),
+    Column("ending", String, nullable=False),  # its last four characters, so that people can tell keys apart
+    Column("scopes", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("last_used", BigInteger),
+    Column("revoked", BigInteger),
+)
+
+# Networks that get no answer.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("network", String, primary_key=True),
+    Column("reason", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+)
+
+# One row: raised by every change of who may come in.
+access_changes = Table("access_changes", metadata, Column("number", BigInteger, nullable=False))
 
 # One row once the first administrator exists; until then the setup token's hash.
 setup = Table(

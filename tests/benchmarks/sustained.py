@@ -14,6 +14,7 @@ from report import Variant
 from variants import call, direct, hand_started, tree_of
 
 from toolhost.accounts.accounts import Accounts
+from toolhost.accounts.signing import SigningKeys
 from toolhost.cli.session import LOCAL_ADMINISTRATOR
 from toolhost.conversations import Conversations
 from toolhost.host import Host
@@ -30,7 +31,8 @@ async def sustained(host: Host, sandbox: Sandbox, workspace: Path, seconds: floa
     """Calls a second, one at a time and eight at a time."""
     await call(host, "bench_plain.uname", workspace)()
     tree = tree_of(host.data, host, "bench_plain.uname", workspace)
-    user = await Accounts(host.database, host.audit, os.urandom(32)).create_user("bench", "a long enough password")
+    accounts = Accounts(host.database, host.audit, SigningKeys(os.urandom(32)), host.data.state)
+    user = await accounts.people.create("bench", "a long enough password", "user", LOCAL_ADMINISTRATOR)
     actor = Actor(user_id=user.id, username=user.username, role="user", channel="rest")
     talk = (await Conversations(host.database).create(user.id)).id
     print("\nSustained, calls a second\n")

@@ -131,7 +131,7 @@ def test_who_is_served(bench: Bench, who: str, role: str, username: str, served:
         ("", None, ""),
         ('scopes = ["chat"]', None, ""),
         ("", ["tools:run:probe"], ""),
-        ("", ["tools:run:prob", "admin:*"], "tools:run:probe"),
+        ("", ["tools:run:prob", "admin"], "tools:run:probe"),
         ("", [], "tools:run:probe"),
         ('scopes = ["chat"]', ["tools:run:probe", "chat", "tools:read"], ""),
         ('scopes = ["chat", "audit:read"]', ["tools:run:probe"], "chat, audit:read"),

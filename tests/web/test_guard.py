@@ -7,16 +7,20 @@ import pytest
 from webserver import PASSWORD
 
 from toolhost.web import create_app
-from toolhost.web.guard import is_public
+from toolhost.web.access import access_of
 
 PUBLIC = {
     "auth.login",
     "auth.refresh",
     "auth.setup",
+    "doors.invite",
+    "doors.reset",
     "health.health",
     "pages.login",
     "pages.setup",
     "pages.static",
+    "users.accept",
+    "users.renew_password",
 }
 
 
@@ -33,7 +37,7 @@ def app(tmp_path):
 
 
 def test_a_route_is_closed_unless_it_is_listed_here(app) -> None:
-    assert {rule.endpoint for rule in app.url_map.iter_rules() if is_public(app, rule.endpoint)} == PUBLIC
+    assert {rule.endpoint for rule in app.url_map.iter_rules() if access_of(app, rule.endpoint).public} == PUBLIC
 
 
 def test_a_stranger_gets_nothing_from_any_closed_route(app, server, ada) -> None:

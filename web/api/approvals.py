@@ -8,7 +8,7 @@ from quart.typing import ResponseReturnValue
 from toolhost.web.answers import read_answer
 from toolhost.web.api.tools import status_of_result
 from toolhost.web.bodies import read_object
-from toolhost.web.guard import current_actor
+from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint"]
@@ -17,12 +17,14 @@ blueprint = Blueprint("approvals", __name__, url_prefix="/api/approvals")
 
 
 @blueprint.get("")
+@requires("look")
 async def index() -> ResponseReturnValue:
     """The open questions of this person."""
     return {"approvals": [question.as_json() for question in await site().host.pending_approvals(current_actor())]}
 
 
 @blueprint.post("/<approval_id>")
+@requires("approve")
 async def answer(approval_id: str) -> ResponseReturnValue:
     """Answer one. On a yes its call runs, also when the page that asked is closed; this waits for its result."""
     body = await read_object()

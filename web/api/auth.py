@@ -1,4 +1,4 @@
-"""The first run, and signing in and out."""
+"""The first run, signing in and out, and what people do about their own password and second factor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from quart.typing import ResponseReturnValue
 from toolhost.accounts import SignedIn
 from toolhost.web.bodies import read_object
 from toolhost.web.cookies import clear_session, may_set_cookies, read_cookie, set_session
-from toolhost.web.guard import client, current, public
+from toolhost.web.guard import client, current, current_actor, public, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint"]
@@ -21,7 +21,8 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api")
 async def setup() -> ResponseReturnValue:
     """Create the first administrator with the printed token. 403 for a wrong token, 410 once it is done."""
     body = await read_object()
-    user = await site().accounts.complete_setup(body.get("token"), body.get("username"), body.get("password"), client())
+    links = site().accounts.links
+    user = await links.complete_setup(body.get("token"), body.get("username"), body.get("password"), client())
     return {"user": user.as_json()}, 201
 
 
@@ -30,7 +31,8 @@ async def setup() -> ResponseReturnValue:
 async def login() -> ResponseReturnValue:
     """Sign in: tokens in the answer for programs, in cookies for a browser."""
     body = await read_object()
-    return _answer(await site().accounts.sign_in(body.get("username"), body.get("password"), client()))
+    accounts = site().accounts
+    return _answer(await accounts.sign_in(body.get("username"), body.get("password"), client(), totp=body.get("totp")))
 
 
 @blueprint.post("/auth/refresh")
@@ -40,22 +42,67 @@ async def refresh() -> ResponseReturnValue:
     token: object = read_cookie(request.cookies, "refresh", request.scheme)
     if token is None or g.bearer:
         token = (await read_object()).get("refresh_token")
-    return _answer(await site().accounts.refresh(token, client()))
+    return _answer(await site().accounts.sessions.renew(token, client()))
 
 
 @blueprint.post("/auth/logout")
+@requires("look", before_change=True)
 async def logout() -> ResponseReturnValue:
     """End this session: its tokens, its sockets."""
-    await site().accounts.sign_out(current(), client())
+    await site().accounts.sessions.end(current(), client())
     response = jsonify({"status": "ok"})
     clear_session(response)
     return response
 
 
 @blueprint.get("/auth/me")
+@requires("look", scope="look", before_change=True)
 async def me() -> ResponseReturnValue:
     """Who this is."""
     return {"user": current().user.as_json()}
+
+
+@blueprint.post("/auth/step-up")
+@requires("look")
+async def step_up() -> ResponseReturnValue:
+    """Give the password again, with a code of the second factor: what asks for it then works for ten minutes."""
+    body = await read_object()
+    await site().accounts.step_up(current(), body.get("password"), client(), totp=body.get("totp"))
+    return {"status": "ok"}
+
+
+@blueprint.post("/auth/password")
+@requires("look", before_change=True)
+async def password() -> ResponseReturnValue:
+    """Choose another password. Every session ends, and this is a new one."""
+    body = await read_object()
+    accounts = site().accounts
+    return _answer(await accounts.change_password(current(), body.get("current"), body.get("password"), client()))
+
+
+@blueprint.post("/auth/totp")
+@requires("look", step_up=True)
+async def offer_totp() -> ResponseReturnValue:
+    """Begin a second factor: its secret, shown this once."""
+    offer = await site().accounts.second_factor.offer(current().user)
+    return {"secret": offer.secret, "uri": offer.uri}, 201
+
+
+@blueprint.post("/auth/totp/confirm")
+@requires("look", step_up=True)
+async def confirm_totp() -> ResponseReturnValue:
+    """Put the second factor in force with a code of it: the recovery codes, shown this once."""
+    body = await read_object()
+    codes = await site().accounts.second_factor.confirm(current().user, body.get("code"), client())
+    return {"recovery_codes": list(codes)}
+
+
+@blueprint.delete("/auth/totp")
+@requires("look", step_up=True)
+async def remove_totp() -> ResponseReturnValue:
+    """Sign in without a second factor again."""
+    await site().accounts.second_factor.remove(current().user, current_actor())
+    return "", 204
 
 
 def _answer(signed_in: SignedIn) -> Response:

@@ -6,7 +6,7 @@ from quart import Blueprint, Response
 from quart.typing import ResponseReturnValue
 
 from toolhost.errors import AccessError
-from toolhost.web.guard import current_actor
+from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint"]
@@ -15,6 +15,7 @@ blueprint = Blueprint("calls", __name__, url_prefix="/api/calls")
 
 
 @blueprint.get("/<call_id>")
+@requires("look", scope="tools:run")
 async def show(call_id: str) -> ResponseReturnValue:
     """One of this person's calls: the result object, with what was asked and planned."""
     record = await site().host.call_record(call_id, current_actor())
@@ -24,6 +25,7 @@ async def show(call_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/<call_id>/cancel")
+@requires("look", scope="tools:run")
 async def cancel(call_id: str) -> ResponseReturnValue:
     """End a running call. `cancelled` is false where it had ended by itself."""
     parts, actor = site(), current_actor()

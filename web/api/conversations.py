@@ -7,7 +7,7 @@ from quart.typing import ResponseReturnValue
 
 from toolhost.errors import UsageError
 from toolhost.web.bodies import read_object
-from toolhost.web.guard import current, current_actor
+from toolhost.web.guard import current, current_actor, requires
 from toolhost.web.site import site
 from toolhost.web.workspaces import check_workspace
 
@@ -17,6 +17,7 @@ blueprint = Blueprint("conversations", __name__, url_prefix="/api/conversations"
 
 
 @blueprint.post("")
+@requires("chat", scope="chat")
 async def create() -> ResponseReturnValue:
     """Start one, in a new empty workspace or in a named one."""
     body = await read_object()
@@ -29,12 +30,14 @@ async def create() -> ResponseReturnValue:
 
 
 @blueprint.get("")
+@requires("look", scope="chat")
 async def index() -> ResponseReturnValue:
     """This person's conversations, the last used first."""
     return {"conversations": [item.as_json() for item in await site().conversations.list(current().user.id)]}
 
 
 @blueprint.get("/<conversation_id>")
+@requires("look", scope="chat")
 async def show(conversation_id: str) -> ResponseReturnValue:
     """One, with its entries."""
     owner = current().user.id

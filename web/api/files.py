@@ -10,7 +10,7 @@ from quart.typing import ResponseReturnValue
 
 from toolhost.downloads import open_download
 from toolhost.sandbox.collect import spelled
-from toolhost.web.guard import current_actor
+from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint"]
@@ -21,6 +21,7 @@ _CHUNK = 256 << 10
 
 
 @blueprint.get("/<conversation_id>/files/<path:path>")
+@requires("look", scope="chat")
 async def download(conversation_id: str, path: str) -> ResponseReturnValue:
     """One file of this person's conversation, to be saved: never shown, run or guessed at by a browser."""
     fd, size = await open_download(site().host, current_actor(), conversation_id, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from quart import Blueprint
 from quart.typing import ResponseReturnValue
@@ -10,7 +11,7 @@ from quart.typing import ResponseReturnValue
 from toolhost.errors import UsageError
 from toolhost.model import CallResult
 from toolhost.web.bodies import read_object
-from toolhost.web.guard import current_actor
+from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint", "status_of_result"]
@@ -19,8 +20,10 @@ blueprint = Blueprint("tools", __name__, url_prefix="/api/tools")
 
 
 @blueprint.get("")
+@requires("tools:read", scope="tools:read")
 async def index() -> ResponseReturnValue:
-    """Every granted tool with its schema."""
+    """Every granted tool with its schema; an API key that reads need not be one that runs."""
+    reader = replace(current_actor(), scopes=None)
     return {
         "tools": [
             {
@@ -30,12 +33,13 @@ async def index() -> ResponseReturnValue:
                 "input_schema": tool.input_schema,
                 "output_schema": tool.output_schema,
             }
-            for tool in site().host.tools_for(current_actor())
+            for tool in site().host.tools_for(reader)
         ]
     }
 
 
 @blueprint.post("/<name>/call")
+@requires("tools:run", scope="tools:run")
 async def call(name: str) -> ResponseReturnValue:
     """Call a tool. Outside a conversation the call lasts as long as the request: who hangs up ends it."""
     parts, actor, body = site(), current_actor(), await read_object()

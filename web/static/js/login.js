@@ -23,18 +23,28 @@ if (form.dataset.renew === "yes") {
     });
 }
 
+const errors = JSON.parse(form.dataset.errors);
+const second = find("#second-factor");
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   complain(form, "");
   const answer = await send(form, "/api/auth/login", {
     username: form.elements.username.value,
     password: form.elements.password.value,
+    totp: form.elements.totp.value || null,
   });
   if (answer === null) return;
   if (answer.status === 200) {
     location.replace(form.dataset.next);
-  } else {
-    complain(form, answer.status === 401 ? form.dataset.wrong : answer.data.error.message);
-    form.elements.password.select();
+    return;
   }
+  const code = answer.data.error.code;
+  if (code === "totp_required" && second.hidden) {
+    second.hidden = false;
+    form.elements.totp.focus();
+    return;
+  }
+  complain(form, errors[code] || answer.data.error.message);
+  form.elements[second.hidden ? "password" : "totp"].select();
 });

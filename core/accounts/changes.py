@@ -1,0 +1,90 @@
+"""One number that every change of who may come in raises, so that a running server notices what other processes did."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from toolhost.storage import Database
+from toolhost.storage.tables import access_changes
+
+__all__ = ["Changes"]
+
+_log = logging.getLogger(__name__)
+
+_EVERY = 0.25  # seconds between two looks
+_HOLDS = 0.75  # seconds for which a look counts: a change is in force within this, however slow the machine
+
+
+class Changes:
+    """Follows the number.
+
+    What is kept in memory of sessions, keys and blocked addresses counts only while `current` says so: where looking
+    fails or falls behind, everything is read from the database again.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: int | None = None
+        self._following = False
+        self._looked = float("-inf")
+        self._listeners: list[Callable[[], Awaitable[None]]] = []
+
+    @property
+    def current(self) -> bool:
+        """Whether the last look is recent enough to rely on."""
+        return time.monotonic() - self._looked < _HOLDS
+
+    def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Have `listener()` awaited after each change."""
+        self._listeners.append(listener)
+
+    @staticmethod
+    async def mark(connection: AsyncConnection) -> None:
+        """Raise the number within the transaction that makes the change."""
+        await connection.execute(update(access_changes).values(number=access_changes.c.number + 1))
+
+    async def made(self) -> None:
+        """Be told of one's own change at once, after its transaction."""
+        if self._following:
+            await self.look()
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Look again and again in the meantime."""
+        await self.look()
+        self._following = True
+        task = asyncio.create_task(self._run(), name="access-changes")
+        try:
+            yield
+        finally:
+            self._following = False
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._looked = float("-inf")
+
+    async def look(self) -> None:
+        """Look once, and tell the listeners where the number has changed."""
+        started = time.monotonic()
+        async with self._database.begin() as connection:
+            number = (await connection.execute(select(access_changes.c.number))).scalar_one()
+        if number != self._seen:
+            # Told before the look counts: nothing that is kept from before may be taken for current.
+            for listener in self._listeners:
+                await listener()
+            self._seen = number
+        self._looked = started
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY)
+            try:
+                await self.look()
+            except Exception:  # whatever it was: looking goes on, and until it succeeds nothing in memory counts
+                _log.exception("changes of the accounts cannot be read; nothing is kept in memory meanwhile")

@@ -1,0 +1,219 @@
+"""People: made, listed, given roles and passwords, shut out and let in again. There is always an administrator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, exists, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from toolhost.accounts.changes import Changes
+from toolhost.accounts.model import Account, User, read_username, user_of
+from toolhost.accounts.passwords import Passwords
+from toolhost.accounts.record import Recorder
+from toolhost.accounts.sessions import Sessions
+from toolhost.errors import AccessError, UsageError
+from toolhost.identifiers import new_id, now_ms
+from toolhost.model import Actor
+from toolhost.rights import ROLES
+from toolhost.storage import Database
+from toolhost.storage.tables import users
+
+__all__ = ["People", "add", "read_role"]
+
+
+class People:
+    """The accounts of everybody.
+
+    Args:
+        database: The host's database.
+        recorder: Where what happens is written down.
+        passwords: Hashes passwords.
+        changes: Told of what others must notice.
+    """
+
+    def __init__(self, database: Database, recorder: Recorder, passwords: Passwords, changes: Changes) -> None:
+        self._database = database
+        self._recorder = recorder
+        self._passwords = passwords
+        self._changes = changes
+
+    async def create(
+        self, username: object, password: object, role: object, by: Actor, *, must_change: bool = False
+    ) -> User:
+        """Create a user.
+
+        Args:
+            username: Their name.
+            password: Their password.
+            role: One of `ROLES`.
+            by: Who creates them.
+            must_change: Whether they have to choose another password first.
+
+        Raises:
+            UsageError: `username_invalid`, `username_taken`, `role_invalid`, or a password that cannot be used.
+        """
+        chosen, name = read_role(role), read_username(username)
+        hashed = await self._passwords.hash(self._passwords.check(password, name))
+        async with self._database.begin() as connection:
+            user = await add(connection, name, hashed, chosen, must_change=must_change)
+            self._recorder.by_actor("user_created", by, user=name, role=chosen)
+        return user
+
+    async def list(self) -> list[Account]:
+        """Everybody, by name."""
+        async with self._database.begin() as connection:
+            rows = await connection.execute(select(users).order_by(users.c.username))
+            return [_account(row) for row in rows.all()]
+
+    async def get(self, username: object) -> Account:
+        """Somebody by name.
+
+        Raises:
+            AccessError: `user_not_found`.
+        """
+        async with self._database.begin() as connection:
+            row = (await connection.execute(select(users).where(users.c.username == read_username(username)))).first()
+        if row is None:
+            raise _unknown()
+        return _account(row)
+
+    async def set_role(self, username: object, role: object, by: Actor) -> Account:
+        """Give somebody another role; in force at once.
+
+        Raises:
+            AccessError: `user_not_found`.
+            UsageError: `role_invalid`, `last_admin`.
+        """
+        chosen = read_role(role)
+        keeps = None if chosen == "admin" else _another_admin()
+        account = await self._change(username, {"role": chosen}, keeps)
+        self._recorder.by_actor("user_role_changed", by, user=account.user.username, role=chosen)
+        return account
+
+    async def disable(self, username: object, by: Actor) -> Account:
+        """Shut somebody out: their sessions end, their keys do not work.
+
+        Raises:
+            AccessError: `user_not_found`.
+            UsageError: `last_admin`.
+        """
+        account = await self._change(username, {"disabled": True}, _another_admin(), end_sessions=True)
+        self._recorder.by_actor("user_disabled", by, user=account.user.username)
+        return account
+
+    async def enable(self, username: object, by: Actor) -> Account:
+        """Let somebody in again.
+
+        Raises:
+            AccessError: `user_not_found`.
+        """
+        account = await self._change(username, {"disabled": False}, None)
+        self._recorder.by_actor("user_enabled", by, user=account.user.username)
+        return account
+
+    async def set_password(
+        self, user: User, password: object, by: Actor, *, must_change: bool = False, end_sessions: bool = True
+    ) -> None:
+        """Give somebody another password.
+
+        Args:
+            user: Who.
+            password: The new one.
+            by: Who sets it; the person themselves, as a rule.
+            must_change: Whether they have to choose another one first.
+            end_sessions: Whether every session of theirs ends.
+
+        Raises:
+            UsageError: A password that cannot be used.
+        """
+        hashed = await self._passwords.hash(self._passwords.check(password, user.username))
+        values = {"password_hash": hashed, "must_change": must_change}
+        await self._change(user.username, values, None, end_sessions=end_sessions)
+        self._recorder.by_actor("password_changed", by, user=user.username)
+
+    async def stored_hash(self, user: User) -> str:
+        """The hash of somebody's password."""
+        async with self._database.begin() as connection:
+            query = select(users.c.password_hash).where(users.c.id == user.id)
+            return str((await connection.execute(query)).scalar_one())
+
+    async def _change(
+        self,
+        username: object,
+        values: dict[str, Any],
+        condition: ColumnElement[bool] | None,
+        *,
+        end_sessions: bool = False,
+    ) -> Account:
+        who = users.c.username == read_username(username)
+        # The condition is part of the statement: of two administrators who demote each other, one stays.
+        change = update(users).where(who if condition is None else and_(who, condition)).values(**values)
+        async with self._database.begin() as connection:
+            row = (await connection.execute(change.returning(*users.c))).first()
+            if row is None:
+                if (await connection.execute(select(users.c.id).where(who))).first() is None:
+                    raise _unknown()
+                raise UsageError(
+                    "last_admin",
+                    "This is the only administrator who can sign in.",
+                    "Make somebody else an administrator first: `toolhost user role NAME admin`.",
+                )
+            if end_sessions:
+                await Sessions.end_of(connection, row.id)
+            await self._changes.mark(connection)
+        await self._changes.made()
+        return _account(row)
+
+
+async def add(
+    connection: AsyncConnection, username: str, password_hash: str, role: str, *, must_change: bool = False
+) -> User:
+    """Insert a user within a transaction.
+
+    Raises:
+        UsageError: `username_taken`.
+    """
+    user = User(id=new_id("u"), username=username, role=role, must_change=must_change)
+    try:
+        await connection.execute(
+            insert(users).values(
+                id=user.id,
+                username=username,
+                password_hash=password_hash,
+                role=role,
+                disabled=False,
+                must_change=must_change,
+                created=now_ms(),
+            )
+        )
+    except IntegrityError:
+        raise UsageError("username_taken", f"There is a user {username!r} already.", "Choose another name.") from None
+    return user
+
+
+def read_role(role: object) -> str:
+    """A role that there is.
+
+    Raises:
+        UsageError: `role_invalid`.
+    """
+    if not isinstance(role, str) or role not in ROLES:
+        raise UsageError("role_invalid", f"There is no role {role!r}.", f"Roles: {', '.join(ROLES)}.")
+    return role
+
+
+def _another_admin() -> ColumnElement[bool]:
+    """Whether the row is no administrator who counts, or another one is there."""
+    other = users.alias("other")
+    another = exists().where(other.c.id != users.c.id, other.c.role == "admin", other.c.disabled.is_(False))
+    return or_(users.c.role != "admin", users.c.disabled.is_(True), another)
+
+
+def _account(row: Row[*tuple[Any, ...]]) -> Account:
+    return Account(user=user_of(row), disabled=row.disabled, created=row.created, last_login=row.last_login)
+
+
+def _unknown() -> AccessError:
+    return AccessError("user_not_found", "There is no such user.", "`toolhost user list` shows everybody.")

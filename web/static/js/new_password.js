@@ -1,0 +1,40 @@
+// A new password: by an invitation, by a reset link (both with a token in the fragment, which is never sent and is
+// taken away at once), or in place of one that somebody else chose.
+
+import { find } from "./dom.js";
+import { complain, send } from "./door.js";
+
+const form = find("#new-password");
+const kind = form.dataset.kind;
+const token = new URLSearchParams(location.hash.slice(1)).get("token");
+history.replaceState(null, "", location.pathname);
+const errors = JSON.parse(form.dataset.errors);
+
+if (kind !== "change" && !token) complain(form, form.dataset.noToken);
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  complain(form, "");
+  const field = (name) => form.elements[name]?.value;
+  const password = field("password");
+  if (password !== field("repeat")) {
+    complain(form, form.dataset.mismatch);
+    form.elements.repeat.focus();
+    return;
+  }
+  const requests = {
+    invite: ["/api/invitations/accept", { token, username: field("username"), password }],
+    reset: ["/api/passwords/reset", { token, password }],
+    change: ["/api/auth/password", { current: field("current"), password }],
+  };
+  const answer = await send(form, ...requests[kind]);
+  if (answer === null) return;
+  if (answer.status >= 400) {
+    complain(form, errors[answer.data.error.code] || answer.data.error.message);
+  } else if (kind === "invite") {
+    const login = await send(form, "/api/auth/login", { username: field("username"), password });
+    location.replace(login && login.status === 200 ? "/" : "/login");
+  } else {
+    location.replace(kind === "change" ? "/" : "/login");
+  }
+});
