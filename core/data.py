@@ -35,12 +35,14 @@ class DataDirectory:
         policies: Policy files in force.
         plugins: Drop-in plugins.
         workspaces: One folder a conversation.
+        audit_log: The audit log that is written.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.root = settings.data
         self.state = settings.data / "state"
         self.workspaces = settings.data / "workspaces"
+        self.audit_log = self.state / "audit.log"
         self.policies = settings.policies
         self.plugins = settings.plugins
 

@@ -12,10 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import insert
-
 from toolhost.approvals import Answer, Grant, Question
-from toolhost.audit import AuditLog, AuditRecord
+from toolhost.audit import AuditLog, AuditTerms
+from toolhost.audit.index import AuditIndex
 from toolhost.calls.again import Again
 from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.asking import Asking
@@ -35,14 +34,11 @@ from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
 from toolhost.storage import Database
 from toolhost.storage.behind import WriteBehind
-from toolhost.storage.tables import audit_index
 
 if TYPE_CHECKING:
     from toolhost.following import Follower
 
 __all__ = ["Host"]
-
-_INDEX = insert(audit_index).prefix_with("OR IGNORE", dialect="sqlite")
 
 
 class Host:
@@ -57,6 +53,7 @@ class Host:
         sandbox_problem: Why there is no sandbox.
         database: State.
         audit: The audit log.
+        audit_index: What can be asked of it.
     """
 
     def __init__(
@@ -70,6 +67,7 @@ class Host:
         sandbox_problem: SandboxError | None,
         database: Database,
         audit: AuditLog,
+        audit_index: AuditIndex,
         pipeline: Pipeline,
         asking: Asking,
         records: CallRecords,
@@ -83,6 +81,7 @@ class Host:
         self.sandbox_problem = sandbox_problem
         self.database = database
         self.audit = audit
+        self.audit_index = audit_index
         self._pipeline = pipeline
         self._asking = asking
         self._follower: Follower | None = None
@@ -117,7 +116,8 @@ class Host:
             stack.push_async_callback(database.close)
             behind = WriteBehind(database)
             stack.push_async_callback(behind.close)
-            audit = AuditLog(data.state / "audit.log", lambda record: _index(behind, record))
+            audit_index = AuditIndex(database, behind)
+            audit = AuditLog(data.audit_log, audit_index.put, _audit_terms(settings))
             stack.callback(audit.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
             policies.load()
@@ -150,6 +150,7 @@ class Host:
                 sandbox_problem=sandbox_problem,
                 database=database,
                 audit=audit,
+                audit_index=audit_index,
                 pipeline=pipeline,
                 asking=asking,
                 records=records,
@@ -423,17 +424,10 @@ def _note(audit: AuditLog, event: str, details: Mapping[str, Any]) -> None:
     audit.write("security", event, details)
 
 
-def _index(behind: WriteBehind, record: AuditRecord) -> None:
-    behind.put(
-        _INDEX,
-        lambda: {
-            "seq": record.seq,
-            "id": record.id,
-            "timestamp": record.timestamp,
-            "category": record.category,
-            "event": record.event,
-            "call_id": record.call_id,
-            "user_id": record.user_id,
-            "line": record.line,
-        },
+def _audit_terms(settings: Settings) -> AuditTerms:
+    return AuditTerms(
+        sync_each=settings.audit_sync == "record",
+        largest=settings.audit_rotate_size,
+        oldest=settings.audit_rotate_age,
+        keep=settings.audit_keep,
     )

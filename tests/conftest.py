@@ -53,9 +53,10 @@ def data(space: Path, first_data: Path) -> Path:
     folder = space / "data"
     # Links for the thousands of read-only files of the tool roots, copies of what is written.
     subprocess.run(["cp", "-al", str(first_data), str(folder)], check=True, timeout=60)
-    for written in ("state/toolhost.db", "state/audit.log"):
-        (folder / written).unlink()
-        subprocess.run(["cp", "-a", str(first_data / written), str(folder / written)], check=True, timeout=60)
+    for written in ("state/toolhost.db", "state/audit.log", "state/security.log"):
+        (folder / written).unlink(missing_ok=True)
+        if (first_data / written).exists():
+            subprocess.run(["cp", "-a", str(first_data / written), str(folder / written)], check=True, timeout=60)
     return folder
 
 

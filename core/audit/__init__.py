@@ -1,7 +1,25 @@
-"""What happened, in a file that shows when it was changed."""
+"""What happened, in files that show when they were changed."""
 
-from toolhost.audit.log import AuditLog
+from toolhost.audit.files import log_files
+from toolhost.audit.log import AuditLog, AuditTerms
 from toolhost.audit.record import GENESIS, AuditRecord, seal, verify_line
-from toolhost.audit.search import records_of_call
+from toolhost.audit.search import AuditQuery, last_records, moment_of, records, records_of_call
+from toolhost.audit.verify import Finding, Verification, verify
 
-__all__ = ["GENESIS", "AuditLog", "AuditRecord", "records_of_call", "seal", "verify_line"]
+__all__ = [
+    "GENESIS",
+    "AuditLog",
+    "AuditQuery",
+    "AuditRecord",
+    "AuditTerms",
+    "Finding",
+    "Verification",
+    "last_records",
+    "log_files",
+    "moment_of",
+    "records",
+    "records_of_call",
+    "seal",
+    "verify",
+    "verify_line",
+]

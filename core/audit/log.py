@@ -1,47 +1,91 @@
-"""The audit log: a file that is only appended to, hash-chained, and shared between processes under flock(2).
+"""The audit log: files that are only appended to, hash-chained, and shared between processes under flock(2).
 
-The file is the authority; the database holds an index over it. A record that cannot be written is an error for the
+The files are the authority; the database holds an index over them. A record that cannot be written is an error for the
 caller, and what it would have recorded does not happen.
+
+A file that is full or old is left under another name (`audit-000000000001.log`, by its first record), and the next one
+begins with `audit.rotated`, which names it and follows its last record. One that is older than the retention is
+removed when another is rotated, and `audit.pruned` says which records it had and what the first that is left follows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolhost.audit.record import GENESIS, AuditRecord, Category, Level, seal, verify_line
+from toolhost.audit.files import begins, log_files, rotated_name, tail_record
+from toolhost.audit.record import GENESIS, AuditRecord, Category, Level, seal
+from toolhost.audit.security_log import SecurityLog
 from toolhost.errors import MachineError
+from toolhost.identifiers import now_ms
 from toolhost.model import Actor
 
-__all__ = ["SYNC_DELAY", "AuditLog"]
+__all__ = ["SYNC_DELAY", "AuditLog", "AuditTerms"]
+
+_logger = logging.getLogger(__name__)
 
 SYNC_DELAY = 0.05
 """Seconds within which a written record is also on the disk: one fsync serves all records of that time."""
 
-_TAIL = 256 * 1024
+_AGAIN = 60.0  # seconds after which a rotation that failed is tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditTerms:
+    """How the log is kept.
+
+    Attributes:
+        sync_each: Whether each record is on the disk before the call goes on, instead of within `SYNC_DELAY`.
+        largest: Bytes after which another file is begun.
+        oldest: Seconds after whose first record another file is begun.
+        keep: Seconds for which full files are kept; None for ever.
+    """
+
+    sync_each: bool = False
+    largest: int = 64 << 20
+    oldest: float = 30 * 86400.0
+    keep: float | None = None
 
 
 class AuditLog:
-    """Appends records to one file.
+    """Appends records.
 
     Args:
-        path: The log, made with mode 0600 where it is missing.
+        path: The file that is written, made with mode 0600 where it is missing.
         on_record: Called with each record after it was written, such as to index it.
+        terms: How it is kept.
     """
 
-    def __init__(self, path: Path, on_record: Callable[[AuditRecord], None] = lambda record: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_record: Callable[[AuditRecord], None] = lambda record: None,
+        terms: AuditTerms | None = None,
+    ) -> None:
         self._path = path
         self._on_record = on_record
+        self._terms = terms or AuditTerms()
+        self._security = SecurityLog(path.with_name("security.log"), largest=self._terms.largest, keep=self._terms.keep)
         self._sync: asyncio.TimerHandle | None = None
         self._seq, self._hash, self._size = 0, GENESIS, 0
+        self._begun: tuple[int, int] | None = None  # first record of the file: number and time
+        self._not_before = 0.0
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._fd = self._open(path)
         except OSError as error:
             raise self._unavailable(error) from error
+
+    @property
+    def path(self) -> Path:
+        """The file that is written."""
+        return self._path
 
     def write(
         self,
@@ -58,28 +102,27 @@ class AuditLog:
         Raises:
             MachineError: `audit_unavailable` where it could not be written.
         """
+        written: list[AuditRecord] = []
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self._lock()
             try:
-                prefix = self._catch_up()
-                record = seal(
-                    category,
-                    event,
-                    details,
-                    seq=self._seq + 1,
-                    prev_hash=self._hash,
-                    actor=actor,
-                    call_id=call_id,
-                    level=level,
-                )
-                self._append(prefix + record.line.encode() + b"\n")
+                self._catch_up()
+                if self._is_due():
+                    self._rotate(written)
+                record = self._append(category, event, details, actor=actor, call_id=call_id, level=level)
+                written.append(record)
+                if self._terms.sync_each:
+                    os.fsync(self._fd)
+                for one in written:
+                    self._security.write(one)
             finally:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
         except OSError as error:
             raise self._unavailable(error) from error
-        self._seq, self._hash = record.seq, record.hash
-        self._sync_soon()
-        self._on_record(record)
+        if not self._terms.sync_each:
+            self._sync_soon()
+        for one in written:
+            self._on_record(one)
         return record
 
     def close(self) -> None:
@@ -89,7 +132,65 @@ class AuditLog:
         os.fsync(self._fd)
         os.close(self._fd)
 
-    def _append(self, data: bytes) -> None:
+    # -- the file ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _open(path: Path, more: int = 0) -> int:
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | more, 0o600)
+
+    def _lock(self) -> None:
+        """Lock the file that has the log's name: another process may have begun another one."""
+        while True:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            ours = os.fstat(self._fd)
+            try:
+                named = self._path.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                named = None
+            if named is not None and (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
+                return
+            fresh = self._open(self._path)
+            os.fsync(self._fd)
+            os.close(self._fd)
+            # Who removes the file does not make the log begin anew: the next record still follows the last.
+            self._fd, self._size, self._begun = fresh, 0, None
+
+    def _catch_up(self) -> None:
+        """Learn what other processes appended."""
+        size = os.fstat(self._fd).st_size
+        if size == self._size and (size or self._seq):
+            return
+        last, ended = tail_record(self._fd)
+        if last is None and not self._seq:
+            last = self._last_rotated()
+        if last is not None and last[0] > self._seq:
+            self._seq, self._hash = last
+        self._begun = begins(self._fd)
+        self._size = size
+        if not ended:
+            # A line that a crash cut short stays where it is, on a line of its own.
+            self._put(b"\n")
+
+    def _last_rotated(self) -> tuple[int, str] | None:
+        """The last record of the newest full file, where the file that is written has none."""
+        full = [one for one in log_files(self._path) if one != self._path]
+        if not full:
+            return None
+        fd = os.open(full[-1], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            return tail_record(fd)[0]
+        finally:
+            os.close(fd)
+
+    def _append(self, category: Category, event: str, details: Mapping[str, Any], **more: Any) -> AuditRecord:
+        record = seal(category, event, details, seq=self._seq + 1, prev_hash=self._hash, **more)
+        self._put(record.line.encode() + b"\n")
+        self._seq, self._hash = record.seq, record.hash
+        if self._begun is None:
+            self._begun = (record.seq, record.timestamp)
+        return record
+
+    def _put(self, data: bytes) -> None:
         written = os.write(self._fd, data)
         if written != len(data):
             # A full disk took a part of the line: take it back, so that the log holds whole records only.
@@ -97,20 +198,59 @@ class AuditLog:
             raise OSError(28, "No space left on device")
         self._size += written
 
-    def _catch_up(self) -> bytes:
-        """Learn what other processes appended; returns what must come before the next line."""
-        size = os.fstat(self._fd).st_size
-        if size == self._size:
-            return b""
-        self._size = size
-        tail = os.pread(self._fd, _TAIL, max(0, size - _TAIL))
-        for line in reversed(tail.split(b"\n")):
-            verified = verify_line(line.decode("ascii", "replace"))
-            if verified is not None:
-                self._seq, _, self._hash = verified
-                break
-        # A line that a crash cut short stays where it is, on a line of its own.
-        return b"" if tail.endswith(b"\n") else b"\n"
+    # -- rotation ------------------------------------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        if self._begun is None or time.monotonic() < self._not_before:
+            return False
+        return self._size >= self._terms.largest or now_ms() - self._begun[1] >= self._terms.oldest * 1000
+
+    def _rotate(self, written: list[AuditRecord]) -> None:
+        """Begin another file; where that is not possible, go on in this one."""
+        assert self._begun is not None
+        first, last = self._begun[0], self._seq
+        full = rotated_name(self._path, first)
+        before = self._fd, self._size, self._begun, self._seq, self._hash
+        fresh = -1
+        try:
+            fresh = self._open(self._path.with_name(self._path.name + ".next"), os.O_TRUNC)
+            fcntl.flock(fresh, fcntl.LOCK_EX)
+            os.fsync(self._fd)
+            self._fd, self._size, self._begun = fresh, 0, None
+            record = self._append("system", "audit.rotated", {"file": full.name, "first": first, "last": last})
+            os.fsync(fresh)
+            if not full.exists():
+                full.hardlink_to(self._path)
+            self._path.with_name(self._path.name + ".next").rename(self._path)
+        except OSError as error:
+            self._fd, self._size, self._begun, self._seq, self._hash = before
+            self._not_before = time.monotonic() + _AGAIN
+            if fresh >= 0:
+                os.close(fresh)
+            _logger.error("the audit log goes on in one file, as another cannot be begun: %s", error.strerror)
+            return
+        os.close(before[0])
+        written.append(record)
+        if self._terms.keep is not None:
+            self._prune(self._terms.keep, written)
+
+    def _prune(self, keep: float, written: list[AuditRecord]) -> None:
+        for old in log_files(self._path)[:-1]:
+            fd = os.open(old, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                first, (last, _) = begins(fd), tail_record(fd)
+                if os.fstat(fd).st_mtime > time.time() - keep:
+                    return
+            finally:
+                os.close(fd)
+            if first is None or last is None:
+                return  # not ours to judge: `audit verify` names it
+            details = {"file": old.name, "first": first[0], "last": last[0], "last_hash": last[1]}
+            written.append(self._append("system", "audit.pruned", details))
+            os.fsync(self._fd)
+            old.unlink()
+
+    # -- the disk ------------------------------------------------------------------------------------------------
 
     def _sync_soon(self) -> None:
         try:

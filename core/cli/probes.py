@@ -9,10 +9,10 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Literal
 
-from toolhost.audit import GENESIS, verify_line
+from toolhost.audit import verify
+from toolhost.audit.index import index_rows
 from toolhost.cli.addresses import listeners
 from toolhost.policy import check as check_policies
 from toolhost.sandbox import Check, probe
@@ -223,44 +223,18 @@ def _audit(settings: Settings) -> list[Check]:
             *checks,
             _fail("audit log", f"{log} cannot be written, so nothing can run.", "Give it to the service user."),
         ]
-    broken, torn = _verify(log)
-    if broken:
-        checks.append(
-            _fail(
-                "audit chain",
-                f"{log}:{broken}: this record does not follow the one before it: something was changed or removed.",
-                "Keep the file as evidence and find out who wrote to it.",
-            )
-        )
-    else:
-        checks.append(_pass("audit chain", "Every record of the audit log follows the one before it."))
-    if torn:
-        checks.append(
-            Check(
-                layer="audit chain",
-                status="warn",
-                message=f"{log}:{torn}: this line is no record; a crash may have cut it short.",
-                fix="Compare its time with the system log.",
-            )
-        )
+    found = verify(log, index_rows(log.with_name("toolhost.db")))
+    for finding in found.findings:
+        fix = "Compare its time with the system log."
+        if not finding.harmless:
+            fix = "Keep the files as evidence and find out who wrote to them."
+        status: Status = "warn" if finding.harmless else "fail"
+        checks.append(Check(layer="audit chain", status=status, message=str(finding), fix=fix))
+    if found.intact:
+        checks.append(_pass("audit chain", f"Every one of {found.records} records follows the one before it."))
     if shutil.disk_usage(log.parent).free < _LOW_DISK:
         checks.append(_fail("disk", f"The disk of {log.parent} is nearly full.", "Make room."))
     return checks
-
-
-def _verify(log: Path) -> tuple[int, int]:
-    """Number of the first line that breaks the chain, and of the last one that is no record; 0 for none."""
-    expected, torn = GENESIS, 0
-    with log.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            record = verify_line(line.decode("ascii", "replace"))
-            if record is None:
-                torn = number
-            elif record[1] != expected:
-                return number, torn
-            else:
-                expected = record[2]
-    return 0, torn
 
 
 def _pass(what: str, message: str) -> Check:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolhost.settings.kinds import BOOLEAN, CIDRS, LIST, PATH, TEXT, Kind, Network, integer
+from toolhost.settings.kinds import BOOLEAN, CIDRS, DURATION, LIST, PATH, SIZE, TEXT, Kind, Network, choice, integer
 
 if TYPE_CHECKING:
     from toolhost.settings.file import SettingsFile
@@ -175,6 +175,24 @@ class Settings:
         "People who have not signed in may use tools. It cannot be switched on: `true` is refused.",
         default=False,
         aliases=("ALLOW_ANONYMOUS",),
+    )
+
+    # What is written down
+
+    audit_sync: str = row(
+        choice("grouped", "record"),
+        "When an audit record is on the disk: within 50 ms together with others, or each before its call goes on.",
+        default="grouped",
+    )
+    audit_rotate_size: int = row(
+        SIZE, "Size after which another audit log, or security log, is begun.", default=64 << 20
+    )
+    audit_rotate_age: float = row(
+        DURATION, "Age of its first record after which another audit log is begun.", default=30 * 86400.0
+    )
+    audit_keep: float | None = row(
+        DURATION,
+        "How long full audit logs and security logs are kept, at the least. Unset, they are kept for ever.",
     )
 
     # Finding faults

@@ -12,7 +12,7 @@ import click
 from toolhost.audit import records_of_call
 from toolhost.calls.again import Again, NotAgainError
 from toolhost.cli.exits import reported
-from toolhost.cli.policy.period import period
+from toolhost.cli.period import period
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.host import Host
@@ -42,7 +42,7 @@ def command(tool: str, since: str, output: str) -> None:
 
     async def learned(host: Host) -> tuple[dict[str, Any], list[str]]:
         found = host.tool(tool)
-        again, log = host.again(), host.data.state / "audit.log"
+        again, log = host.again(), host.data.audit_log
         failures: list[Failure] = []
         async for row in host.unsuccessful_calls(tool, start):
             failure = _failure(row, again, lambda call: records_of_call(log, call))

@@ -15,7 +15,7 @@ import click
 
 from toolhost.calls.again import NotAgainError, compared
 from toolhost.cli.exits import Exit, reported
-from toolhost.cli.policy.period import period
+from toolhost.cli.period import period
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.errors import UsageError

@@ -39,7 +39,7 @@ def command(call_id: str, output: str) -> None:
 
 async def _why(host: Host, call_id: str) -> dict[str, Any]:
     row = await host.any_call(call_id)
-    records = records_of_call(host.data.state / "audit.log", call_id)
+    records = records_of_call(host.data.audit_log, call_id)
     if row is None and not records:
         raise UsageError(
             "unknown_call", f"No call {call_id!a} is recorded.", "Its id stands in its result and its card."
