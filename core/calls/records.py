@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, bindparam, insert, select, update
@@ -31,19 +32,31 @@ _UNSUCCESSFUL = ("denied", "error", "timeout", "limit")
 _PAGE = 200
 
 
+@dataclass(slots=True)
+class _State:
+    """How far a call is whose row is not written yet: what ends before that is written as one row."""
+
+    status: str
+    result: CallResult | None = None
+    finished: int | None = None
+
+
 class CallRecords:
     """Writes calls behind the call itself; reads them for their owner only."""
 
     def __init__(self, database: Database, behind: WriteBehind) -> None:
         self._database = database
         self._behind = behind
+        self._unwritten: dict[str, _State] = {}
 
     def begin(self, call: Call, decision: Decision, plan: SandboxPlan | None, status: str) -> None:
         """Record a call that was decided, with all that it takes to consider it again."""
         created = now_ms()
-        self._behind.put(
-            _INSERT,
-            lambda: {
+        state = self._unwritten[call.id] = _State(status)
+
+        def row() -> dict[str, Any]:
+            del self._unwritten[call.id]
+            return {
                 "id": call.id,
                 "user_id": call.actor.user_id,
                 "conversation_id": call.conversation_id,
@@ -54,17 +67,22 @@ class CallRecords:
                 ),
                 "actor": json.dumps(_actor(call.actor)),
                 "decision": json.dumps(decision.as_record()),
-                "status": status,
+                "status": state.status,
                 "plan": None if plan is None else json.dumps(plan.derived("view", plan_view)),
-                "result": None,
+                "result": None if state.result is None else json.dumps(state.result.as_json()),
                 "created": created,
-                "finished": None,
-            },
-        )
+                "finished": state.finished,
+            }
+
+        self._behind.put(_INSERT, row)
 
     def finish(self, result: CallResult) -> None:
         """Record a call's result, or its present state where it waits for an answer."""
         finished = None if result.status == "approval_required" else now_ms()
+        state = self._unwritten.get(result.call_id)
+        if state is not None:
+            state.status, state.result, state.finished = result.status, result, finished
+            return
         self._behind.put(
             _UPDATE,
             lambda: {
