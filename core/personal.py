@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import LargeBinary, Table, delete, select
 
 from toolhost.errors import UsageError
 from toolhost.host import Host
@@ -90,7 +90,7 @@ async def _rows(host: Host, table: Table, owner: str) -> list[dict[str, Any]]:
         condition = table.c.conversation_id.in_(mine)
     else:
         return []
-    columns = [column for column in table.c if not _UNSAID.search(column.name)]
+    columns = [c for c in table.c if not _UNSAID.search(c.name) and not isinstance(c.type, LargeBinary)]
     async with host.database.begin() as connection:
         found = (await connection.execute(select(*columns).where(condition))).mappings().all()
     return [{name: _read(value) for name, value in row.items()} for row in found]

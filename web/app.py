@@ -11,7 +11,7 @@ from toolhost.accounts import Accounts
 from toolhost.accounts.signing import SigningKeys
 from toolhost.conversations import Conversations
 from toolhost.host import Host
-from toolhost.web import api, chat, doors, errors, pages, settings
+from toolhost.web import api, chat, doors, errors, images, pages, settings
 from toolhost.web.bodies import LARGEST
 from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
@@ -70,6 +70,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     errors.register(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(settings.blueprint)
+    app.register_blueprint(images.blueprint)
     app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)
     api.register(app)

@@ -66,7 +66,7 @@ async def thread(conversation_id: str) -> ResponseReturnValue:
     fragments = Fragments.of_request()
     shown = await snapshot(site(), current_actor(), conversation_id)
     return {
-        "html": await fragments.thread(shown.entries, shown.cards),
+        "html": await fragments.thread(shown),
         "external": await fragments.external(shown.external),
         "seen": shown.seen,
         "alive": shown.alive,
@@ -143,7 +143,7 @@ async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
     page = await render_template(
         "chat.html",
         shown=shown,
-        thread="" if shown is None else await fragments.thread(shown.entries, shown.cards),
+        thread="" if shown is None else await fragments.thread(shown),
         external=() if shown is None else shown.external,
         tools=_by_plugin(tools),
         starters=starters(tools),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolhost.conversations import Conversation, Entry
 from toolhost.model import Actor, ExternalContent
 from toolhost.web.cards import Card, card_of_live, card_of_record
+from toolhost.web.live import Draft
 from toolhost.web.site import Site
 from toolhost.web.spelling import attempted_argv
 
@@ -25,6 +26,7 @@ class Snapshot:
         external: What it has taken in from elsewhere.
         seen: For each run that can still be followed, the number of the last event that is in here.
         alive: The runs that go on, and whether each waits for a person.
+        drafts: What models are writing, by run.
     """
 
     conversation: Conversation
@@ -33,6 +35,7 @@ class Snapshot:
     external: tuple[ExternalContent, ...]
     seen: dict[str, int]
     alive: dict[str, bool]
+    drafts: dict[str, Draft]
 
 
 async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
@@ -63,6 +66,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
         external=external,
         seen={run.id: run.seq for run in runs},
         alive={run.id: run.waiting for run in runs if not run.ended},
+        drafts={run.id: replace(run.draft) for run in runs if run.draft is not None},
     )
 
 

@@ -7,10 +7,10 @@ const ARM_MS = 500; // a card that appears under a moving finger is not approved
 const texts = strings("cardStrings");
 const approvalTexts = strings("approvalStrings");
 
-/** Put a card where it belongs: in the place of its earlier self, else at the end. What was open stays open. */
-export function place(thread, html) {
+/** Put a card where it belongs: in the place of its earlier self, or of the request it came from, else at the end. */
+export function place(thread, html, instead = null) {
   const card = element(html);
-  const old = document.getElementById(card.id);
+  const old = document.getElementById(card.id) || (instead && document.getElementById(`call-${instead}`));
   if (!old) {
     thread.append(card);
   } else {

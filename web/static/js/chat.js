@@ -1,13 +1,17 @@
 // The chat page: puts what the server renders in its place, and remembers how far it has read.
 
 import { append, arm, place } from "./cards.js";
+import "./code.js";
 import { Composer } from "./composer.js";
-import { announce, element, fill, find, strings } from "./dom.js";
+import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
+import * as drafts from "./drafts.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
 import { get, leave, renew } from "./http.js";
 import { Connection } from "./socket.js";
 
 const texts = strings();
+const messageTexts = strings("messageStrings");
+const requested = new Map(); // run -> cards of calls that its model is still writing
 const scroller = find("#main");
 const thread = find("#thread");
 const status = find("#connection");
@@ -96,17 +100,31 @@ function take(event) {
     append(event.call_id, event.html);
   } else if (event.type === "conversation.tainted") {
     tainted(event.html);
+  } else if (event.type === "message.started") {
+    drafts.begin(thread, event);
+  } else if (event.type === "message.delta") {
+    drafts.grow(event);
+  } else if (event.type === "message.reasoning") {
+    drafts.reason(event);
+  } else if (event.type === "message.completed") {
+    if (drafts.finish(thread, event)) announce(messageTexts.answered);
+  } else if (event.type === "tool.arguments") {
+    const card = document.getElementById(`call-${event.request_id}`);
+    if (card) find(".card-summary", card).append(nodes(event.html));
   } else if (event.html && event.type === "entry.added" && event.entry.kind !== "call") {
     thread.append(element(event.html));
-    following = true;
+    if (event.entry.kind === "user") following = true;
   } else if (event.html) {
-    const card = place(thread, event.html);
+    const card = place(thread, event.html, event.request_id);
+    if (event.type === "tool.requested") requested.set(event.run_id, [...(requested.get(event.run_id) || []), card]);
+    // Its name is the model's, which may use it again: from now on it is nobody's.
+    if (event.type === "tool.rejected") card.removeAttribute("id");
     const text = said[card.dataset.state];
     if (text && card.dataset.state !== "running") announce(fill(text, { tool: card.dataset.tool }));
   }
   if (event.type === "run.started" || event.type === "approval.answered") alive.set(event.run_id, false);
   else if (event.type === "approval.required") alive.set(event.run_id, true);
-  else if (TERMINAL.has(event.type)) alive.delete(event.run_id);
+  else if (TERMINAL.has(event.type)) ended(event.run_id);
   else if (event.type === "conversation.created") begun(event.conversation);
   else if (event.type === "accepted") composer.accepted(event.ref);
   else if (event.type === "error") failed(event);
@@ -114,6 +132,14 @@ function take(event) {
   if (event.type === "run.failed" && !event.html) composer.complain(event.error.message);
   runs();
   settle();
+}
+
+/** What a model was still writing when its run ended is not kept. */
+function ended(run) {
+  alive.delete(run);
+  for (const card of requested.get(run) || []) if (card.dataset.state === "preparing") card.remove();
+  requested.delete(run);
+  for (const left of findAll(`.message-draft[data-run="${run}"]`, thread)) left.remove();
 }
 
 /** The mark in the header: what this conversation has taken in from elsewhere. */
