@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,12 +51,28 @@ class Follower:
     """
 
     def __init__(
-        self, policies: PolicyStore, *, plugins: PluginRegistry, sandbox: Sandbox | None, audit: AuditLog
+        self,
+        policies: PolicyStore,
+        *,
+        plugins: PluginRegistry,
+        sandbox: Sandbox | None,
+        audit: AuditLog,
+        on_change: Callable[[], Awaitable[None]],
     ) -> None:
+        """Prepare to follow.
+
+        Args:
+            policies: What is kept up to date.
+            plugins: Loaded again when their lock changes.
+            sandbox: What it has ready is let go when a policy changes.
+            audit: Where changes are recorded.
+            on_change: Called when other policies have been put in force.
+        """
         self._policies = policies
         self._plugins = plugins
         self._sandbox = sandbox
         self._audit = audit
+        self._on_change = on_change
         self._told: tuple[Problem, ...] = ()
         self._lock = _facts(policies.folder / LOCK)
         self.failing = False
@@ -102,32 +118,39 @@ class Follower:
 
     async def _look(self) -> None:
         """Read the folder until nobody writes in it any more, each time with what is good of it put in force."""
+        await self._look_at_lock()
         pause = _AGAIN
         while True:
-            self._put(policies := await asyncio.to_thread(self._policies.read))
+            if self._put(policies := await asyncio.to_thread(self._policies.read)):
+                await self._on_change()
             if all(map(is_settled, policies.problems)) or pause >= _LOOK:
                 break
             await asyncio.sleep(pause)
             pause *= 2
         self._tell_problems(policies)
+
+    async def _look_at_lock(self) -> None:
+        """Load the plugins again where somebody accepted one; what they declare is what `[config]` is checked by."""
         lock = _facts(self._policies.folder / LOCK)
         if lock != self._lock:
             await self._plugins.load()
+            self._policies.declared = self._plugins.settings
             self._lock = lock
 
-    def _put(self, policies: PolicySet) -> None:
-        """Put policies in force: every call from here on is judged by them."""
+    def _put(self, policies: PolicySet) -> bool:
+        """Put policies in force: every call from here on is judged by them. Whether they are others."""
         before, self._policies.current = self._policies.current, policies
         names = sorted({*before.policies, *policies.policies})
         changed = [name for name in names if not policies.agrees(before, name)]
         if not changed and policies.host is before.host:
-            return
+            return False
         if self._sandbox is not None:
             self._sandbox.disarm()
         self._plugins.retire_workers()
         digests = {name: policies.digest(name) if policies.policy(name) else None for name in changed}
         _logger.info("policies reloaded: %s", ", ".join(changed) or "host.toml")
         self._record("policy.reloaded", {"host": policies.host is not before.host, "policies": digests})
+        return True
 
     def _tell_problems(self, policies: PolicySet) -> None:
         """Say what is wrong, once for each change."""

@@ -120,11 +120,12 @@ class Host:
             audit = AuditLog(data.audit_log, audit_index.put, _audit_terms(settings))
             stack.callback(audit.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
-            policies.load()
             lock = PluginLock(settings.policies, lambda event, details: _note(audit, event, details))
             plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state)
             stack.push_async_callback(plugins.close)
             await plugins.load()
+            policies.declared = plugins.settings
+            policies.load()
             records = CallRecords(database, behind)
             asking = Asking(database, records=records, audit=audit, policies=policies)
             stack.push_async_callback(asking.close)
@@ -379,7 +380,13 @@ class Host:
         # Imported here: watching takes a library that a single call has no use for.
         from toolhost.following import Follower
 
-        self._follower = Follower(self.policies, plugins=self.plugins, sandbox=self.sandbox, audit=self.audit)
+        self._follower = Follower(
+            self.policies,
+            plugins=self.plugins,
+            sandbox=self.sandbox,
+            audit=self.audit,
+            on_change=self._asking.sweep,
+        )
         async with self._follower.following():
             yield
 

@@ -21,6 +21,7 @@ from toolhost.policy import Considered, PolicyStore, Request, consider
 from toolhost.sandbox import Outcome, Sandbox
 
 POLICIES = Path(__file__).parents[1] / "policies"
+BUNDLED = {manifest.parent.name for manifest in (Path(__file__).parents[1] / "plugins").glob("*/plugin.toml")}
 ADA = Actor(user_id="u_ada", username="ada", role="admin", channel="cli")
 
 
@@ -149,12 +150,13 @@ class Bench:
 
         async def play() -> None:
             policies = PolicyStore(self.policies, data=self._folder, plugins=self.plugins)
-            policies.load()
-            assert not policies.current.problems
             registry = PluginRegistry(self.plugins, sandbox, PluginLock(self.policies), self.state)
             try:
                 async with asyncio.timeout(timeout):
                     await registry.load()
+                    policies.declared = registry.settings
+                    policies.load()
+                    assert not policies.current.problems
                     await scenario(Running(registry, sandbox, policies, self.workspace))
             finally:
                 await registry.close()

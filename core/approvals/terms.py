@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from toolhost.model import Call
+from toolhost.policy.environment import BASE, NETWORK, loads_code
 from toolhost.policy.programs import runs_code
 from toolhost.policy.request import Considered
 from toolhost.policy.taint import TAINTED
@@ -65,6 +66,9 @@ def terms_of(plan: SandboxPlan, call: Call) -> Terms:
         "roots": [_root(root, names[root.target]) for root in plan.roots],
         "network": list(plan.network),
         "secrets": list(plan.secrets),
+        "env": _chosen(plan.env),
+        "env_digest": _digest(plan.env),
+        "config": plan.config,
         "plugin_digest": plan.plugin_digest,
     }
 
@@ -115,6 +119,8 @@ def grant_text(terms: Terms, scope: Scope, *, conversation_id: str | None, sourc
         ("write", [root["folder"] for root in of if root["write"]]),
         ("network", terms["network"]),
         ("secrets", terms.get("secrets", [])),
+        ("env", terms.get("env", [])),
+        ("config", terms.get("config")),
         ("conversation", conversation_id) if scope == "conversation" else ("days", STANDING_DAYS),
         ("while", source or ""),
     ]
@@ -126,6 +132,11 @@ def _runs_code(plan: SandboxPlan | None) -> bool:
         return plan is None
     program = plan.programs[0]
     return any(runs_code(name) is not None for name in (program.name, program.path, program.target))
+
+
+def _chosen(env: Iterable[tuple[str, str]]) -> list[str]:
+    """The variables that a policy has chosen, which are those that differ from one to another."""
+    return [name for name, value in env if not (loads_code(name) or name in NETWORK or BASE.get(name) == value)]
 
 
 def _root(root: Root, name: str) -> dict[str, Any]:

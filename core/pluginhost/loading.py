@@ -24,6 +24,7 @@ from toolhost.pluginhost.pins import CHECKOUT, PluginPin, pin_of
 from toolhost.pluginhost.proxy import PluginProxy, command_tools, declared_tools
 from toolhost.pluginhost.record import PluginRecord
 from toolhost.pluginhost.runtime import worker_runtime
+from toolhost.policy.config_table import NONE_DECLARED, Declared
 from toolhost.sandbox import Limits, SandboxError, SandboxPlan
 
 __all__ = ["Loaded", "PluginLoader"]
@@ -40,12 +41,14 @@ class Loaded:
         tools: The tools of active plugins by name.
         modules: Where each Python plugin is, and its module.
         pins: What the lock compares, of every plugin that could be described.
+        settings: What each plugin that could be read declares for `[config]`.
     """
 
     records: Mapping[str, PluginRecord] = field(default_factory=dict)
     tools: Mapping[str, Tool] = field(default_factory=dict)
     modules: Mapping[str, tuple[Candidate, str]] = field(default_factory=dict)
     pins: Mapping[str, PluginPin] = field(default_factory=dict)
+    settings: Declared = field(default_factory=lambda: NONE_DECLARED)
 
     def without(self, plugin: str, code: str, reason: str) -> Loaded:
         """The same with one plugin out of service."""
@@ -115,6 +118,7 @@ class PluginLoader:
                 if found.manifest.module is not None
             },
             pins=pins,
+            settings={name: found.manifest.config for name, found in self._found.items()},
         )
 
     def _registered(self) -> list[Tool]:

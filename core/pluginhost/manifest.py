@@ -7,9 +7,11 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import jsonschema_rs
 
 from toolhost.argv_syntax import TemplateSyntaxError
 from toolhost.errors import PluginError
@@ -30,7 +32,7 @@ _TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _RESERVED = ("host", "lock")  # policies/host.toml and policies/lock.toml are not a plugin's
-_KEYS = ("name", "version", "about", "requires_host", "module", "mcp", "tools")
+_KEYS = ("name", "version", "about", "requires_host", "module", "mcp", "tools", "config")
 _TOOL_KEYS = ("name", "about", "command", "cwd", "input")
 
 
@@ -62,6 +64,7 @@ class Manifest:
         requires_host: Version specifier for the host, such as `>=0.1,<1`, or an empty string.
         module: The Python module with the plugin's hooks, or None.
         tools: Its command tools; empty for a Python plugin.
+        config: JSON Schema of each setting that a policy may give it, by name; with a `default` where it has one.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Manifest:
     requires_host: str
     module: str | None
     tools: tuple[CommandTool, ...]
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def is_plugin_name(name: str) -> bool:
@@ -155,7 +159,27 @@ class _Reader:
             requires_host=self._text(document, "requires_host", (), default=""),
             module=module,
             tools=self._tools(document.get("tools", [])),
+            config=self._config(document, module),
         )
+
+    def _config(self, document: Mapping[str, Any], module: str | None) -> Mapping[str, Mapping[str, Any]]:
+        settings = document.get("config", {})
+        if settings and module is None:
+            raise self._wrong(
+                ("config",),
+                "settings are handed to the code of a Python plugin, and this plugin has none",
+                "What a command needs stands in its template, or in [env] of the policy.",
+            )
+        settings = self._schemas(settings, ("config",), "setting")
+        for name, schema in settings.items():
+            if "default" not in schema:
+                continue
+            errors = jsonschema_rs.validator_for(
+                dict(schema), pattern_options=jsonschema_rs.RegexOptions()
+            ).iter_errors(schema["default"])
+            for error in errors:
+                raise self._wrong(("config", name, "default"), f"the default of {name!r}: {error.message}")
+        return settings
 
     def _tools(self, tables: object) -> tuple[CommandTool, ...]:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -180,7 +204,7 @@ class _Reader:
                 "Use a letter, then letters, digits, `_` and `-`.",
             )
         command = self._text(table, "command", where)
-        inputs = self._inputs(table.get("input", {}), (*where, "input"))
+        inputs = self._schemas(table.get("input", {}), (*where, "input"), "input")
         try:
             check_template(command, inputs)
         except TemplateSyntaxError as error:
@@ -202,15 +226,17 @@ class _Reader:
             },
         )
 
-    def _inputs(self, tables: object, where: KeyPath) -> Mapping[str, Mapping[str, Any]]:
+    def _schemas(self, tables: object, where: KeyPath, what: str) -> Mapping[str, Mapping[str, Any]]:
+        """JSON Schemas by name: inputs, or settings."""
         if not isinstance(tables, dict):
-            raise self._wrong(where, '`input` is a table: input.name = { type = "string" }')
+            key = where[-1]
+            raise self._wrong(where, f'`{key}` is a table: {key}.name = {{ type = "string" }}')
         for name, schema in tables.items():
             here = (*where, name)
             if not _INPUT_NAME.fullmatch(name):
-                raise self._wrong(here, f"{name!r} cannot be an input's name", "Use letters, digits and `_`.")
+                raise self._wrong(here, f"{name!r} can be the name of no {what}", "Use letters, digits and `_`.")
             if not isinstance(schema, dict):
-                raise self._wrong(here, f'the input {name!r} is a JSON Schema: {name} = {{ type = "string" }}')
+                raise self._wrong(here, f'the {what} {name!r} is a JSON Schema: {name} = {{ type = "string" }}')
             problem = check_schema(schema)
             if problem is not None:
                 raise self._wrong(here, f"the schema of {name!r} {problem}")

@@ -26,6 +26,7 @@ from toolhost.sandbox.plan import NO_SECRETS
 
 if TYPE_CHECKING:
     from toolhost.policy import WorkerRuntime
+    from toolhost.policy.config_table import Declared
 
 __all__ = ["PluginRegistry"]
 
@@ -59,6 +60,11 @@ class PluginRegistry:
     def pins(self) -> Mapping[str, PluginPin]:
         """Every plugin that could be described, as it is now; whether the lock has it so is another matter."""
         return MappingProxyType(self._loaded.pins)
+
+    @property
+    def settings(self) -> Declared:
+        """What each plugin that could be read declares for `[config]` of its policy."""
+        return self._loaded.settings
 
     def tool(self, name: str) -> Tool | None:
         """A tool of an active plugin."""

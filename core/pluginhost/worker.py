@@ -54,6 +54,7 @@ class Worker:
     def __init__(self, plan: SandboxPlan, execution: Execution, redaction: Redaction) -> None:
         self.plan = plan
         self._redaction = redaction
+        self._config = {} if plan.config is None else json.loads(plan.config)
         self._execution = execution
         self._pending: dict[str, Pending] = {}
         self._ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -128,7 +129,7 @@ class Worker:
             asyncio.CancelledError: When the tool has stopped, or its worker is dead.
         """
         limit = self.plan.limits.output
-        request = {"op": "call", "tool": tool, "arguments": arguments, "max_bytes": limit}
+        request = {"op": "call", "tool": tool, "arguments": arguments, "config": self._config, "max_bytes": limit}
         pending = Pending(asyncio.get_running_loop().create_future(), on_progress, limit)
         status: Status = "error"
         error: PluginError | None = None

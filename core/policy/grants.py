@@ -42,7 +42,14 @@ def proposed(path: Path, plugin: str, policies: PolicySet) -> Loaded:
             content = read_bytes(path, str(path))
         except DocumentError as error:
             return Loaded(problems=(error.problem,))
-        return load_policy(content, str(path), plugin, host=policies.host, places=policies.places)
+        return load_policy(
+            content,
+            str(path),
+            plugin,
+            host=policies.host,
+            places=policies.places,
+            declared=policies.declared,
+        )
 
     return patiently(read, lambda loaded: all(map(is_settled, loaded.problems)))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from toolhost.model import DecisionOutcome
+from toolhost.policy.config_table import NONE_DECLARED, Declared, read_config
 from toolhost.policy.document import Document, DocumentError, parse_document
 from toolhost.policy.env_table import ENV_KEYS, read_env
 from toolhost.policy.example_table import read_examples
@@ -60,7 +61,9 @@ class Loaded:
     uncovered: tuple[Rule | DenyRule | ToolRule, ...] = ()
 
 
-def load_policy(data: bytes, file: str, name: str, *, host: HostPolicy, places: Places) -> Loaded:
+def load_policy(
+    data: bytes, file: str, name: str, *, host: HostPolicy, places: Places, declared: Declared = NONE_DECLARED
+) -> Loaded:
     """Check and compile the bytes of one plugin's policy.
 
     Args:
@@ -69,6 +72,7 @@ def load_policy(data: bytes, file: str, name: str, *, host: HostPolicy, places: 
         name: Its name without `.toml`, which is the plugin's.
         host: The host policy it must respect.
         places: The folders no root may touch.
+        declared: The settings of the plugins there are.
     """
     try:
         document = parse_document(data, file)
@@ -76,7 +80,7 @@ def load_policy(data: bytes, file: str, name: str, *, host: HostPolicy, places: 
         return Loaded(problems=(error.problem,))
     problems: list[Problem] = []
     top = Table(document, problems, _KEYS, elsewhere=_ELSEWHERE)
-    policy = _read(top, name, _digest(host.content, data), host, places)
+    policy = _read(top, name, _digest(host.content, data), host, places, declared)
     examples = list(read_examples(top))
     # What is not valid decides nothing, examples neither.
     trials = () if problems else tried(examples, policy, host)
@@ -92,10 +96,9 @@ def _digest(*contents: bytes) -> str:
     return "sha256:" + hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in contents)).hexdigest()
 
 
-def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) -> Policy:
+def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places, declared: Declared) -> Policy:
     """Everything a file says; to be used only if no problem was found."""
     _check_name(top, name)
-    _refuse_unsupported(top)
     commands = top.table("commands", _COMMAND_KEYS)
     network = top.table("network", NETWORK_KEYS)
     terms = NetworkTerms(network.flag("any"), host.network_denies)
@@ -115,6 +118,7 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
     isolation = _isolation(top)
     secrets = _secrets(top, roots, [name for name, _ in env], places, isolation)
     file = top.place().file
+    settings = top.table("config", None)
     return Policy(
         plugin=name,
         file=file,
@@ -138,12 +142,21 @@ def _read(top: Table, name: str, digest: str, host: HostPolicy, places: Places) 
         require=read_require(top),
         env=env,
         secrets=secrets,
+        config=read_config(settings, name, declared.get(name), top.place()),
         who=read_who(top.table("who", WHO_KEYS), top.key_place("who")),
-        warnings=tuple(
-            f"{file}: program_missing: `{program}` cannot be used on this machine: {why}"
-            for program, why in missing.items()
+        warnings=(
+            *(
+                f"{file}: program_missing: `{program}` cannot be used on this machine: {why}"
+                for program, why in missing.items()
+            ),
+            *_unchecked(settings, name, file, declared),
         ),
     )
+
+
+def _unchecked(settings: Table, name: str, file: str, declared: Declared) -> Iterator[str]:
+    if settings and name not in declared:
+        yield f"{file}: config_unchecked: there is no plugin `{name}` to say which settings it has."
 
 
 def _check_name(top: Table, name: str) -> None:
@@ -161,12 +174,6 @@ def _check_name(top: Table, name: str) -> None:
         top.problem(plugin.place, "bad_value", message)
     elif plugin.text != name:
         top.problem(plugin.place, "wrong_plugin", f'The file is named {name}.toml, so `plugin` must be "{name}".')
-
-
-def _refuse_unsupported(top: Table) -> None:
-    """Keys of the language whose enforcement does not exist yet: refused, never ignored."""
-    if top.table("config", None):
-        top.problem(top.key_place("config"), "not_supported_yet", "[config] is not supported yet.")
 
 
 def _secrets(

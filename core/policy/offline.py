@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolhost.policy.config_table import NONE_DECLARED, Declared
 from toolhost.policy.document import DocumentError, parse_document, read_bytes
 from toolhost.policy.host_file import LoadedHost
 from toolhost.policy.load import RESERVED, Loaded, load_policy
@@ -32,21 +33,25 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-def read_files(path: Path, *, data: Path, plugins: Path, copy: bool = False) -> Reading:
+def read_files(
+    path: Path, *, data: Path, plugins: Path, declared: Declared = NONE_DECLARED, copy: bool = False
+) -> Reading:
     """Read a policy file, or every file of a folder; one that is being written is waited for, for a while.
 
     Args:
         path: A file or a folder; host.toml beside a file applies to it.
         data: The data directory.
         plugins: The plugins folder.
+        declared: The settings of the plugins there are.
         copy: Whether a file may have another name than that of its plugin, as a copy of it has.
     """
     return patiently(
-        lambda: _read_files(path, data, plugins, copy), lambda reading: all(map(is_settled, reading.problems))
+        lambda: _read_files(path, data, plugins, declared, copy),
+        lambda reading: all(map(is_settled, reading.problems)),
     )
 
 
-def _read_files(path: Path, data: Path, plugins: Path, copy: bool) -> Reading:
+def _read_files(path: Path, data: Path, plugins: Path, declared: Declared, copy: bool) -> Reading:
     whole = path.is_dir()
     folder = path if whole else path.parent
     places = Places.of(data=data, policies=folder.absolute(), plugins=plugins)
@@ -55,21 +60,22 @@ def _read_files(path: Path, data: Path, plugins: Path, copy: bool) -> Reading:
     named = policy_files(folder, problems) if whole else [] if path.stem in RESERVED else [path]
     host = loaded.host or HostPolicy()
     read = _read_copy if copy and not whole else read_policy
-    files = tuple(read(file, file.name if whole else str(file), host, places) for file in named)
+    files = tuple(read(file, file.name if whole else str(file), host, places, declared) for file in named)
     for file in files:
         problems.extend(file.problems)
     return Reading(host=host, files=files, problems=tuple(problems))
 
 
-def _read_copy(path: Path, file: str, host: HostPolicy, places: Places) -> Loaded:
+def _read_copy(path: Path, file: str, host: HostPolicy, places: Places, declared: Declared) -> Loaded:
     try:
         content = read_bytes(path, file)
         name = parse_document(content, file).data.get("plugin")
     except DocumentError as error:
         return Loaded(problems=(error.problem,))
-    return load_policy(content, file, name if isinstance(name, str) else path.stem, host=host, places=places)
+    name = name if isinstance(name, str) else path.stem
+    return load_policy(content, file, name, host=host, places=places, declared=declared)
 
 
-def check(path: Path, *, data: Path, plugins: Path) -> list[Problem]:
+def check(path: Path, *, data: Path, plugins: Path, declared: Declared = NONE_DECLARED) -> list[Problem]:
     """Everything that is wrong with a policy file, or with every file of a folder. Arguments as for `read_files`."""
-    return list(read_files(path, data=data, plugins=plugins).problems)
+    return list(read_files(path, data=data, plugins=plugins, declared=declared).problems)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 from toolhost.model import Decision
 from toolhost.policy.decide import chosen
@@ -87,11 +89,16 @@ def _worker(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         roots=facts.roots,
         limits=host.limits(policy.limits),
         require=policy.require,
-        arguments=json.dumps(dict(facts.arguments), sort_keys=True, separators=(",", ":"), allow_nan=False),
+        arguments=_canonical(facts.arguments),
+        config=_canonical(policy.config) if policy.config else None,
         labels=labels(policy, None, own_workspace=facts.request.workspace_own),
         policy_digest=policy.digest,
         plugin_digest=facts.request.tool.plugin_digest,
     )
+
+
+def _canonical(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _is_git(program: Program) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from toolhost.policy.config_table import NONE_DECLARED, Declared
 from toolhost.policy.places import Places
 from toolhost.policy.problems import Problem
 from toolhost.policy.values import HostPolicy, Policy
@@ -47,6 +48,7 @@ class PolicySet:
     Attributes:
         host: The host policy.
         places: The folders no root may touch.
+        declared: The settings of the plugins there are.
         policies: What each plugin is granted, by its name.
         host_file: What is known of host.toml.
         files: What is known of each plugin's file, by the plugin's name.
@@ -55,6 +57,7 @@ class PolicySet:
 
     host: HostPolicy
     places: Places
+    declared: Declared = field(default_factory=lambda: NONE_DECLARED)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     host_file: PolicyFile
     files: Mapping[str, PolicyFile] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from toolhost.identifiers import now_ms
+from toolhost.policy.config_table import NONE_DECLARED, Declared
 from toolhost.policy.document import DocumentError, read_bytes
 from toolhost.policy.host_file import LoadedHost, load_host
 from toolhost.policy.load import RESERVED, Loaded, load_policy
@@ -40,6 +41,7 @@ class PolicyStore:
 
     Attributes:
         current: The policies in force. Whoever needs more than one thing of them takes this once.
+        declared: The settings of the plugins there are, by which the next reading checks `[config]`.
     """
 
     def __init__(self, folder: Path, *, data: Path, plugins: Path) -> None:
@@ -53,6 +55,7 @@ class PolicyStore:
         self.folder = folder
         self._data = data
         self._plugins = plugins
+        self.declared: Declared = NONE_DECLARED
         self.current = PolicySet(host=HostPolicy(), places=self._places(), host_file=PolicyFile(name=HOST_FILE))
 
     def load(self) -> None:
@@ -65,7 +68,7 @@ class PolicyStore:
 
         A file that looks as it did, and a policy that says what it did, is kept as it is.
         """
-        before, places = self.current, self._places()
+        before, places, declared = self.current, self._places(), self.declared
         host, host_file = self._read_host(before, places)
         same = host is before.host and places == before.places
         policies: dict[str, Policy] = {}
@@ -74,13 +77,15 @@ class PolicyStore:
         for path in policy_files(self.folder, unlisted):
             if host_file.content is None:
                 break  # without the host's denies nothing may be granted
-            policy, file = _read_policy(path, before, host, places, same=same)
+            alike = same and declared.get(path.stem) == before.declared.get(path.stem)
+            policy, file = _read_policy(path, before, host, places, declared, same=alike)
             files[path.stem] = file
             if policy is not None:
                 policies[path.stem] = policy
         return PolicySet(
             host=host,
             places=places,
+            declared=declared,
             policies=policies,
             host_file=host_file,
             files=files,
@@ -124,35 +129,36 @@ def read_host(path: Path, file: str, places: Places) -> LoadedHost:
 
 
 def _read_policy(
-    path: Path, before: PolicySet, host: HostPolicy, places: Places, *, same: bool
+    path: Path, before: PolicySet, host: HostPolicy, places: Places, declared: Declared, *, same: bool
 ) -> tuple[Policy | None, PolicyFile]:
-    """One plugin's policy and what is known of its file. `same`: host policy and places are what they were."""
+    """One plugin's policy and what is known of its file. `same`: all that it is judged by is what it was."""
     policy, known = before.policy(path.stem), before.files.get(path.stem, PolicyFile(name=path.name))
     stamp = _stamp(path)
     unchanged = same and stamp is not None and stamp == known.stamp and not known.problems
     if unchanged and policy is not None and not policy.missing and not any(map(changed, policy.programs.values())):
         return policy, known
-    loaded = read_policy(path, path.name, host, places)
+    loaded = read_policy(path, path.name, host, places, declared)
     if loaded.policy is not None:
         if loaded.policy == policy:
             return policy, PolicyFile(name=path.name, content=known.content, since=known.since, stamp=stamp)
         return loaded.policy, PolicyFile(name=path.name, content=loaded.content, since=now_ms(), stamp=stamp)
     content, since = known.content, known.since
     if content is not None and not same:
-        # The last good version was good under another host policy: it stays only if it is under this one.
-        policy, since = load_policy(content, path.name, path.stem, host=host, places=places).policy, now_ms()
+        # The last good version was good under another host policy, or plugin: it stays only if it is under this one.
+        again = load_policy(content, path.name, path.stem, host=host, places=places, declared=declared)
+        policy, since = again.policy, now_ms()
     if policy is None:
         return None, PolicyFile(name=path.name, problems=loaded.problems)
     return policy, PolicyFile(name=path.name, content=content, since=since, problems=loaded.problems)
 
 
-def read_policy(path: Path, file: str, host: HostPolicy, places: Places) -> Loaded:
+def read_policy(path: Path, file: str, host: HostPolicy, places: Places, declared: Declared = NONE_DECLARED) -> Loaded:
     """Read one plugin's file. `file` is its name in messages."""
     try:
         data = read_bytes(path, file)
     except DocumentError as error:
         return Loaded(problems=(error.problem,))
-    return load_policy(data, file, path.stem, host=host, places=places)
+    return load_policy(data, file, path.stem, host=host, places=places, declared=declared)
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

@@ -208,6 +208,7 @@ class Policy:
         require: Limits that must hold for the whole process tree.
         env: Variables and their values.
         secrets: Where the secrets of its calls come from.
+        config: The plugin's own settings, defaults included.
         who: Whom it serves.
         warnings: What an administrator should know although the file is valid.
     """
@@ -234,6 +235,7 @@ class Policy:
     require: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[SecretSource, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
     who: Who
     warnings: tuple[str, ...] = ()
 

@@ -24,6 +24,7 @@ def plan_view(plan: SandboxPlan) -> dict[str, Any]:
         "kind": plan.kind,
         "argv": list(plan.argv),
         "arguments": plan.arguments,
+        "config": plan.config,
         "cwd": plan.cwd,
         "mounts": [
             {
@@ -66,6 +67,8 @@ def plan_lines(view: Mapping[str, Any], enforced: Mapping[str, Mapping[str, Any]
     yield from block("argv", view["argv"], token)
     if view["arguments"] is not None:
         yield f"arguments: {visible(view['arguments'])}"
+    if view.get("config") is not None:  # not there in calls recorded before there was any
+        yield f"config: {visible(view['config'])}"
     yield f"cwd: {visible(view['cwd'])}"
     yield from block("mounts", map(_mount, view["mounts"]))
     links = view["links"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,6 +96,9 @@ def _all(policy: Policy) -> Iterator[Term]:
         yield Term(key=("isolation", ""), sentence=sentence, place=here, risk=1)
     for name, value in policy.env:
         yield Term(key=("variable", name), sentence=f"The variable {name} is set.", value=value, place=here)
+    for name, value in policy.config.items():
+        sentence = f"Its setting `{name}` is {json.dumps(value, ensure_ascii=False)}."
+        yield Term(key=("setting", name), sentence=sentence, value=value, place=here)
     for name in policy.require:
         sentence = f"It runs only where the limit `{name}` holds for all its processes together."
         yield Term(key=("require", name), sentence=sentence, reach=-1, place=here)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from driver import own
+from pluginbench import BUNDLED
 
 MANIFEST = """name = "echo"
 version = "{version}"
@@ -50,7 +51,7 @@ def test_a_plugin_that_changed_is_refused_until_the_change_was_shown_and_accepte
     lock = data / "policies" / "lock.toml"
     assert stat.S_IMODE(lock.stat().st_mode) == 0o644
     pinned = tomllib.loads(lock.read_text())["plugins"]
-    assert set(pinned) == {"echo", "files", "git", "shell", "system"}
+    assert set(pinned) == {"echo", *BUNDLED}
     assert pinned["echo"]["tools"]["say"]["about"] == "Say a word."
     before = lock.read_bytes()
 

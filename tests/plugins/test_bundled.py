@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pluginbench import Bench, Running, facts
+from pluginbench import Bench, Running
 
 
 def denied(host: Running, name: str, **arguments: Any) -> str:
@@ -16,109 +15,6 @@ def denied(host: Running, name: str, **arguments: Any) -> str:
     assert considered.decision.outcome == "deny"
     assert considered.plan is None
     return considered.decision.code
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-def test_files_are_listed_read_searched_and_described(bench: Bench) -> None:
-    (bench.workspace / "sub").mkdir()
-    (bench.workspace / "notes.txt").write_text("one\ntwo\nthree — drei\n")
-    (bench.workspace / "sub" / "more.py").write_text("def two():\n    pass\n")
-    (bench.workspace / ".hidden").touch()
-    (bench.workspace / "image.png").write_bytes(b"\x89PNG\0\0")
-
-    async def scenario(host: Running) -> None:
-        ran = await host.call("files.list")
-        assert ran.decision.outcome == "allow"
-        assert [entry["name"] for entry in ran.worker.value] == ["image.png", "notes.txt", "sub"]
-        assert [entry["type"] for entry in ran.worker.value] == ["file", "file", "folder"]
-        hidden = await host.call("files.list", hidden=True)
-        assert ".hidden" in [entry["name"] for entry in hidden.worker.value]
-        assert (await host.call("files.read", path="notes.txt")).text == "one\ntwo\nthree — drei\n"
-        part = await host.call("files.read", path="notes.txt", offset=2, limit=1)
-        assert part.text == "two\n\n[more from line 3]"
-        assert facts(part.worker)["more"] is True
-        found = await host.call("files.search", pattern="two")
-        assert [(match["path"], match["line"]) for match in found.worker.value] == [
-            ("notes.txt", 2),
-            ("sub/more.py", 1),
-        ]
-        found = await host.call("files.search", pattern=r"^def \w+", regex=True, names="*.py")
-        assert [match["text"] for match in found.worker.value] == ["def two():"]
-        found = await host.call("files.search", pattern="TWO", path="notes.txt", ignore_case=True, limit=1)
-        assert len(found.worker.value) == 1
-        about = facts((await host.call("files.stat", path="notes.txt")).worker)
-        assert (about["type"], about["size"]) == ("file", len("one\ntwo\nthree — drei\n".encode()))
-
-    bench.run(scenario)
-
-
-def test_writing_a_file_asks_and_then_writes(bench: Bench) -> None:
-    async def scenario(host: Running) -> None:
-        ran = await host.call("files.write", path="new/deep/a.txt", content="é\n", folders=True)
-        assert ran.decision.outcome == "ask"
-        assert (host.workspace / "new/deep/a.txt").read_text() == "é\n"
-        await host.call("files.write", path="new/deep/a.txt", content="more\n", append=True)
-        assert (host.workspace / "new/deep/a.txt").read_text() == "é\nmore\n"
-
-    bench.run(scenario)
-
-
-def test_paths_out_of_the_workspace_are_denied(bench: Bench) -> None:
-    (bench.workspace / "link").symlink_to("/etc/passwd")
-    (bench.workspace / "up").symlink_to("..")
-
-    async def scenario(host: Running) -> None:
-        for path in ("/etc/passwd", "../state", "link", "up/state", "a/../../x", "\0"):
-            denied(host, "files.read", path=path)
-            denied(host, "files.write", path=path, content="x")
-        # Nor does anything follow them inside.
-        found = await host.call("files.search", pattern="root:")
-        assert found.worker.value == []
-        assert [entry["type"] for entry in (await host.call("files.list")).worker.value] == ["link", "link"]
-
-    bench.run(scenario)
-
-
-@pytest.mark.parametrize(
-    ("tool", "arguments", "error_code"),
-    [
-        ("files.read", {"path": "nowhere"}, "not_found"),
-        ("files.read", {"path": "folder"}, "is_a_folder"),
-        ("files.read", {"path": "image"}, "not_text"),
-        ("files.read", {"path": "pipe"}, "not_a_file"),
-        ("files.read", {"path": "text", "offset": 0}, "invalid_arguments"),
-        ("files.read", {"path": "text", "offset": 99}, "invalid_arguments"),
-        ("files.read", {"path": "wide"}, "too_large"),
-        ("files.list", {"path": "text"}, "not_a_folder"),
-        ("files.search", {"pattern": "", "path": "."}, "invalid_arguments"),
-        ("files.search", {"pattern": "(", "regex": True}, "invalid_arguments"),
-        ("files.search", {"pattern": "x", "path": "nowhere"}, "not_found"),
-        ("files.write", {"path": "folder", "content": "x"}, "is_a_folder"),
-        ("files.write", {"path": "no/folder/x", "content": "x"}, "not_found"),
-        ("files.write", {"path": "text/x", "content": "x"}, "not_a_folder"),
-        ("files.write", {"path": "closed", "content": "x"}, "not_permitted"),
-    ],
-)
-def test_what_cannot_be_done_with_a_file_is_said(
-    bench: Bench, tool: str, arguments: dict[str, Any], error_code: str
-) -> None:
-    (bench.workspace / "folder").mkdir()
-    (bench.workspace / "text").write_text("x\n")
-    (bench.workspace / "image").write_bytes(b"\0\1")
-    (bench.workspace / "wide").write_bytes(b"x" * (600 << 10))
-    (bench.workspace / "closed").touch(mode=0o444)
-    os.mkfifo(bench.workspace / "pipe")
-
-    async def scenario(host: Running) -> None:
-        reply = (await host.call(tool, **arguments)).worker
-        assert reply.status == "error"
-        assert reply.error is not None
-        assert reply.error.code == error_code, reply.error.message
-        assert reply.error.recoverable
-
-    bench.run(scenario)
 
 
 # -- git ---------------------------------------------------------------------------------------------------------------

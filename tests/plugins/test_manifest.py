@@ -113,6 +113,17 @@ HEAD = 'name = "weather"\nversion = "1"\n'
         (HEAD + TOOL + 'command = "ls"\ncwd = "sub"', "plugin.toml:7: `cwd` is {workspace} or an absolute folder"),
         (HEAD + TOOL + 'command = "ls"\ncwd = "/a/../etc"', "`cwd` is {workspace} or an absolute folder"),
         (HEAD + "name = 'again'", "plugin.toml:3: "),
+        (HEAD + 'module = "m"\nconfig.a = 1', "plugin.toml:4: the setting 'a' is a JSON Schema"),
+        (HEAD + 'module = "m"\nconfig.a = { default = 1 }', "the schema of 'a' says no `type`"),
+        (
+            HEAD + 'module = "m"\nconfig.a = { type = "integer", default = "x" }',
+            """plugin.toml:4: the default of 'a': "x" is not of type "integer".""",
+        ),
+        (HEAD + 'module = "m"\nconfig."a b" = { type = "string" }', "'a b' can be the name of no setting"),
+        (
+            HEAD + 'config.a = { type = "string" }\n' + TOOL + 'command = "ls"',
+            "settings are handed to the code of a Python plugin",
+        ),
         (b"name = '\xff'\n", "plugin.toml:1: "),
         (b"#" * (300 << 10), "the file is larger than"),
     ],
@@ -129,6 +140,13 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(tmp_path: Path) -
     with pytest.raises(PluginError) as raised:
         read(tmp_path, HEAD + TOOL + 'comand = "ls"')
     assert raised.value.hint == "Did you mean 'command'?"
+
+
+def test_the_settings_of_a_python_plugin_are_declared_in_its_manifest(tmp_path: Path) -> None:
+    text = HEAD + 'module = "m"\nconfig.site = { type = "string" }\nconfig.limit = { type = "integer", default = 3 }\n'
+    (tmp_path / "plugin.toml").write_text(text)
+    manifest = read_manifest(tmp_path / "plugin.toml")
+    assert manifest.config == {"site": {"type": "string"}, "limit": {"type": "integer", "default": 3}}
 
 
 def test_an_mcp_server_is_refused_as_not_supported_yet(tmp_path: Path) -> None:

@@ -14,14 +14,24 @@ BAD = sorted((Path(__file__).parent / "bad").glob("*.toml"))
 HOST = '[commands]\ndeny = ["dd", "mkfs*"]\n[limits]\nwall = "1h"\nmemory = "8G"\n'
 
 
+SETTINGS = {
+    "probe": {
+        "retries": {"type": "integer", "minimum": 0, "default": 3},
+        "hosts": {"type": "array", "items": {"type": "string"}, "default": []},
+    }
+}
+
+
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
 def test_a_malformed_policy_says_what_to_change_and_grants_nothing(bench: Bench, file: Path) -> None:
     target = bench.policies / "probe.toml"
     target.write_bytes(file.read_bytes())
     expected = file.with_suffix(".txt").read_text().splitlines()
+    bench.store.declared = SETTINGS
     assert bench.problems(host=HOST) == expected
     assert bench.store.current.policy("probe") is None
-    assert [str(problem) for problem in check(bench.policies, data=bench.data, plugins=bench.plugins)] == expected
+    found = check(bench.policies, data=bench.data, plugins=bench.plugins, declared=SETTINGS)
+    assert [str(problem) for problem in found] == expected
 
 
 def test_there_are_enough_of_them() -> None:

@@ -95,6 +95,32 @@ def test_a_file_that_breaks_leaves_what_it_said_before_and_is_reported_once(
     assert "system.toml:" in server.log.read_text()
 
 
+def test_a_standing_yes_ends_with_its_rule_and_asks_again_in_another_environment(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    file = policies / "system.toml"
+    rule = '[commands]\nask = [{ run = "uname [-a|--all]", standing = true }]\n'
+    file.write_text('plugin = "system"\n' + rule)
+
+    def status() -> str:
+        return ada.call("system.uname").json["status"]
+
+    until(status, "approval_required")
+    (question, *_) = ada.get("/api/approvals").json["approvals"]
+    answer = {"decision": "approve", "scope": "standing"}
+    assert ada.post(f"/api/approvals/{question['id']}", answer).json["status"] == "ok"
+    until(status, "ok")
+    file.write_text('plugin = "system"\n' + rule + '[env]\nset = { TZ = "Europe/Paris" }\n')
+    until(status, "approval_required")
+    file.write_text('plugin = "system"\n' + rule)
+    until(status, "ok")
+    # Nobody has to look at the grants for it: they are gone through when the policies have changed.
+    file.write_text('plugin = "system"\n' + rule.replace("[-a|--all]", "[-a]"))
+    until(lambda: [ended["because"] for ended in events(server, "grant.revoked")], ["rule_changed"])
+    file.write_text('plugin = "system"\n' + rule)
+    until(status, "approval_required")
+
+
 def test_half_a_file_is_never_in_force(server: WebServer, ada: Person, policies: Path) -> None:
     file = policies / "shell.toml"
     file.write_text(ALLOWING + '[tools]\ndeny = ["run"]\n')

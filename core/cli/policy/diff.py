@@ -15,6 +15,7 @@ from toolhost.cli.terminal import safe
 from toolhost.data import SEEDED
 from toolhost.errors import UsageError
 from toolhost.host import Host
+from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy.difference import Difference, differences
 from toolhost.policy.grants import REQUEST, beyond, is_there, proposed
 from toolhost.policy.offline import read_files
@@ -90,7 +91,8 @@ def _policies(path: Path, settings: Settings) -> dict[str, Policy]:
     Raises:
         UsageError: `policy_invalid` for the first problem of a file.
     """
-    reading = read_files(path, data=settings.data, plugins=settings.plugins, copy=True)
+    declared = declared_settings(settings.plugins)
+    reading = read_files(path, data=settings.data, plugins=settings.plugins, declared=declared, copy=True)
     for problem in reading.problems:
         raise UsageError("policy_invalid", str(problem), "`toolhost policy check` lists everything to correct.")
     return {file.policy.plugin: file.policy for file in reading.files if file.policy is not None}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from toolhost.cli.session import enter
 from toolhost.data import DataDirectory
+from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy.offline import Reading, read_files
 
 __all__ = ["read"]
@@ -17,4 +18,5 @@ def read(path: str | None) -> Reading:
     if path is None:
         DataDirectory(settings).prepare()
     target = settings.policies if path is None else Path(path).absolute()
-    return read_files(target, data=settings.data, plugins=settings.plugins)
+    declared = declared_settings(settings.plugins)
+    return read_files(target, data=settings.data, plugins=settings.plugins, declared=declared)

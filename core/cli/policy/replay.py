@@ -109,6 +109,7 @@ def _candidate(host: Host, folder: Path) -> PolicySet:
             "policies_not_usable", f"{folder} is no folder.", "Copy the policies in force and change that."
         )
     store = PolicyStore(folder, data=host.settings.data, plugins=host.settings.plugins)
+    store.declared = host.plugins.settings
     store.load()
     if store.current.problems:
         raise UsageError(

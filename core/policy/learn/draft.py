@@ -83,7 +83,14 @@ class Draft:
         """What the loader makes of it beside the host policy in force."""
         lines = [f"{json.dumps(key)} = {_toml(value)}" for key, value in self.data.items()]
         name = f"{self.plugin}.toml"
-        return load_policy("\n".join(lines).encode(), name, self.plugin, host=policies.host, places=policies.places)
+        return load_policy(
+            "\n".join(lines).encode(),
+            name,
+            self.plugin,
+            host=policies.host,
+            places=policies.places,
+            declared=policies.declared,
+        )
 
 
 def toml_lines(plugin: str, proposals: Sequence[Proposal], policies: PolicySet) -> Iterator[str]:
