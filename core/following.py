@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -28,11 +29,11 @@ from toolhost.policy.patience import is_settled
 if TYPE_CHECKING:
     from toolhost.audit import AuditLog
     from toolhost.pluginhost import PluginRegistry
-    from toolhost.policy import PolicySet, PolicyStore
+    from toolhost.policy import Policy, PolicySet, PolicyStore
     from toolhost.policy.problems import Problem
     from toolhost.sandbox import Sandbox
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "let_go"]
 
 _logger = logging.getLogger(__name__)
 
@@ -121,7 +122,9 @@ class Follower:
         await self._look_at_lock()
         pause = _AGAIN
         while True:
-            if self._put(policies := await asyncio.to_thread(self._policies.read)):
+            gone = self._put(policies := await asyncio.to_thread(self._policies.read))
+            if gone is not None:
+                await asyncio.to_thread(let_go, gone)
                 await self._on_change()
             if all(map(is_settled, policies.problems)) or pause >= _LOOK:
                 break
@@ -137,20 +140,24 @@ class Follower:
             self._policies.declared = self._plugins.settings
             self._lock = lock
 
-    def _put(self, policies: PolicySet) -> bool:
-        """Put policies in force: every call from here on is judged by them. Whether they are others."""
+    def _put(self, policies: PolicySet) -> list[Policy] | None:
+        """Put policies in force: every call from here on is judged by them.
+
+        Returns:
+            Those that are not in force any more; None where nothing changed.
+        """
         before, self._policies.current = self._policies.current, policies
         names = sorted({*before.policies, *policies.policies})
         changed = [name for name in names if not policies.agrees(before, name)]
         if not changed and policies.host is before.host:
-            return False
+            return None
         if self._sandbox is not None:
             self._sandbox.disarm()
         self._plugins.retire_workers()
         digests = {name: policies.digest(name) if policies.policy(name) else None for name in changed}
         _logger.info("policies reloaded: %s", ", ".join(changed) or "host.toml")
         self._record("policy.reloaded", {"host": policies.host is not before.host, "policies": digests})
-        return True
+        return [before.policies[name] for name in changed if name in before.policies]
 
     def _tell_problems(self, policies: PolicySet) -> None:
         """Say what is wrong, once for each change."""
@@ -167,6 +174,13 @@ class Follower:
             self._audit.write("security", event, details, level="WARNING" if failed else "INFO")
         except MachineError as error:
             _logger.error("%s could not be recorded: %s", event, error.message)
+
+
+def let_go(policies: list[Policy]) -> None:
+    """Give back the memory of policies, one at a time: that of thousands of rules at once would stop every thread."""
+    while policies:
+        policies.pop()
+        time.sleep(0.0005)
 
 
 def _facts(path: Path) -> tuple[int, ...] | None:

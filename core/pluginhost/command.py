@@ -1,8 +1,8 @@
 """Command tools: from a template and a call's arguments to an argument vector.
 
 `{name}` is one word, whatever it holds: no value is ever split, globbed or read by a shell. `{name...}` is one word for
-each item of a list. `[--flag {name}]` is left out when the input was not given, and `[--flag?name]` is there when the
-boolean is true.
+each item of a list. `[--flag {name}]` and `[--flag={name}]` are left out when the input was not given, and
+`[--flag?name]` is there when the boolean is true.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _words(tool: Tool, slot: Slot, value: object) -> Iterator[str]:
     for item in values:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             raise UsageError("invalid_arguments", f"{tool.name}: {slot.body} cannot be written as a word of a command.")
-        word = str(item)
+        word = slot.flag + str(item)
         if "\0" in word:
             raise UsageError("invalid_arguments", f"{tool.name}: {slot.body} holds a NUL character.")
         try:

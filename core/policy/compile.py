@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from toolhost.argv_syntax import Anything, Group, Node, Slot, TemplateSyntaxError, Word, parse
 from toolhost.policy.slots import SlotError, SlotKind, parse_slot
@@ -28,8 +30,9 @@ class TemplateError(ValueError):
         self.offset = offset
 
 
+@lru_cache(maxsize=1 << 14)
 def compile_template(text: str, *, deny: bool = False) -> Template:
-    """Compile the text of a rule.
+    """Compile the text of a rule; kept, because most rules of a file that is read again are as they were.
 
     Args:
         text: As the policy writes it.
@@ -77,9 +80,13 @@ def _places(nodes: Sequence[Node]) -> Iterator[Flag | Place]:
         match node:
             case Word() if node.text == "--":
                 yield Dashes()
+            case Slot() if node.flag:
+                yield _glued_flag(node, node.flag[:-1], _slot(node), required=True)
+            case Word() if is_flag(node.text) and (parts := _fixed(node)) is not None:
+                yield _glued_flag(node, *parts, required=True)
             case Word() if is_flag(node.text):
                 value = nodes[at] if at < len(nodes) else None
-                own = isinstance(value, Slot) and not value.many
+                own = isinstance(value, Slot) and not value.many and not value.flag
                 yield _flag(node, value if own and isinstance(value, Slot) else None, required=True)
                 at += own
             case Word() | Slot():
@@ -92,8 +99,19 @@ def _places(nodes: Sequence[Node]) -> Iterator[Flag | Place]:
 
 def _group(group: Group) -> Flag | Optional:
     first, rest = group.items[0], group.items[1:]
+    own: tuple[str, SlotKind | str] | None = None
+    if isinstance(first, Word):
+        own = _fixed(first)
+    elif first.flag:
+        own = (first.flag[:-1], _slot(first))
+    if own is not None:
+        if rest:
+            raise TemplateError(
+                rest[0].offset, "The flag has its value already: give what follows brackets of its own."
+            )
+        return _glued_flag(first, *own, required=False)
     if isinstance(first, Word) and is_flag(first.text):
-        if len(rest) > 1 or (rest and isinstance(rest[0], Word) and is_flag(rest[0].text)):
+        if len(rest) > 1 or (rest and _is_flag_word(rest[0])):
             raise TemplateError(group.offset, "Brackets hold one flag and at most one value: [-n {int}].")
         if rest and isinstance(rest[0], Slot) and rest[0].many:
             raise TemplateError(rest[0].offset, "A flag takes one value: write it without `...`.")
@@ -104,6 +122,10 @@ def _group(group: Group) -> Flag | Optional:
             for item in group.items
         )
     )
+
+
+def _is_flag_word(item: Word | Slot) -> bool:
+    return bool(item.flag) if isinstance(item, Slot) else is_flag(item.text)
 
 
 def _flag(word: Word, value: Word | Slot | None, *, required: bool) -> Flag:
@@ -117,7 +139,27 @@ def _flag(word: Word, value: Word | Slot | None, *, required: bool) -> Flag:
     return Flag(names, value.text if value else None, required)
 
 
+def _fixed(word: Word) -> tuple[str, str] | None:
+    """`--color=always` as a flag and its fixed value; None for any other word. `-n=5` is one of one letter and `=5`."""
+    name, equals, value = word.text.partition("=")
+    return (name, value) if equals and is_flag(word.text) and len(name.rpartition("|")[2]) > 2 else None
+
+
+def _glued_flag(item: Word | Slot, name: str, value: SlotKind | str, *, required: bool) -> Flag:
+    """A flag whose value stands behind a `=`."""
+    flag = _flag(Word(name, item.offset), None, required=required)
+    if all(len(each) == 2 for each in flag.names):
+        raise TemplateError(
+            item.offset, f"`{name}=`: a flag of one letter takes its value without `=`: {name} {{...}}."
+        )
+    if isinstance(value, str) and "|" in value:
+        raise TemplateError(item.offset, f"`{value}`: alternatives are for flags; write {name}={{choice:{value}}}.")
+    return replace(flag, value=value, glued=True)
+
+
 def _positional_place(item: Word | Slot) -> Literal | Value:
+    if isinstance(item, Slot) and item.flag:
+        raise TemplateError(item.offset, f"`{item.flag}` stands after a value in the same brackets: give it its own.")
     if isinstance(item, Slot):
         return Value(_slot(item), item.many)
     if is_flag(item.text):

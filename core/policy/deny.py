@@ -85,7 +85,9 @@ def _glued(name: str, token: str) -> str | None:
         spelled, _, value = token.partition("=")
         # GNU and git take any unambiguous beginning of a long flag.
         return value if len(spelled) > 2 and "=" not in name and name.startswith(spelled) else None
-    if len(name) != 2 or not token.startswith("-") or token.startswith("--"):
+    if len(name) != 2:
+        return token.removeprefix(f"{name}=") if token.startswith(f"{name}=") else None
+    if not token.startswith("-") or token.startswith("--"):
         return None
     place = token.find(name[1], 1)
     return token[place + 1 :] if place > 0 and token[1 : place + 1].isalnum() else None

@@ -90,7 +90,8 @@ class _Start:
             found.update(self._with_flags)
         else:  # a rule that has flags here, and does not end in any arguments, has no other place for it
             found.update(self._by_flag.get(token, ()))
-            found.update(self._by_flag.get(unglue(token)[0], ()))
+            for name, _ in unglue(token):
+                found.update(self._by_flag.get(name, ()))
 
 
 def _first_words(template: Template) -> Iterator[str]:

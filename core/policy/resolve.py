@@ -140,7 +140,7 @@ def _looked_up(rule: Rule, spelled: Sequence[Taken], lookup: Lookup, network: Se
             spelling = _address(word.value, network)
         if isinstance(spelling, Refusal):
             return Match(rule=rule, refusal=spelling)
-        arguments.append(spelling)
+        arguments.append(word.flag + spelling)
     if any("\0" in word for word in arguments):
         return Match(rule=rule, refusal=Refusal(code="bad_argument", reason="An argument holds a NUL character."))
     return Match(rule=rule, arguments=tuple(arguments))

@@ -50,10 +50,11 @@ def read_rules(
         template = _compile(table, run, deny=False)
         if run is None or template is None:
             continue
-        if template in seen:
+        known = len(seen)
+        seen.add(template)
+        if len(seen) == known:
             message = f"`{run.text}` stands twice in this list, and only one of them could decide: keep one."
             table.problem(run.place, "duplicate_rule", message)
-        seen.add(template)
         rules.append(
             Rule(
                 outcome=outcome,

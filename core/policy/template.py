@@ -9,8 +9,8 @@ template's own spelling, so that what was judged is what is spawned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from toolhost.policy.slots import PathSlot, SlotKind, UrlSlot
 
@@ -34,17 +34,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class PathValue:
-    """An argument that a path slot took, not yet looked up."""
+    """An argument that a path slot took, not yet looked up. `flag`: what stands before it in the same argument."""
 
     value: str
     write: bool
+    flag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UrlValue:
-    """An argument that a URL slot took, its host not yet judged."""
+    """An argument that a URL slot took, its host not yet judged. `flag` as for a path."""
 
     value: str
+    flag: str = ""
 
 
 Taken = str | PathValue | UrlValue
@@ -53,16 +55,21 @@ Taken = str | PathValue | UrlValue
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag, its other names, and its value: a slot, a fixed word, or none."""
+    """A flag, its other names, and its value: a slot, a fixed word, or none.
+
+    `glued`: the value is spawned in the same argument, behind a `=`. That is so for every name but those of one letter.
+    """
 
     names: tuple[str, ...]
     value: SlotKind | str | None
     required: bool
+    glued: bool = False
 
     def __str__(self) -> str:
         text = "|".join(_escape(name) for name in self.names)
         if self.value is not None:
-            text += f" {_escape(self.value) if isinstance(self.value, str) else f'{{{self.value}}}'}"
+            text += "=" if self.glued else " "
+            text += _escape(self.value) if isinstance(self.value, str) else f"{{{self.value}}}"
         return text if self.required else f"[{text}]"
 
 
@@ -258,13 +265,22 @@ def _take_flag(place: Flags, tokens: Sequence[str], at: int) -> tuple[Flag, _Spe
         if flag.value is None:
             return flag, (token,), at + 1
         if at + 1 < len(tokens) and (value := _own_value(flag, tokens[at + 1])) is not None:
-            return flag, (token, value), at + 2
+            return flag, _written(flag, token, value), at + 2
         return None
-    name, glued = unglue(token)
-    flag = place.by_name.get(name)
-    if flag is not None and flag.value is not None and (value := _own_value(flag, glued)) is not None:
-        return flag, (name, value), at + 1
+    for name, glued in unglue(token):
+        flag = place.by_name.get(name)
+        if flag is not None and flag.value is not None and (value := _own_value(flag, glued)) is not None:
+            return flag, _written(flag, name, value), at + 1
     return None
+
+
+def _written(flag: Flag, name: str, value: Taken) -> _Spelled:
+    """A flag and its value as the template writes them."""
+    if not flag.glued or len(name) == 2:
+        return name, value
+    if isinstance(value, str):
+        return (f"{name}={value}",)
+    return (replace(value, flag=f"{name}="),)
 
 
 def is_flag(token: str) -> bool:
@@ -272,12 +288,13 @@ def is_flag(token: str) -> bool:
     return token.startswith("-") and token not in ("-", "--")
 
 
-def unglue(token: str) -> tuple[str, str]:
-    """`--count=5` and `-n5` as name and value; an empty name where the token is neither."""
-    if token.startswith("--"):
-        name, equals, value = token.partition("=")
-        return (name, value) if equals else ("", "")
-    return (token[:2], token[2:]) if len(token) > 2 else ("", "")
+def unglue(token: str) -> Iterator[tuple[str, str]]:
+    """`--count=5`, `-n5` and `-count=5` as name and value, in every way in which they can be read."""
+    name, equals, value = token.partition("=")
+    if equals and len(name) > 2:
+        yield name, value
+    if len(token) > 2 and not token.startswith("--"):
+        yield token[:2], token[2:]
 
 
 def _own_value(flag: Flag, token: str) -> Taken | None:
@@ -291,4 +308,4 @@ def _own_value(flag: Flag, token: str) -> Taken | None:
 def _escape(word: str) -> str:
     if word == "...":
         return "\\..."
-    return "".join(f"\\{char}" if char in " []{}\\" else char for char in word)
+    return "".join(f"\\{char}" if char in " []{}\\'\"" else char for char in word) or "''"

@@ -33,13 +33,17 @@ EMPTY = [
     "[env]\nset = {}\npass = []",
 ]
 
-WORDS = st.sampled_from(["log", "show", "push", "origin", "a", "x y", "a{b}", "...", "[c]", "d\\e", "é"])
+WORDS = st.sampled_from(
+    ["log", "show", "push", "origin", "a", "x y", "a{b}", "...", "[c]", "d\\e", "é", "it's", '"', ""]
+)
 FLAGS = ["-n", "-v", "--all", "--count", "--long-flag", "-o", "--color=always"]
 SLOTS = ["{text}", "{int}", "{int:1..9}", "{choice:a|b}", "{ref}", "{read}", "{write}", "{regex:[a-z]+}"]
 
 
 def escaped(word: str) -> str:
-    return "\\..." if word == "..." else "".join(f"\\{char}" if char in " []{}\\" else char for char in word)
+    if not word:
+        return "''"
+    return "\\..." if word == "..." else "".join(f"\\{char}" if char in " []{}\\'\"" else char for char in word)
 
 
 @st.composite
@@ -48,7 +52,8 @@ def templates(draw: st.DrawFn) -> str:
     flags = draw(st.lists(st.sampled_from(FLAGS), unique=True, max_size=4))
     parts = [draw(st.sampled_from(["git", "ls", "/usr/bin/cat"])), *map(escaped, draw(st.lists(WORDS, max_size=2)))]
     for flag in flags:
-        value = f" {draw(st.sampled_from(SLOTS))}" if "=" not in flag and draw(st.booleans()) else ""
+        between = draw(st.sampled_from([" ", "="])) if flag.startswith("--") else " "
+        value = f"{between}{draw(st.sampled_from(SLOTS))}" if "=" not in flag and draw(st.booleans()) else ""
         parts.append(f"[{flag}{value}]" if draw(st.booleans()) else f"[{flag}]" if not value else f"{flag}{value}")
     parts.extend(draw(st.sampled_from([[], ["--"], ["[--]"]])))
     parts.extend(draw(st.lists(st.sampled_from(SLOTS), max_size=2)))
@@ -80,7 +85,8 @@ def matching(draw: st.DrawFn) -> tuple[str, list[str]]:
     for flag in draw(st.lists(st.sampled_from(FLAGS), unique=True, max_size=4)):
         slot = draw(st.sampled_from(SLOTS)) if "=" not in flag and draw(st.booleans()) else None
         optional = slot is None or draw(st.booleans())
-        text = flag if slot is None else f"{flag} {slot}"
+        between = draw(st.sampled_from([" ", "="])) if flag.startswith("--") else " "
+        text = flag if slot is None else f"{flag}{between}{slot}"
         parts.append(f"[{text}]" if optional else text)
         if not optional or draw(st.booleans()):
             value = draw(FITTING[slot]) if slot else ""
@@ -123,7 +129,7 @@ def test_a_command_made_from_a_template_matches_it_in_its_own_spelling(pair: tup
     template = compile_template(text)
     spelled = template.match(command)
     assert spelled is not None
-    plain = [word.value if isinstance(word, PathValue) else word for word in spelled]
+    plain = [word.flag + word.value if isinstance(word, PathValue) else word for word in spelled]
     assert template.match(plain) == spelled
     assert "".join(plain).replace("=", "") == "".join(command).replace("=", "")
 

@@ -11,7 +11,11 @@ LOG = "git log [--oneline] [-n|--count {int:1..500}] [--] [{read...}]"
 def match(template: str, line: str) -> list[str] | None:
     """The spelled arguments, path values in angle brackets."""
     found = compile_template(template).match(line.split()[1:])
-    return found if found is None else [f"<{word.value}>" if isinstance(word, PathValue) else word for word in found]
+    return (
+        found
+        if found is None
+        else [f"{word.flag}<{word.value}>" if isinstance(word, PathValue) else word for word in found]
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,15 @@ def match(template: str, line: str) -> list[str] | None:
         ("tool [{text}] end", "tool end", "end"),
         ("tool [{text}] end", "tool end end", "end end"),
         ("tool --color=always", "tool --color=always", "--color=always"),
+        ("tool --color=always", "tool --color always", "--color=always"),
+        ("ls [--color={choice:auto|never}] [-l]", "ls -l --color=never", "-l --color=never"),
+        ("ls [--color={choice:auto|never}] [-l]", "ls --color never -l", "--color=never -l"),
+        ("ls --color={text} {read}", "ls --color=-x a", "--color=-x <a>"),
+        ("ls -w|--width={int}", "ls -w5", "-w 5"),
+        ("ls -w|--width={int}", "ls --width 5", "--width=5"),
+        ("go test [-run={text}] [-count=1]", "go test -count=1 -run=One", "test -count=1 -run=One"),
+        ("go test [-run={text}]", "go test -run One", "test -run=One"),
+        ("sort --output={write} {read}", "sort --output=a b", "--output=<a> <b>"),
     ],
 )
 def test_a_command_that_matches_is_spawned_in_the_templates_spelling(template: str, line: str, spawned: str) -> None:
@@ -90,6 +103,12 @@ def test_a_command_that_matches_is_spawned_in_the_templates_spelling(template: s
         ("tool --a --b", "tool --a"),
         ("tool -xyz", "tool -xy"),
         ("ls [-l] [-a]", "ls -la"),
+        ("ls --color={choice:auto|never}", "ls --color"),
+        ("ls --color={choice:auto|never}", "ls --color=always"),
+        ("ls --color={choice:auto|never}", "ls --color=auto --color=never"),
+        ("ls --color={choice:auto|never}", "ls --colo=auto"),
+        ("ls --color=auto", "ls --color=never"),
+        ("go test -run={text}", "go test -r un=One"),
     ],
 )
 def test_a_command_that_says_anything_else_does_not_match(template: str, line: str) -> None:
@@ -132,6 +151,17 @@ def test_a_command_that_says_anything_else_does_not_match(template: str, line: s
         ("/usr/../bin/git log", 0, "a name or an absolute path"),
         ("--bind / /", 0, "no name of a program"),
         ("curl {url:x}", 5, "takes nothing"),
+        ("ls --color={text...}", 11, "one value"),
+        ("ls [--color={text} {read}]", 19, "has its value already"),
+        ("ls [--color=auto {read}]", 17, "has its value already"),
+        ("ls [{read} --color={text}]", 11, "give it its own"),
+        ("ls --color={text} [--color=auto]", 18, "stands twice"),
+        ("ls -w={int}", 3, "without `=`: -w {...}"),
+        ("ls --color=auto|never", 3, "write --color={choice:auto|never}"),
+        ("ls color={text}", 9, "inside a word"),
+        ("sh -c 'x", 6, "write \\' for the character"),
+        ("sh -c '{text}'", 7, "a slot stands alone"),
+        ("sh -c 'rm ...'", 10, "three dots"),
     ],
 )
 def test_what_is_no_template_is_refused_at_its_character(template: str, offset: int, words: str) -> None:
@@ -139,3 +169,22 @@ def test_what_is_no_template_is_refused_at_its_character(template: str, offset: 
         compile_template(template)
     assert words in str(caught.value)
     assert caught.value.offset == offset
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("sh -c 'echo a'", ["-c", "echo a"]),
+        ("sh -c \"echo 'a'\"", ["-c", "echo 'a'"]),
+        ('sh -c "a \\" \\\\ $b"', ["-c", 'a " \\ $b']),
+        ("git log --format='%h %s'", ["log", "--format=%h %s"]),
+        ("say don\\'t ''", ["don't", ""]),
+        ("say a' 'b", ["a b"]),
+        ("say '[x] \\ }'", ["[x] \\ }"]),
+    ],
+)
+@pytest.mark.parametrize("deny", [False, True])
+def test_quotes_hold_a_word_together_as_in_a_shell(written: str, words: list[str], deny: bool) -> None:
+    template = compile_template(written, deny=deny)
+    assert template.match(words) == tuple(words)
+    assert compile_template(str(template), deny=deny) == template
