@@ -9,9 +9,12 @@ from quart import Quart, has_request_context, request
 
 from toolhost.accounts import Accounts
 from toolhost.accounts.signing import SigningKeys
+from toolhost.agent import Models, read_agent
+from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
 from toolhost.host import Host
 from toolhost.web import api, chat, doors, errors, images, pages, settings
+from toolhost.web.answering import Messages
 from toolhost.web.bodies import LARGEST
 from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
@@ -36,6 +39,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
 
     Raises:
         MachineError: Where the signing key cannot be used.
+        UsageError: `setting_invalid`, where the settings of models are.
     """
     app = Quart("toolhost.web", static_folder=None, template_folder=str(_HERE / "templates"), root_path=str(_HERE))
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
@@ -45,11 +49,16 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         host.database, host.audit, SigningKeys.load(host.data.state, host.settings.jwt_secret_key), host.data.state
     )
     conversations = Conversations(host.database)
+    runs = Runs(host, conversations)
+    models = Models(read_agent(host.settings))
     parts = Site(
         host=host,
         accounts=accounts,
         conversations=conversations,
-        runs=Runs(host, conversations),
+        runs=runs,
+        models=models,
+        feedback=Feedback(host.database),
+        messages=Messages(host, conversations, runs, models),
         sockets=Sockets(),
         languages=Languages(),
         allowed_hosts=LOOPBACK_NAMES | {name.lower() for name in allowed_hosts},

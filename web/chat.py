@@ -20,6 +20,7 @@ from toolhost.model import Actor
 from toolhost.rights import Right, check
 from toolhost.web.answers import read_answer
 from toolhost.web.bodies import parse_object
+from toolhost.web.choices import read_choice, read_entry
 from toolhost.web.fragments import Fragments
 from toolhost.web.guard import current, current_actor, requires
 from toolhost.web.live import Run
@@ -31,8 +32,16 @@ __all__ = ["blueprint"]
 
 blueprint = Blueprint("chat", __name__)
 
-_TYPES = ("message", "call", "approve", "refuse", "stop", "ping", "resume")
-_RIGHTS: dict[str, Right] = {"message": "chat", "call": "tools:run", "approve": "approve", "refuse": "approve"}
+_TYPES = ("message", "retry", "call", "approve", "refuse", "stop", "edit", "send_now", "ping", "resume")
+_RIGHTS: dict[str, Right] = {
+    "message": "chat",
+    "retry": "chat",
+    "edit": "chat",
+    "send_now": "chat",
+    "call": "tools:run",
+    "approve": "approve",
+    "refuse": "approve",
+}
 """What a message asks of whoever sends it, besides what is asked of whoever opens the socket."""
 
 _RECHECK_SECONDS = 15.0  # a token that has run out is noticed within this even in silence
@@ -120,10 +129,24 @@ class _Connection:
         if kind == "ping":
             self._reply("pong", reference)
         elif kind == "message":
-            run = await runs.message(
-                self._actor, lambda: self._conversation(message, reference), _text(message, "text")
+            run = await self._site.messages.send(
+                self._actor,
+                lambda: self._conversation(message, reference),
+                _text(message, "text"),
+                read_choice(message),
+                edit_of=read_entry(message, "edit_of", None),
             )
             self._reply("accepted", reference, started=run.id)
+        elif kind == "retry":
+            conversation_id, entry = _text(message, "conversation_id"), read_entry(message, "entry_id")
+            self._follow(conversation_id, {})
+            run = await self._site.messages.retry(self._actor, conversation_id, entry)
+            self._reply("accepted", reference, started=run.id)
+        elif kind == "edit":
+            self._site.messages.edit(self._actor, _text(message, "run_id"), _text(message, "text"))
+            self._reply("accepted", reference, started=None)
+        elif kind == "send_now":
+            self._spawn(self._now(_text(message, "run_id"), reference))
         elif kind == "call":
             run = await runs.call(
                 self._actor,
@@ -163,7 +186,13 @@ class _Connection:
 
     async def _stop(self, run_id: str, reference: object) -> None:
         try:
-            await self._site.runs.stop(self._actor, run_id)
+            await self._site.messages.stop(self._actor, run_id)
+        except ToolHostError as error:
+            self._refuse(error, reference)
+
+    async def _now(self, run_id: str, reference: object) -> None:
+        try:
+            await self._site.messages.send_now(self._actor, run_id)
         except ToolHostError as error:
             self._refuse(error, reference)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from toolhost.agent.store import RunKind
 from toolhost.approvals import Question
 from toolhost.errors import UsageError
 from toolhost.identifiers import now_ms
@@ -81,18 +82,29 @@ class Run:
         run_id: `r_...`.
         actor: Whose it is.
         conversation_id: Where it is shown, or None for a call made without a conversation.
+        kind: Whether a message began it, or a call.
         on_change: Called after each new event.
 
     Attributes:
+        text: The message that began it.
         calls: Its calls by their id, in the order they were made.
         draft: What its model is writing, until that is an entry of the conversation.
         first_result: How far its first call came at first: its result, or the question it waits for.
     """
 
-    def __init__(self, run_id: str, actor: Actor, conversation_id: str | None, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        actor: Actor,
+        conversation_id: str | None,
+        kind: RunKind,
+        on_change: Callable[[], None],
+    ) -> None:
         self.id = run_id
         self.actor = actor
         self.conversation_id = conversation_id
+        self.kind = kind
+        self.text = ""
         self.events: list[dict[str, Any]] = []
         self.calls: dict[str, LiveCall] = {}
         self.draft: Draft | None = None
@@ -102,6 +114,7 @@ class Run:
         self.stopping = False
         self._on_change = on_change
         self._gathered: list[_Piece] = []
+        self._gathering = ""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -121,6 +134,7 @@ class Run:
     def emit(self, kind: str, **fields: Any) -> None:
         """Add an event. What was gathered of output and text comes first."""
         self._flush()
+        self._gathering = ""
         self._add(kind, fields)
 
     def end(self, kind: str, **fields: Any) -> None:
@@ -167,6 +181,8 @@ class Run:
         """A call waits for a person."""
         call.state, call.approval_id, call.expires = "waiting", question.id, question.expires
         call.plan, call.decision, call.offers = question.plan, question.decision.as_json(), question.grants
+        if any(event.get("approval_id") == question.id for event in self.events):
+            return  # it was said before the host was started again
         self.emit(
             "approval.required",
             approval_id=question.id,
@@ -183,6 +199,11 @@ class Run:
         """Nobody answered in time."""
         call.state = "expired"
         self.emit("approval.expired", approval_id=approval_id, call_id=call.call_id)
+
+    def fail(self, call: LiveCall, error: Mapping[str, Any]) -> None:
+        """A call could not be carried out."""
+        call.state, call.error = "failed", error
+        self.emit("tool.ended", call_id=call.call_id, error=error)
 
     def finish(self, call: LiveCall, result: CallResult) -> None:
         """A call has its result."""
@@ -217,16 +238,17 @@ class Run:
         self.emit("message.completed", message_id=message_id, entry=entry)
 
     def _gather(self, piece: _Piece) -> None:
-        """Pieces that follow one another closely are one event; the first of them is sent at once."""
+        """Pieces that follow one another closely are one event; the first of a kind is sent at once."""
         if not piece.text or self.ended:
             return
         if self._gathered and self._gathered[-1].of_the_same(piece):
             self._gathered[-1] = replace(piece, text=self._gathered[-1].text + piece.text)
         else:
             self._gathered.append(piece)
+        first, self._gathering = piece.kind != self._gathering, piece.kind
+        if first and piece.kind != "tool.output":
+            self._flush()
         if self._timer is None:
-            if piece.kind != "tool.output":
-                self._add_gathered()
             self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._flush)
 
     def _flush(self) -> None:

@@ -10,22 +10,24 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from toolhost.agent.store import RunKind, RunRecords, RunState
 from toolhost.approvals import Answer, Question
 from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.words import parse_line, parse_words
-from toolhost.conversations import Conversation, Conversations, EntryKind
+from toolhost.conversations import Conversation, Conversations
 from toolhost.errors import AccessError, ApprovalError, ToolHostError, UsageError
 from toolhost.host import Host
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, CallResult, Tool
+from toolhost.web.calling import Calling
 from toolhost.web.live import LiveCall, Run
-from toolhost.web.spelling import attempted_argv, spell
+from toolhost.web.spelling import spell
 
-__all__ = ["AT_ONCE", "LONGEST_MESSAGE", "Open", "Runs"]
+__all__ = ["AT_ONCE", "Open", "Runs"]
 
 Open = Callable[[], Awaitable[Conversation]]
 """Opens the conversation a run is for, once it is clear that there will be a run: a mistake makes no conversation."""
@@ -35,21 +37,8 @@ _log = logging.getLogger("toolhost.web")
 AT_ONCE = 8
 """Runs that one conversation may have under way."""
 
-LONGEST_MESSAGE = 256 * 1024
-"""Characters of one message."""
-
 _KEPT_SECONDS = 300.0  # how long a finished run can still be replayed
-_LOOK_SECONDS = 0.25  # how often a call that runs elsewhere is looked at
 _STOP_SECONDS = 2.0  # how long a call may take to end when it is told to
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A call that waits for a person, and where its run hears of the answer."""
-
-    run: Run
-    call: LiveCall
-    answered: asyncio.Future[Callable[[], Awaitable[CallResult]]]
 
 
 class Runs:
@@ -57,12 +46,13 @@ class Runs:
 
     def __init__(self, host: Host, conversations: Conversations) -> None:
         self._host = host
-        self._conversations = conversations
+        self.records = RunRecords(host.database)
+        self.calling = Calling(host, conversations, self._waits)
         self._runs: dict[str, Run] = {}
         self._in: dict[tuple[str, str | None], dict[str, Run]] = {}
-        self._waiting: dict[str, _Waiting] = {}
         self._answering: set[str] = set()
         self._listeners: dict[str, set[Callable[[], None]]] = {}
+        self.closing = False
 
     # Looking
 
@@ -93,34 +83,23 @@ class Runs:
         """The runs of a conversation that can still be followed, the oldest first."""
         return list(self._in.get((user_id, conversation_id), {}).values())
 
-    # Starting
+    def alive(self, user_id: str, kind: RunKind) -> list[Run]:
+        """Somebody's runs of a kind that have not ended, the oldest first."""
+        return [
+            run for run in self._runs.values() if run.actor.user_id == user_id and run.kind == kind and not run.ended
+        ]
 
-    async def message(self, actor: Actor, conversation: Open, text: str) -> Run:
-        """Start a run from what a person typed: a slash command calls a tool; nobody is there yet to answer the rest.
+    # Starting a call
+
+    async def line(self, actor: Actor, conversation: Open, text: str) -> Run:
+        """Start a run from a slash command.
 
         Raises:
-            UsageError: `message_empty`, `message_too_long`, `too_many_runs`, or what is wrong with the command.
+            UsageError: What is wrong with it; `too_many_runs`.
         """
-        if not text.strip():
-            raise UsageError("message_empty", "The message is empty.", "Type something, or `/` to choose a tool.")
-        if len(text) > LONGEST_MESSAGE:
-            raise UsageError(
-                "message_too_long",
-                f"The message has {len(text)} characters; at most {LONGEST_MESSAGE} are accepted.",
-                "Put long content into a file of the workspace.",
-            )
-        if text.lstrip().startswith("/"):
-            name, words = parse_line(text)
-            tool = self.granted(actor, name)
-            return await self._start_call(actor, conversation, tool, parse_words(tool, words), text.strip())
-        run = self._new(actor, (await conversation()).id)
-
-        async def answer() -> None:
-            await self._entry(run, "user", text=text)
-            await self._entry(run, "notice", text="no_model")
-
-        self._drive(run, answer())
-        return run
+        name, words = parse_line(text)
+        tool = self.granted(actor, name)
+        return await self._start_call(actor, conversation, tool, parse_words(tool, words), text.strip())
 
     async def call(self, actor: Actor, conversation: Open, name: str, arguments: object) -> Run:
         """Start a run from a form: a tool's name and its arguments.
@@ -157,34 +136,17 @@ class Runs:
         prepare_arguments(tool, arguments)
         place = await conversation()
         prepared = await self._host.prepare(tool.name, arguments, actor, conversation_id=place.id)
-        run = self._new(actor, place.id)
-        call = LiveCall(
-            call_id=prepared.id,
-            tool=tool.name,
-            arguments=prepared.arguments,
-            argv=attempted_argv(self._host, tool.name, prepared.arguments),
-        )
-        run.calls[call.call_id] = call
+        run = self.new(actor, place.id, "call")
+        run.emit("run.started", conversation_id=place.id, model=None, profile=None)
+        call = self.calling.live(run, prepared.id, tool.name, prepared.arguments)
 
         async def work() -> CallResult:
-            await self._entry(run, "user", text=text if text is not None else spell(tool, arguments))
-            return await self._carry_out(run, call, arguments)
+            await self.records.begin(run.id, actor.user_id, place.id, kind="call", state="running")
+            await self.calling.entry(run, "user", text=text if text is not None else spell(tool, arguments))
+            return await self.calling.carry_out(run, call, arguments)
 
-        self._drive(run, work())
+        self.drive(run, work())
         return run
-
-    async def _carry_out(self, run: Run, call: LiveCall, arguments: Mapping[str, Any]) -> CallResult:
-        """Make a call of a run, and wait for whoever must be asked."""
-        await self._entry(run, "call", call=call)
-        result = await self._host.call(
-            call.tool,
-            arguments,
-            run.actor,
-            conversation_id=run.conversation_id,
-            call_id=call.call_id,
-            on_event=partial(run.from_host, call),
-        )
-        return await self._to_its_end(run, call, result)
 
     # Answering and stopping
 
@@ -225,32 +187,48 @@ class Runs:
                 outcome.set_result(result)
             return result
 
-        waiting = self._waiting.pop(approval_id, None)
+        waiting = self.calling.taken(approval_id)
         if waiting is not None:
             waiting.answered.set_result(partial(work, waiting.run, waiting.call))
         else:
             try:
-                run, call = self._resumed(actor, question)
+                # No run waits for it: the host was started again since, or the call came by the API.
+                run = self.new(actor, question.conversation_id, "call")
             except BaseException:
                 outcome.cancel()
                 raise
+            run.emit("run.started", conversation_id=question.conversation_id, model=None, profile=None)
+            call = self.calling.asked(run, question)
 
             async def carry_out() -> CallResult:
-                return await self._to_its_end(run, call, await work(run, call))
+                return await self.calling.see_through(run, call, await work(run, call))
 
-            self._drive(run, carry_out())
+            self.drive(run, carry_out())
         return await asyncio.shield(outcome)
 
     async def stop(self, actor: Actor, run_id: str) -> None:
-        """End a run: its call is killed, its open question is refused.
+        """End a run: its model is not listened to any more, its calls are killed, its open questions are refused.
 
         Raises:
             AccessError: `run_not_found`.
         """
-        await self._stop(self.find(actor, run_id))
+        await self.stop_run(self.find(actor, run_id))
+
+    async def stop_run(self, run: Run) -> None:
+        """End a run that was found."""
+        if run.ended:
+            return
+        run.stopping = True
+        for approval_id in self.calling.of(run):
+            with suppress(ApprovalError):  # it was answered in this very moment
+                await self.answer(run.actor, approval_id, Answer(approve=False, reason="stopped"))
+        if not run.ended:
+            self._end_work(run)
 
     async def close(self) -> None:
-        """End every run, each with its last event, within a bounded time."""
+        """End every run, each with its last event, within a bounded time; a model's that waits for a person goes on
+        when the host is started again."""
+        self.closing = True
         alive = [run for run in self._runs.values() if run.task is not None and not run.task.done()]
         for run in alive:
             run.stopping = True
@@ -262,22 +240,34 @@ class Runs:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _stop(self, run: Run) -> None:
-        if run.ended:
-            return
-        run.stopping = True
-        for approval_id in [key for key, value in self._waiting.items() if value.run is run]:
-            with suppress(ApprovalError):  # it was answered in this very moment
-                await self.answer(run.actor, approval_id, Answer(approve=False, reason="stopped"))
-        if not run.ended:
-            self._end_work(run)
+    # For what answers messages
 
-    def _end_work(self, run: Run) -> None:
-        """End what a run is doing: its calls end as cancelled, and the run with them."""
-        running = [call.call_id for call in run.calls.values() if call.state == "running"]
-        ended = [call_id for call_id in running if self._host.cancel(call_id, run.actor)]
-        if not ended and run.task is not None:
-            run.task.cancel()
+    def new(self, actor: Actor, conversation_id: str | None, kind: RunKind, *, run_id: str | None = None) -> Run:
+        """A run that has not begun.
+
+        Raises:
+            UsageError: `too_many_runs`.
+        """
+        if conversation_id is not None and kind == "call":
+            alive = sum(not run.ended and run.kind == kind for run in self.of(actor.user_id, conversation_id))
+            if alive >= AT_ONCE:
+                raise UsageError(
+                    "too_many_runs",
+                    f"{alive} runs are under way in this conversation; at most {AT_ONCE} may be.",
+                    "Wait for one to end, or stop it.",
+                )
+        run = Run(run_id or new_id("r"), actor, conversation_id, kind, on_change=lambda: self._wake(actor.user_id))
+        self._runs[run.id] = run
+        self._in.setdefault((actor.user_id, conversation_id), {})[run.id] = run
+        return run
+
+    def drive(self, run: Run, work: Awaitable[CallResult | None]) -> None:
+        """Let a run go until its end."""
+        run.task = asyncio.create_task(self._terminate(run, work), name=run.id)
+
+    def over(self, run: Run) -> None:
+        """A run has ended: it can still be followed for a while."""
+        asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget, run)
 
     # The inside
 
@@ -286,73 +276,51 @@ class Runs:
         """Whether an answer settles a question; one that the host turns down leaves its run waiting."""
         return not answer.approve or (actor.attended and answer.scope in question.scopes)
 
-    def _resumed(self, actor: Actor, question: Question) -> tuple[Run, LiveCall]:
-        """A run for an approval that no run waits for: the host was started again since, or it came by the API."""
-        run = self._new(actor, question.conversation_id)
-        call = LiveCall(
-            call_id=question.call_id,
-            tool=question.tool,
-            arguments=question.arguments,
-            argv=attempted_argv(self._host, question.tool, question.arguments),
-            plan=question.plan,
-            decision=question.decision.as_json(),
-            created=question.created,
-        )
-        run.calls[call.call_id] = call
-        return run, call
+    def _end_work(self, run: Run) -> None:
+        """End what a run is doing. A call alone ends as cancelled, and its run with it; a model's run ends at once."""
+        if run.kind == "call":
+            running = [call.call_id for call in run.calls.values() if call.state == "running"]
+            if [call_id for call_id in running if self._host.cancel(call_id, run.actor)]:
+                return
+        if run.task is not None:
+            run.task.cancel()
 
-    def _new(self, actor: Actor, conversation_id: str | None) -> Run:
-        if conversation_id is not None:
-            alive = sum(not run.ended for run in self.of(actor.user_id, conversation_id))
-            if alive >= AT_ONCE:
-                raise UsageError(
-                    "too_many_runs",
-                    f"{alive} runs are under way in this conversation; at most {AT_ONCE} may be.",
-                    "Wait for one to end, or stop it.",
-                )
-        run = Run(new_id("r"), actor, conversation_id, on_change=lambda: self._wake(actor.user_id))
-        self._runs[run.id] = run
-        self._in.setdefault((actor.user_id, conversation_id), {})[run.id] = run
-        run.emit("run.started", conversation_id=conversation_id)
-        return run
-
-    async def _entry(self, run: Run, kind: EntryKind, *, text: str = "", call: LiveCall | None = None) -> None:
-        assert run.conversation_id is not None
-        entry = await self._conversations.append(
-            run.actor.user_id,
-            run.conversation_id,
-            run_id=run.id,
-            kind=kind,
-            text=text,
-            call_id=None if call is None else call.call_id,
-        )
-        asked = {} if call is None or call.request_id is None else {"request_id": call.request_id}
-        run.emit("entry.added", entry=entry.as_json(), **asked)
-
-    def _drive(self, run: Run, work: Awaitable[CallResult | None]) -> None:
-        run.task = asyncio.create_task(self._terminate(run, work), name=run.id)
+    async def _waits(self, run: Run) -> None:
+        if run.kind == "message":
+            await self.records.wait(run.id, run.events)
 
     async def _terminate(self, run: Run, work: Awaitable[CallResult | None]) -> None:
         """See a run to its one last event, whatever happens."""
+        error: dict[str, Any] | None = None
         try:
             result = await work
         except asyncio.CancelledError:
-            run.end("run.cancelled")
-        except ToolHostError as error:
-            run.abandon(error)
-            run.end("run.failed", error=error.as_json())
+            if self.closing and run.kind == "message" and run.waiting:
+                return  # it goes on when the host is started again
+            kind = "run.cancelled"
+        except ToolHostError as failure:
+            run.abandon(failure)
+            kind, error = "run.failed", failure.as_json()
         except Exception:
             _log.exception("run %s failed", run.id)
-            message = "Something went wrong in the server."
-            run.end(
-                "run.failed", error={"code": "internal_error", "message": message, "recoverable": False, "hint": ""}
-            )
+            kind, error = "run.failed", _INTERNAL.as_json()
         else:
             cancelled = run.stopping or (result is not None and result.status == "cancelled")
-            run.end("run.cancelled" if cancelled else "run.completed")
+            kind = "run.cancelled" if cancelled else "run.completed"
         finally:
             run.abandon()
-            asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget, run)
+            self.over(run)
+        await self._end(run, kind, error)
+
+    async def _end(self, run: Run, kind: str, error: dict[str, Any] | None) -> None:
+        try:
+            if error is not None and run.kind == "message":
+                await self.calling.entry(run, "error", text=str(error["code"]), data=error)
+            await self.records.end(run.id, _STATES[kind], error)
+        except Exception:
+            _log.exception("the end of run %s could not be written down", run.id)
+        finally:
+            run.end(kind, **({} if error is None else {"error": error}))
 
     def _forget(self, run: Run) -> None:
         self._runs.pop(run.id, None)
@@ -362,48 +330,17 @@ class Runs:
         if not together:
             self._in.pop(place, None)
 
-    async def _to_its_end(self, run: Run, call: LiveCall, result: CallResult) -> CallResult:
-        """See a call to its result, however often somebody must be asked."""
-        if not run.first_result.done():
-            run.first_result.set_result(result)
-        while result.status == "approval_required" and result.approval_id is not None:
-            result = await self._answered(run, call, result.approval_id)
-        run.finish(call, result)
-        return result
-
-    async def _answered(self, run: Run, call: LiveCall, approval_id: str) -> CallResult:
-        """What becomes of a call once its question is settled, by whatever way."""
-        question = await self._host.question(approval_id, run.actor)
-        answered: asyncio.Future[Callable[[], Awaitable[CallResult]]] = asyncio.get_running_loop().create_future()
-        self._waiting[approval_id] = _Waiting(run, call, answered)
-        run.wait_for(call, question)
-        settled = asyncio.create_task(self._host.until_settled(approval_id, run.actor))
-        try:
-            either: set[asyncio.Future[Any]] = {answered, settled}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if answered.done():
-                return await answered.result()()
-            end = settled.result()
-            if end is None:
-                return await self._elsewhere(call, run.actor)
-            if end.error is not None and end.error["code"] == "approval_expired":
-                run.expire(call, approval_id)
-            return end
-        finally:
-            settled.cancel()
-            self._waiting.pop(approval_id, None)
-
-    async def _elsewhere(self, call: LiveCall, actor: Actor) -> CallResult:
-        """The result of a call that was approved by another way than through here, once it has one."""
-        while True:
-            record = await self._host.call_record(call.call_id, actor)
-            if record is not None and record["finished"] is not None and record["result"] is not None:
-                return CallResult.from_json(record["result"])
-            await asyncio.sleep(_LOOK_SECONDS)
-
     def _wake(self, user_id: str) -> None:
         for wake in tuple(self._listeners.get(user_id, ())):
             wake()
+
+
+_STATES: dict[str, RunState] = {
+    "run.completed": "completed",
+    "run.failed": "failed",
+    "run.cancelled": "cancelled",
+}
+_INTERNAL = ToolHostError("internal_error", "Something went wrong in the server.")
 
 
 def _refused_by(error: BaseException) -> Exception:

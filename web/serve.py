@@ -67,6 +67,7 @@ async def serve(
     async def stop() -> None:
         await stopped.wait()
         # Before Hypercorn's own wait: a socket that nobody closes would keep it for its whole grace period.
+        parts.messages.close()
         await parts.runs.close()
         parts.sockets.close()
 
@@ -83,7 +84,14 @@ async def serve(
     config.logger_class = _AccessLog
     config.accesslog = _stream_logger("toolhost.access", logging.INFO)
     config.errorlog = _stream_logger("toolhost.server", logging.WARNING)
-    await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop)
+    await parts.messages.restore()
+    # Beside the first requests: the library takes seconds, and whoever does not talk to a model need not wait for it.
+    loading = asyncio.create_task(parts.models.start(), name="models")
+    try:
+        await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop)
+    finally:
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
 
 
 def _stream_logger(name: str, level: int) -> logging.Logger:

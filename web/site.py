@@ -9,8 +9,11 @@ from typing import cast
 from quart import current_app
 
 from toolhost.accounts import Accounts
+from toolhost.agent import Models
+from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
 from toolhost.host import Host
+from toolhost.web.answering import Messages
 from toolhost.web.language import Languages
 from toolhost.web.runs import Runs
 from toolhost.web.sockets import Sockets
@@ -29,6 +32,9 @@ class Site:
         accounts: People and sessions.
         conversations: What people see.
         runs: What is under way.
+        models: What may answer.
+        feedback: What people say of the answers.
+        messages: What a model answers, and what waits for that.
         sockets: The open WebSockets.
         languages: The catalogues.
         allowed_hosts: Names under which this server may be addressed, lower case, without port.
@@ -39,6 +45,9 @@ class Site:
     accounts: Accounts
     conversations: Conversations
     runs: Runs
+    models: Models
+    feedback: Feedback
+    messages: Messages
     sockets: Sockets
     languages: Languages
     allowed_hosts: frozenset[str]

@@ -22,6 +22,7 @@ COMMANDS = {
     "config": ("toolhost.cli.config", "Look at the settings."),
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),
     "key": ("toolhost.cli.key", "Manage API keys."),
+    "model": ("toolhost.cli.model", "Look at the language models and try them."),
     "plugin": ("toolhost.cli.plugin", "Look at the plugins."),
     "policy": ("toolhost.cli.policy", "Check policies and explain their decisions."),
     "secrets": ("toolhost.cli.secrets", "Manage the host's own secrets."),

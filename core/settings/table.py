@@ -213,5 +213,9 @@ SETTINGS: tuple[Setting, ...] = tuple(
 )
 """Every setting, in the order of the table."""
 
-SECTIONS: tuple[Section, ...] = ()
+SECTIONS: tuple[Section, ...] = (
+    Section(name="models", help="`[[models]]`: the language models that may answer in the chat."),
+    Section(name="profiles", help="`[[profiles]]`: a model, what it is told and the tools it may call, under a name."),
+    Section(name="agent", help="`[agent]`: how far one run of a model may go, and whether Ollama is looked for."),
+)
 """Every section that the file may have besides the settings."""

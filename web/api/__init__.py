@@ -5,13 +5,16 @@ from quart import Quart
 from toolhost.web.api import (
     approvals,
     auth,
+    branches,
     calls,
+    chat,
     conversations,
     files,
     grants,
     health,
     keys,
     me,
+    models,
     sessions,
     tools,
     users,
@@ -22,5 +25,6 @@ __all__ = ["register"]
 
 def register(app: Quart) -> None:
     """Add every route of the interface."""
-    for module in (auth, tools, approvals, calls, conversations, files, grants, health, me, sessions, keys, users):
+    people = (auth, me, sessions, keys, users)
+    for module in (*people, tools, approvals, calls, conversations, branches, files, grants, chat, models, health):
         app.register_blueprint(module.blueprint)

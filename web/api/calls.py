@@ -35,6 +35,7 @@ async def cancel(call_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/<call_id>/output")
+@requires("look", scope="tools:run")
 async def output(call_id: str) -> ResponseReturnValue:
     """Everything a call printed, to be saved: also what was too long for a model, or for the page."""
     record = await site().host.call_record(call_id, current_actor())
