@@ -182,7 +182,7 @@ def _entry(path: Path) -> Entry | None:
         status = path.lstat()
     except OSError:
         return None  # gone since the folder was read
-    if is_placeholder(status):
+    if path.name.startswith(".") and is_placeholder(path):
         return None
     return Entry(name=path.name, type=_type(status.st_mode), size=status.st_size, modified=_time(status.st_mtime))
 

@@ -147,21 +147,20 @@ def walk(start: Path, ignored: Ignored, *, folders: bool = False) -> Iterator[tu
         prefix = f"{relative}/" if relative else ""
         inner[:] = sorted(name for name in inner if not ignored.passes_over(prefix + name, is_folder=True))
         for name in sorted([*files, *inner] if folders else files):
-            if name.startswith(".") and _covers(here / name):
+            if name.startswith(".") and is_placeholder(here / name):
                 continue
             is_folder = name in inner and not (here / name).is_symlink()
             if name in inner or not ignored.passes_over(prefix + name, is_folder=False):
                 yield here / name, is_folder
 
 
-def is_placeholder(facts: os.stat_result) -> bool:
-    """Whether the host put this where a protected name is not there: nobody may use it, and it ends with the call."""
-    empty = facts.st_size == 0 or stat.S_ISDIR(facts.st_mode)
-    return empty and stat.S_IMODE(facts.st_mode) in (0, stat.S_ISVTX)
-
-
-def _covers(path: Path) -> bool:
+def is_placeholder(path: Path) -> bool:
+    """Whether the host put this where a protected name is not there: nothing is in it, and it ends with the call."""
     try:
-        return is_placeholder(path.lstat())
+        facts = path.lstat()
+        mode = stat.S_IMODE(facts.st_mode)
+        if stat.S_ISDIR(facts.st_mode):
+            return mode in (0, stat.S_ISVTX) or (mode == 0o500 and not any(path.iterdir()))
+        return facts.st_size == 0 and mode in (0, stat.S_ISVTX)
     except OSError:
         return False
