@@ -8,11 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from toolhost.authoring import ReadPath, ToolContext, ToolError, ToolOutput, WritePath, tool
+from toolhost.errands import Completed, Errand, Piece, Response, Stream
 
 if TYPE_CHECKING:
     from toolhost.hookspecs import hookimpl
 
-__all__ = ["ReadPath", "ToolContext", "ToolError", "ToolOutput", "WritePath", "hookimpl", "tool"]
+__all__ = [
+    "Completed",
+    "Errand",
+    "Piece",
+    "ReadPath",
+    "Response",
+    "Stream",
+    "ToolContext",
+    "ToolError",
+    "ToolOutput",
+    "WritePath",
+    "hookimpl",
+    "tool",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
+from toolhost.errands import Completed, Errand, Errands, OnPiece, Response, Stream, completed, response
+
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
@@ -89,9 +93,15 @@ class ToolContext:
         send: Takes the messages for the host; without one they are dropped, which is enough for a unit test.
         is_cancelled: Says whether the caller has given up.
         secrets: What each secret holds, by name.
+        errands: Runs commands and fetches for the tool; without one each is a `ToolError`.
+        config: The plugin's settings, by name.
+
+    Attributes:
+        tool: The tool's name without its plugin's.
+        config: What `[config]` of the plugin's policy sets, and the defaults of `plugin.toml` for the rest.
     """
 
-    __slots__ = ("_is_cancelled", "_secrets", "_send", "tool")
+    __slots__ = ("_errands", "_is_cancelled", "_secrets", "_send", "config", "tool")
 
     def __init__(
         self,
@@ -100,8 +110,12 @@ class ToolContext:
         send: Callable[[Mapping[str, Any]], None] | None = None,
         is_cancelled: Callable[[], bool] | None = None,
         secrets: Mapping[str, str] | None = None,
+        errands: Errands | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self.tool = tool
+        self.config: Mapping[str, Any] = {} if config is None else config
+        self._errands = errands
         self._send = send
         self._is_cancelled = is_cancelled
         self._secrets = {} if secrets is None else secrets
@@ -148,9 +162,76 @@ class ToolContext:
             )
         return self._secrets[name]
 
+    def run(
+        self, *command: str, stdin: str | bytes = b"", cwd: str = "", timeout: float | None = None
+    ) -> Errand[Completed]:
+        """Run a command that `[commands]` of the plugin's policy allows, in a sandbox of its own.
+
+        `await ctx.run("git", "status")` in an async tool, `ctx.run("git", "status").wait()` in a sync one. Where the
+        policy asks, a person is asked for exactly this command while the tool waits.
+
+        Args:
+            command: The program and its arguments, each one word: there is no shell.
+            stdin: What it reads on standard input.
+            cwd: Where it starts: a folder within a root, absolute or relative to the workspace; by default the latter.
+            timeout: Seconds, where it is to have less than the policy's `wall`.
+
+        Raises:
+            ToolError: It may not run, was refused, or went over a limit; let it pass, or say what to do instead.
+        """
+        wanted = _command(command, stdin, cwd, timeout)
+        return Errand(lambda: self._begin("run", wanted), completed)
+
+    def stream(self, *command: str, stdin: str | bytes = b"", cwd: str = "", timeout: float | None = None) -> Stream:
+        """The same, its output as it comes: `async for piece in ctx.stream(...)`, or `for` in a sync tool."""
+        wanted = _command(command, stdin, cwd, timeout)
+        return Stream(lambda on_piece: self._begin("run", wanted, on_piece))
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: str | bytes = b"",
+        timeout: float | None = None,
+    ) -> Errand[Response]:
+        """Fetch from a server that `[network]` of the plugin's policy allows; redirects are followed within that.
+
+        Args:
+            url: An http or https address. Secrets belong into headers: a URL is written down.
+            method: The HTTP method.
+            headers: Request headers.
+            body: What is sent.
+            timeout: Seconds, where it is to have less than the policy's `wall`.
+
+        Raises:
+            ToolError: The server may not be reached, or did not answer.
+        """
+        wanted = {
+            "url": url,
+            "method": method,
+            "headers": {} if headers is None else dict(headers),
+            "body": body.encode() if isinstance(body, str) else bytes(body),
+            "timeout": timeout,
+        }
+        return Errand(lambda: self._begin("fetch", wanted), response)
+
+    def _begin(
+        self, kind: str, wanted: Mapping[str, Any], on_piece: OnPiece | None = None
+    ) -> Future[Mapping[str, Any]]:
+        if self._errands is None:
+            raise ToolError(f"ctx.{kind} needs a host, and there is none: give ToolContext(errands=...).", "no_host")
+        return self._errands.begin(kind, wanted, on_piece)
+
     def _emit(self, message: Mapping[str, Any]) -> None:
         if self._send is not None:
             self._send(message)
+
+
+def _command(command: tuple[str, ...], stdin: str | bytes, cwd: str, timeout: float | None) -> dict[str, Any]:
+    data = stdin.encode() if isinstance(stdin, str) else bytes(stdin)
+    return {"argv": [str(word) for word in command], "stdin": data, "cwd": str(cwd), "timeout": timeout}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -213,6 +213,7 @@ class Host:
         conversation_id: str | None = None,
         approve: bool = False,
         call_id: str | None = None,
+        attended: bool = True,
         on_event: OnEvent | None = None,
     ) -> CallResult:
         """Make a call.
@@ -226,6 +227,7 @@ class Host:
             conversation_id: One of the actor's own conversations.
             approve: Answer an `ask` with yes (the local administrator's flag).
             call_id: From `new_call_id`, where the caller must know it beforehand.
+            attended: Whether somebody is there who can answer while it runs, for what its worker asks the host for.
             on_event: Told what happens as it happens.
 
         Raises:
@@ -242,6 +244,7 @@ class Host:
             workspace_writable=workspace_writable,
             conversation_id=conversation_id,
             call_id=call_id,
+            attended=attended,
         )
         if on_event is None:
             return await self._pipeline.call(call, approve=approve)
@@ -257,6 +260,7 @@ class Host:
         workspace_writable: bool = True,
         conversation_id: str | None = None,
         call_id: str | None = None,
+        attended: bool = True,
     ) -> Call:
         """Check a request and make a call of it, without deciding or running anything. See `call`."""
         tool = self.tool(name)
@@ -280,6 +284,7 @@ class Host:
             workspace_writable=workspace_writable,
             workspace_own=own,
             conversation_id=conversation_id,
+            attended=attended and actor.attended,
         )
 
     def consider(self, call: Call) -> tuple[Considered, Request]:
@@ -336,6 +341,10 @@ class Host:
             ApprovalError: `grant_not_found`.
         """
         await self._asking.revoke(grant_id, actor)
+
+    def awaits(self, call_id: str) -> bool:
+        """Whether a call waits for its answer where it is: it is an errand of a call that runs."""
+        return self._pipeline.awaits(call_id)
 
     def cancel(self, call_id: str, actor: Actor) -> bool:
         """End one of the actor's running calls; False where there is none."""
@@ -409,6 +418,8 @@ class Host:
         self._folders.forget(conversation_id)
 
     def _restore(self, row: Mapping[str, Any], actor: Actor) -> Call:
+        if row["parent_id"] is not None:
+            raise ApprovalError("plan_changed", "The call that asked for this has ended.", "Make the call again.")
         tool = self.plugins.tool(row["tool"])
         if tool is None:
             raise ApprovalError(

@@ -13,6 +13,7 @@ __all__ = [
     "CommandTemplate",
     "Decision",
     "DecisionOutcome",
+    "Errand",
     "ExternalContent",
     "Status",
     "Tool",
@@ -91,6 +92,25 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What a running call's worker asks the host to run for it.
+
+    Attributes:
+        kind: `run` a command, or `fetch` from a server.
+        argv: The command; of a fetch the method and the URL.
+        stdin: What it reads on standard input; of a fetch its headers and body.
+        cwd: `{workspace}`, or an absolute path.
+        wall: Seconds, where it is to have less than the policy gives it; else None.
+    """
+
+    kind: Literal["run", "fetch"]
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    cwd: str = "{workspace}"
+    wall: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One tool invocation by one actor.
 
@@ -103,6 +123,9 @@ class Call:
         workspace_writable: Whether the workspace may be written at all (a named workspace may be read-only).
         workspace_own: Whether the workspace is the one its conversation was given: only its calls write there.
         conversation_id: Where the call was made, or None.
+        attended: Whether somebody is there who can be asked while it runs.
+        parent_id: The call whose worker asks for this one; None for a call that somebody made.
+        errand: What that worker asks for; None likewise.
     """
 
     id: str
@@ -113,6 +136,9 @@ class Call:
     workspace_writable: bool = True
     workspace_own: bool = False
     conversation_id: str | None = None
+    attended: bool = True
+    parent_id: str | None = None
+    errand: Errand | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

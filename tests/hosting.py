@@ -51,6 +51,7 @@ class Hosting:
                 actor_of(request),
                 workspace=None if workspace is None else Path(workspace),
                 approve=request.get("approve", False),
+                attended=request.get("attended", True),
                 on_event=listen,
             )
         )
@@ -58,6 +59,20 @@ class Hosting:
             await started.wait()
             task.cancel()
         return (await task).as_json()
+
+    async def answer_next(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Wait for a question, and answer it. `refuse` has the reason of a no, `cancel` ends what asked instead."""
+        async with asyncio.timeout(60):
+            while not (found := await self.host.pending_approvals(actor_of(request))):
+                await asyncio.sleep(0.01)
+        if "cancel" in request:
+            record = await self.host.call_record(found[0].call_id, actor_of(request))
+            assert record is not None
+            self.host.cancel(record["parent_id"], actor_of(request))
+            return {"question": found[0].as_json()}
+        answer = Answer(approve="refuse" not in request, reason=request.get("refuse", ""))
+        made = await self.host.answer(found[0].id, actor_of(request), answer)
+        return {"question": found[0].as_json(), "result": made.as_json()}
 
     async def explain(self, request: dict[str, Any]) -> dict[str, Any]:
         """What would be decided, and the plan."""
@@ -81,6 +96,9 @@ class Hosting:
         )
         made = await self.host.answer(request["approval"], actor_of(request), answer)
         return made.as_json()
+
+    async def record(self, request: dict[str, Any]) -> dict[str, Any]:
+        return await self.host.call_record(request["call"], actor_of(request)) or {}
 
     async def grants(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"grants": [grant.as_json() for grant in await self.host.grants(actor_of(request))]}

@@ -144,7 +144,10 @@ class Fragments:
         if kind == "message.completed":
             self._drafts.pop(event["message_id"], None)
             return None if event["entry"] is None else await self.entry(event["entry"], run.conversation_id)
-        call = run.calls.get(str(event["entry"]["call_id"] if kind == "entry.added" else event.get("call_id")))
+        if kind == "entry.added":
+            call = run.calls.get(str(event["entry"]["call_id"]))
+        else:  # what a running call wants the host to run is shown on its card
+            call = run.calls.get(str(event.get("parent_id", event.get("call_id"))))
         if call is None:
             return None
         then = _at(event, call)
@@ -167,6 +170,8 @@ def _at(event: Mapping[str, Any], call: LiveCall) -> LiveCall | None:
             expires=event["expires"],
             offers=event["grants"],
         )
+    if kind == "approval.answered" and "parent_id" in event:
+        return replace(bare, state="running", plan=call.plan, decision=call.decision, started=call.started)
     if kind == "approval.expired":
         return replace(call, state="expired", result=None)
     if kind == "tool.started":

@@ -174,8 +174,19 @@ class Run:
             call.state, call.started = "running", now_ms()
             call.plan, call.decision = event.get("plan"), event.get("decision")
             self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
+        elif kind in ("approval.required", "approval.answered"):
+            self._errand(call, kind, event)
         else:
             self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
+
+    def _errand(self, call: LiveCall, kind: str, event: Mapping[str, Any]) -> None:
+        """What the running call wants the host to run waits for a person, or does not any more."""
+        if kind == "approval.required":
+            call.state, call.approval_id, call.expires = "waiting", event["approval_id"], event["expires"]
+            call.offers = event["grants"]
+        elif call.approval_id == event["approval_id"]:
+            call.state, call.approval_id = "running", None
+        self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
 
     def wait_for(self, call: LiveCall, question: Question) -> None:
         """A call waits for a person."""

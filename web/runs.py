@@ -160,7 +160,8 @@ class Runs:
         """
         question = await self._host.question(approval_id, actor)
         if (
-            question.user_id != actor.user_id
+            self._host.awaits(question.call_id)  # its run goes on where it is
+            or question.user_id != actor.user_id
             or question.state != "pending"
             or not self._counts(actor, question, answer)
         ):

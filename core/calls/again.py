@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolhost.calls.arguments import prepare
+from toolhost.calls.errands import errand_from
 from toolhost.errors import PluginError, UsageError
 from toolhost.model import Actor, Call, Decision
 from toolhost.policy import Considered, PolicySet, Request, check_workspace, consider
@@ -87,8 +88,13 @@ class Again:
         tool = self.plugins.tool(row["tool"])
         if tool is None:
             raise NotAgainError("tool_gone", f"There is no tool {row['tool']} any more.")
+        errand = None
         try:
-            arguments = prepare(tool, json.loads(row["arguments"]))
+            arguments = json.loads(row["arguments"])
+            if row["parent_id"] is None:
+                arguments = prepare(tool, arguments)
+            else:
+                errand = errand_from(arguments)
         except UsageError as error:
             raise NotAgainError("arguments_changed", error.message) from None
         actor, workspace = json.loads(row["actor"]), json.loads(row["workspace"])
@@ -109,6 +115,8 @@ class Again:
             workspace_writable=workspace["writable"],
             workspace_own=workspace["own"],
             conversation_id=row["conversation_id"],
+            parent_id=row["parent_id"],
+            errand=errand,
         )
 
 

@@ -136,6 +136,11 @@ class Asking:
             grant_id = await self._grants.give(question, scope, rules_digests(considered.asked_by))
         self._record("approval.approved", call, considered, approval_id=question.id, scope=scope, grant_id=grant_id)
 
+    async def withdraw(self, question: Question, actor: Actor) -> None:
+        """Settle a question that nobody waits for any more."""
+        with suppress(ApprovalError):  # it was settled a moment ago
+            await self._settle(question, "refused", actor, "what asked for it has ended")
+
     async def refuse(self, question: Question, actor: Actor, reason: str) -> CallResult:
         """Take a no; returns what becomes of the call.
 

@@ -11,18 +11,22 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from toolhost.calls.awaited import Awaited
+from toolhost.calls.errands import PluginErrands, stdin_digest
+from toolhost.calls.recording import Recording
 from toolhost.calls.records import CallRecords
-from toolhost.calls.results import ended, failed, from_outcome, from_reply, redacted
+from toolhost.calls.results import ended, failed, from_outcome, from_reply, redacted, unattended
 from toolhost.calls.secrets import read_secrets
 from toolhost.calls.standing import check_stands
 from toolhost.calls.taints import Taints
 from toolhost.calls.telling import OnEvent, Telling
 from toolhost.calls.turns import Turns
 from toolhost.errors import AccessError, MachineError, ToolHostError
-from toolhost.model import Actor, Call, CallResult, Decision
+from toolhost.model import Actor, Call, CallResult
 from toolhost.policy import Considered, Recall, Request, plan_view
 from toolhost.policy.labels import REACHING
 from toolhost.policy.taint import judged
@@ -37,11 +41,13 @@ if TYPE_CHECKING:
     from toolhost.pluginhost import PluginRegistry
     from toolhost.policy import PolicyStore
     from toolhost.sandbox import Connection, Sandbox
-    from toolhost.sandbox.plan import SandboxPlan
 
 __all__ = ["OnEvent", "Pipeline"]
 
 _logger = logging.getLogger(__name__)
+
+
+_NO_REDACTION = Redaction()
 
 
 def _ignore(event: dict[str, Any]) -> None:
@@ -83,11 +89,12 @@ class Pipeline:
         self._plugins = plugins
         self._sandbox = sandbox
         self._sandbox_problem = sandbox_problem
-        self._audit = audit
+        self._record = Recording(audit)
         self._asking = asking
         self._records = records
         self._taints = taints
         self._running: dict[str, _Running] = {}
+        self._awaited: dict[str, Awaited] = {}
         self._turns = Turns()
         self._recall = Recall()
 
@@ -95,18 +102,28 @@ class Pipeline:
         """What a call asks of the policy."""
         tool = call.tool
         command = tool.command
-        return Request(
+        request = Request(
             tool=tool,
             actor=call.actor,
             arguments=call.arguments,
-            argv=self._plugins.argv(tool, call.arguments) if command else None,
-            cwd=command.cwd if command else "{workspace}",
             workspace=call.workspace,
             workspace_writable=call.workspace_writable,
             workspace_own=call.workspace_own,
             conversation=f"{call.actor.user_id}/{call.conversation_id}" if call.conversation_id else "",
-            runtime=None if command else self._plugins.runtime(tool),
         )
+        if (errand := call.errand) is not None:
+            return replace(
+                request,
+                argv=errand.argv,
+                cwd=errand.cwd,
+                errand=errand.kind,
+                stdin=stdin_digest(errand),
+                wall=errand.wall,
+                runtime=self._plugins.fetch_runtime() if errand.kind == "fetch" else None,
+            )
+        if command is not None:
+            return replace(request, argv=self._plugins.argv(tool, call.arguments), cwd=command.cwd)
+        return replace(request, runtime=self._plugins.runtime(tool))
 
     def consider(self, request: Request) -> Considered:
         """Resolve, decide and plan, without doing anything: what `explain` shows is what a call gets."""
@@ -172,8 +189,12 @@ class Pipeline:
             BusyError: `too_many_calls`; the question stays open.
         """
         question = await self._asking.question(approval_id, actor)
+        awaited = self._awaited.get(question.call_id)
         if not answer.approve:
-            return await self._asking.refuse(question, actor, answer.reason)
+            result = await self._asking.refuse(question, actor, answer.reason)
+            if awaited is not None and not awaited.answered.done():
+                awaited.answered.set_result(result)
+            return result
         if not actor.attended:
             raise AccessError(
                 "approval_needs_a_person",
@@ -186,6 +207,11 @@ class Pipeline:
                 f"Only {question.username} can approve this call; an administrator can refuse it.",
                 "Refuse it, or let its owner answer.",
             )
+        if awaited is not None:
+            considered = await self._consider(awaited.call)
+            await self._asking.approve(question, awaited.call, considered, answer.scope)
+            awaited.answered.set_result(considered)
+            return await asyncio.shield(awaited.result)
         with self._turns.admit(actor.user_id):
             row = await self._records.row(question.call_id, actor)
             assert row is not None  # the question was read together with it
@@ -193,6 +219,10 @@ class Pipeline:
             considered = await self._consider(call)
             await self._asking.approve(question, call, considered, answer.scope)
             return await self._run(call, considered, approval_id, on_event)
+
+    def awaits(self, call_id: str) -> bool:
+        """Whether a call waits for its answer where it is, because it is an errand of another call."""
+        return call_id in self._awaited
 
     def cancel(self, call_id: str, actor: Actor) -> bool:
         """End a running call of the actor's (any call, for an administrator). False where there is none."""
@@ -210,6 +240,66 @@ class Pipeline:
         for one in running:
             await one.over.wait()
 
+    async def _errand(
+        self,
+        call: Call,
+        on_event: OnEvent,
+        redaction: Redaction,
+        standing: Callable[[], AbstractContextManager[None]],
+        telling: Telling,
+    ) -> CallResult:
+        """Carry what a running call's worker asks for to its end, which is the same way but for what its parent holds.
+
+        Args:
+            call: The errand's call.
+            on_event: Told of its output.
+            redaction: The parent's secrets.
+            standing: Stops the parent's clock while a person is asked.
+            telling: Tells of the parent.
+        """
+        considered = await self._consider(call)
+        decision, plan = considered.decision, considered.plan
+        if decision.outcome == "deny" or plan is None:
+            return self._deny(call, considered)
+        settled: str | None = None
+        if decision.outcome == "ask" and (grant := await self._asking.covered(call, considered)) is not None:
+            settled = grant.id
+        elif decision.outcome == "ask":
+            if not call.attended:
+                return self._deny(call, replace(considered, decision=unattended(decision), plan=None))
+            with standing():
+                return await self._asked(call, considered, on_event, redaction, telling)
+        self._records.begin(call, decision, plan, "running")
+        return await self._run(call, considered, settled, on_event, redaction)
+
+    async def _asked(
+        self, call: Call, considered: Considered, on_event: OnEvent, redaction: Redaction, telling: Telling
+    ) -> CallResult:
+        self._records.begin(call, considered.decision, considered.plan, "approval_required")
+        approval_id = await self._asking.ask(call, considered)
+        self._records.finish(ended(call, "approval_required", considered.decision, approval_id=approval_id))
+        question = await self._asking.question(approval_id, call.actor)
+        awaited = self._awaited[call.id] = Awaited(call)
+        elsewhere = asyncio.ensure_future(self._asking.until_settled(approval_id, call.actor))
+        telling.asked(question, call)
+        result: CallResult | None = None
+        try:
+            await asyncio.wait((awaited.answered, elsewhere), return_when=asyncio.FIRST_COMPLETED)
+            answer = awaited.answered.result() if awaited.answered.done() else elsewhere.result()
+            del self._awaited[call.id]
+            telling.answered(question, call, approved=isinstance(answer, Considered))
+            if isinstance(answer, Considered):
+                result = await self._run(call, answer, approval_id, on_event, redaction)
+            else:
+                assert answer is not None  # a yes comes from this process: nobody else has the call
+                result = answer
+            return result
+        finally:
+            elsewhere.cancel()
+            if self._awaited.pop(call.id, None) is not None:
+                await self._asking.withdraw(question, call.actor)
+            awaited.end(result)
+
     async def _consider(self, call: Call) -> Considered:
         """The same, and an `ask` where what the call's conversation has taken in demands a person."""
         considered = self.consider(self.request(call))
@@ -224,17 +314,7 @@ class Pipeline:
         if not await self._taints.mark(call, considered.origins):
             return
         assert call.conversation_id is not None
-        self._audit.write(
-            "security",
-            "conversation.tainted",
-            {
-                "tool": call.tool.name,
-                "conversation_id": call.conversation_id,
-                "origins": list(considered.origins),
-            },
-            actor=call.actor,
-            call_id=call.id,
-        )
+        self._record.tainted(call, considered.origins)
         external = await self._taints.of(call.actor.user_id, call.conversation_id)
         on_event(
             {
@@ -246,37 +326,32 @@ class Pipeline:
 
     def _deny(self, call: Call, considered: Considered) -> CallResult:
         decision = considered.decision
-        self._audit.write(
-            "security",
-            "command_blocked",
-            {
-                "tool": call.tool.name,
-                "command": self._attempted(call),
-                "reason": decision.code,
-                "rule": decision.source,
-                "decision": decision.as_record(),
-                "policy_digest": considered.policies.digest(call.tool.plugin),
-            },
-            actor=call.actor,
-            call_id=call.id,
-            level="WARNING",
-        )
+        self._record.denied(call, considered, self._attempted(call))
         result = ended(call, "denied", decision)
         self._records.begin(call, decision, None, "denied")
         self._records.finish(result)
         return result
 
     def _attempted(self, call: Call) -> object:
+        if call.errand is not None:
+            return list(call.errand.argv)
         return list(self._plugins.argv(call.tool, call.arguments)) if call.tool.command else dict(call.arguments)
 
-    async def _run(self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent) -> CallResult:
+    async def _run(
+        self,
+        call: Call,
+        considered: Considered,
+        approval_id: str | None,
+        on_event: OnEvent,
+        redaction: Redaction = _NO_REDACTION,
+    ) -> CallResult:
         """Run a decided call, recorded however it ends, and in nobody's way to be stopped."""
         task = asyncio.current_task()
         assert task is not None
         running = self._running[call.id] = _Running(call.actor, task)
         cancelled = task.cancelling()
         try:
-            result = await self._execute(call, considered, approval_id, on_event)
+            result = await self._execute(call, considered, approval_id, on_event, redaction)
         finally:
             del self._running[call.id]
             running.over.set()
@@ -288,32 +363,33 @@ class Pipeline:
         return result
 
     async def _execute(
-        self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent
+        self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent, redaction: Redaction
     ) -> CallResult:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
         try:
-            self._intent(call, plan, decision, approval_id)
+            self._record.intent(call, plan, decision, approval_id)
         except MachineError as error:
             result = failed(call, "unavailable", decision, error, approval_id)
         else:
-            result = await self._between(call, considered, approval_id, on_event)
-            self._outcome(call, plan, result)
+            result = await self._between(call, considered, approval_id, on_event, redaction)
+            self._record.outcome(call, plan, result)
         self._records.finish(result)
         return result
 
     async def _between(
-        self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent
+        self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent, redaction: Redaction
     ) -> CallResult:
         """What happens between a call's intent and its outcome; never raises."""
         plan, decision = considered.plan, considered.decision
         assert plan is not None
         started = time.perf_counter()
-        redaction = Redaction()
         try:
             if self._sandbox is None:
                 raise self._sandbox_problem or SandboxUnavailable("sandbox_unavailable", "There is no sandbox.")
-            async with self._turns.turn(call.actor.user_id, call.tool.plugin, plan.limits.calls):
+            turn = self._turns.turn(call.actor.user_id, call.tool.plugin, plan.limits.calls)
+            # An errand has its parent's turn, which waits for it.
+            async with turn if call.parent_id is None else nullcontext():
                 if on_event is not _ignore:
                     on_event(
                         {
@@ -325,7 +401,7 @@ class Pipeline:
                         }
                     )
                 secrets = read_secrets(considered.secrets) if plan.secrets else NO_SECRETS
-                redaction = Redaction(secrets.values())
+                redaction = Redaction(secrets.values()) if secrets else redaction
                 telling = Telling(call.id, on_event, redaction)
                 await self._take_in(call, considered, on_event)
                 result = await self._inside(self._sandbox, call, considered, approval_id, secrets, telling)
@@ -359,6 +435,18 @@ class Pipeline:
             )
 
         if plan.kind == "worker":
+
+            async def carry(
+                errand: Call,
+                listen: OnEvent,
+                redaction: Redaction,
+                standing: Callable[[], AbstractContextManager[None]],
+            ) -> CallResult:
+                def told(event: dict[str, Any]) -> None:
+                    (telling.tainted if event["type"] == "conversation.tainted" else listen)(event)
+
+                return await self._errand(errand, told, redaction, standing, telling)
+
             reply = await self._plugins.invoke(
                 call,
                 plan,
@@ -366,14 +454,16 @@ class Pipeline:
                 secrets=secrets,
                 before_start=before_start,
                 on_progress=telling.progress,
+                errands=PluginErrands(call, plan.limits.output, telling.redaction, carry),
             )
             return from_reply(call, plan, decision, approval_id, reply)
 
         def connection(made: Connection) -> None:
-            self._connection(call, made, telling.redaction)
+            self._record.connection(call, made, telling.redaction)
 
         outcome = await sandbox.run(
             plan,
+            stdin=b"" if call.errand is None else call.errand.stdin,
             secrets=secrets,
             on_output=telling.output,
             on_connection=connection,
@@ -384,59 +474,3 @@ class Pipeline:
             out, err = (telling.redaction.data(one, cut=outcome.truncated) for one in (outcome.stdout, outcome.stderr))
             outcome = replace(outcome, stdout=out, stderr=err)
         return from_outcome(call, plan, decision, approval_id, outcome)
-
-    def _connection(self, call: Call, made: Connection, redaction: Redaction) -> None:
-        self._audit.write(
-            "security",
-            "egress.connection",
-            {
-                "tool": call.tool.name,
-                "host": redaction.text(made.host),
-                "port": made.port,
-                "address": made.address,
-                "sent_bytes": made.sent,
-                "received_bytes": made.received,
-                "code": made.code,
-                "duration_ms": round(made.duration_ms, 3),
-            },
-            actor=call.actor,
-            call_id=call.id,
-            level="INFO" if made.code == "ok" else "WARNING",
-        )
-
-    def _intent(self, call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None) -> None:
-        self._audit.write(
-            "tools",
-            "tool.intent",
-            {
-                "tool": call.tool.name,
-                "plan": plan.derived("view", plan_view),
-                "decision": decision.as_record(),
-                "approval_id": approval_id,
-                "conversation_id": call.conversation_id,
-            },
-            actor=call.actor,
-            call_id=call.id,
-        )
-
-    def _outcome(self, call: Call, plan: SandboxPlan, result: CallResult) -> None:
-        self._audit.write(
-            "tools",
-            "tool.outcome",
-            {
-                "tool": call.tool.name,
-                "status": result.status,
-                "exit_code": result.exit_code,
-                "signal": result.signal,
-                "stdout_bytes": len(result.stdout),
-                "stderr_bytes": len(result.stderr),
-                "truncated": result.truncated,
-                "quarantined": (result.sandbox or {}).get("quarantined", []),
-                "error": None if result.error is None else result.error["code"],
-                "plan_digest": plan.digest,
-                "duration_ms": round(result.duration_ms, 3),
-            },
-            actor=call.actor,
-            call_id=call.id,
-            level="INFO" if result.status == "ok" else "WARNING",
-        )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolhost.approvals import Question
     from toolhost.pluginhost import WorkerReply
 
-__all__ = ["ended", "failed", "from_outcome", "from_reply", "not_run", "redacted"]
+__all__ = ["ended", "failed", "from_outcome", "from_reply", "not_run", "redacted", "unattended"]
 
 _STATUS: dict[str, Status] = {"signaled": "error", "timeout": "timeout", "limit": "limit", "cancelled": "cancelled"}
 
@@ -40,6 +40,17 @@ def ended(call: Call, status: Status, decision: Decision, *, approval_id: str | 
         error=errors.get(status),
         decision=decision,
         approval_id=approval_id,
+    )
+
+
+def unattended(decision: Decision) -> Decision:
+    """An ask where nobody is there to be asked."""
+    return replace(
+        decision,
+        outcome="deny",
+        code="approval_needs_a_person",
+        reason=f"{decision.reason} Nobody is there to be asked.",
+        hint="Call the tool where a person can answer, or have an administrator allow what it runs.",
     )
 
 

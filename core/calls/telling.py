@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolhost.redaction import Redaction, Stream
+
+if TYPE_CHECKING:
+    from toolhost.approvals import Question
+    from toolhost.model import Call
 
 __all__ = ["OnEvent", "Telling"]
 
@@ -35,6 +39,40 @@ class Telling:
         if self.redaction:
             data = self._streams.setdefault(stream, self.redaction.stream()).feed(data)
         self._output(stream, data)
+
+    def asked(self, question: Question, errand: Call) -> None:
+        """A person is asked for something that the call's worker wants."""
+        self._on_event(
+            {
+                "type": "approval.required",
+                "approval_id": question.id,
+                "call_id": errand.id,
+                "parent_id": self._call_id,
+                "tool": question.tool,
+                "arguments": dict(question.arguments),
+                "plan": dict(question.plan),
+                "decision": question.decision.as_json(),
+                "scopes": list(question.scopes),
+                "grants": dict(question.grants),
+                "expires": question.expires,
+            }
+        )
+
+    def answered(self, question: Question, errand: Call, *, approved: bool) -> None:
+        """And that is settled."""
+        self._on_event(
+            {
+                "type": "approval.answered",
+                "approval_id": question.id,
+                "call_id": errand.id,
+                "parent_id": self._call_id,
+                "decision": "approve" if approved else "refuse",
+            }
+        )
+
+    def tainted(self, event: dict[str, Any]) -> None:
+        """What the call's conversation has taken in meanwhile."""
+        self._on_event(event)
 
     def progress(self, progress: Mapping[str, Any]) -> None:
         """How far it is."""

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from toolhost.cli.exits import exit_for_status, report, reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
 from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, safe
 from toolhost.cli.words import arguments_from, workspace_from
+from toolhost.errors import ToolHostError
 from toolhost.host import Host
 from toolhost.model import CallResult
 from toolhost.shown import token
@@ -69,6 +71,8 @@ class _Call:
         self._quiet = quiet
         self._approve = approve
         self._id = Host.new_call_id()
+        self._errands: dict[str, asyncio.Task[None]] = {}
+        self._terminal = asyncio.Lock()
         self._stop: Callable[[], None] = lambda: None
         self._printers = {"stdout": StreamPrinter(sys.stdout), "stderr": StreamPrinter(sys.stderr)}
 
@@ -93,17 +97,36 @@ class _Call:
             workspace=self._workspace,
             approve=self._approve,
             call_id=self._id,
-            on_event=self._show,
+            attended=interactive(),
+            on_event=lambda event: self._take(host, event),
         )
         if result.status != "approval_required" or not interactive():
             return result
         return await self._ask(host, result)
 
+    def _take(self, host: Host, event: Mapping[str, Any]) -> None:
+        if event["type"] == "approval.required":
+            self._errands[event["approval_id"]] = asyncio.create_task(self._ask_meanwhile(host, event))
+        elif event["type"] == "approval.answered":
+            self._errands.pop(event["approval_id"]).cancel()
+        else:
+            self._show(event)
+
+    async def _ask_meanwhile(self, host: Host, event: Mapping[str, Any]) -> None:
+        """Ask for what the running tool wants to run, one question after the other."""
+        async with self._terminal:
+            click.echo(_question(event["tool"], event["decision"], event["plan"]), err=True)
+            answer = Answer(approve=await confirm("Run it? [y/N] "))
+            # The answer lets the call go on, which ends this task: it must not end the answer with it.
+            answering = asyncio.create_task(host.answer(event["approval_id"], LOCAL_ADMINISTRATOR, answer))
+            with suppress(ToolHostError):  # the call has ended meanwhile, and says so itself
+                await asyncio.shield(answering)
+
     async def _ask(self, host: Host, result: CallResult) -> CallResult:
         record = await host.call_record(result.call_id, LOCAL_ADMINISTRATOR)
         assert record is not None
         assert result.approval_id is not None
-        click.echo(_question(result, record["plan"]), err=True)
+        click.echo(_question(result.tool, result.decision.as_json(), record["plan"]), err=True)
         answer = Answer(approve=await confirm("Run it? [y/N] "))
         return await host.answer(result.approval_id, LOCAL_ADMINISTRATOR, answer, on_event=self._show)
 
@@ -148,16 +171,17 @@ def _content(part: Mapping[str, Any]) -> str:
     return safe(line) if sys.stdout.isatty() else line.encode("utf-8", "replace").decode()
 
 
-def _question(result: CallResult, plan: Mapping[str, Any]) -> str:
+def _question(tool: str, decision: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """What is asked: exactly what would run, where, with what in reach, and which rule asks."""
-    ran = " ".join(map(token, plan["argv"])) if plan["kind"] == "command" else f"{result.tool} {plan['arguments']}"
+    ran = " ".join(map(token, plan["argv"])) if plan["kind"] == "command" else f"{tool} {plan['arguments']}"
     lines = [
-        f"{result.tool} needs your approval: {result.decision.reason}",
+        f"{tool} needs your approval: {decision['reason']}",
         f"  runs     {ran}",
+        *([f"  reads    {plan['stdin']} on standard input"] if plan["stdin"] else []),
         f"  in       {plan['cwd']}",
         *(f"  {'writes' if mount['mode'] == 'write' else 'reads ':<8} {mount['source']}" for mount in plan["mounts"]),
         f"  network  {', '.join(plan['network']) or 'none'}",
-        f"  rule     {result.decision.source or 'none'}",
+        f"  rule     {decision['source'] or 'none'}",
     ]
     # An argument with a newline must not look like a line of ours.
     return "\n".join(safe(line, keep="") for line in lines)

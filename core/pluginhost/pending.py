@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolhost.pluginhost.errands import CallErrands
+
 __all__ = ["OnProgress", "Pending"]
 
 OnProgress = Callable[[Mapping[str, Any]], None]
@@ -24,6 +26,7 @@ class Pending:
         messages: How many progress and log messages came.
         log: What the tool logged, and what it wrote to standard error while it was alone in its worker.
         truncated: Whether the log was cut.
+        errands: What it has asked the host for.
     """
 
     answer: asyncio.Future[dict[str, Any]]
@@ -32,6 +35,7 @@ class Pending:
     messages: int = 0
     log: list[str] = field(default_factory=list)
     truncated: bool = False
+    errands: CallErrands | None = None
     _size: int = 0
 
     def add_log(self, text: str) -> None:

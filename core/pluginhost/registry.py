@@ -13,12 +13,13 @@ from toolhost.model import Call, Tool
 from toolhost.pluginhost.command import expand
 from toolhost.pluginhost.descriptions import DescriptionCache
 from toolhost.pluginhost.discovery import digest
+from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.loading import Loaded, PluginLoader
 from toolhost.pluginhost.lock import PluginLock
 from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.pins import PluginPin
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
-from toolhost.pluginhost.runtime import worker_runtime
+from toolhost.pluginhost.runtime import fetch_runtime, worker_runtime
 from toolhost.pluginhost.worker import owned_limits
 from toolhost.pluginhost.workers import WorkerPool
 from toolhost.sandbox import LimitReport, Sandbox, SandboxPlan
@@ -49,6 +50,7 @@ class PluginRegistry:
         self._loading = asyncio.Lock()
         self._loaded = Loaded()
         self._runtimes: dict[str, WorkerRuntime] = {}
+        self._fetch: WorkerRuntime | None = None
         self._pool: WorkerPool | None = None
 
     @property
@@ -122,6 +124,16 @@ class PluginRegistry:
             self._runtimes[tool.plugin] = worker_runtime(candidate, tool.plugin, module)
         return self._runtimes[tool.plugin]
 
+    def fetch_runtime(self) -> WorkerRuntime:
+        """What fetches for the workers of any plugin.
+
+        Raises:
+            PlanRefused: Where the interpreter cannot be used.
+        """
+        if self._fetch is None:
+            self._fetch = fetch_runtime()
+        return self._fetch
+
     def enforcement(self, plan: SandboxPlan) -> Mapping[str, LimitReport]:
         """Every limit of a plan and what will enforce it here; empty where there is no sandbox."""
         if self._sandbox is None:
@@ -138,6 +150,7 @@ class PluginRegistry:
         secrets: Mapping[str, bytes] = NO_SECRETS,
         before_start: Callable[[], None] | None = None,
         on_progress: OnProgress | None = None,
+        errands: Errands | None = None,
     ) -> WorkerReply:
         """Call a worker tool.
 
@@ -148,6 +161,7 @@ class PluginRegistry:
             secrets: What each secret of the plan holds.
             before_start: Called when the call has its worker; what it raises is raised here, and nothing has run.
             on_progress: Gets `{"done", "total", "message"}`.
+            errands: Runs what the tool asks the host for; without them it can ask for nothing.
 
         Returns:
             The reply, whatever the plugin did; cancelling the task stops the tool first.
@@ -158,7 +172,7 @@ class PluginRegistry:
         if self._pool is None:
             error = PluginError("sandbox_unavailable", "There is no sandbox to run this tool in.")
             return WorkerReply(status="unavailable", error=error)
-        return await self._pool.call(call.tool, plan, arguments, before_start, on_progress, secrets)
+        return await self._pool.call(call.tool, plan, arguments, before_start, on_progress, secrets, errands)
 
     def retire_workers(self) -> None:
         """Let every worker go that was made under the policies until now; those at work, when their calls end."""

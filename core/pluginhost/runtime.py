@@ -22,9 +22,9 @@ from toolhost.pluginhost.discovery import Candidate, sources
 from toolhost.policy import WorkerRuntime
 from toolhost.sandbox import pin
 
-__all__ = ["worker_runtime"]
+__all__ = ["fetch_runtime", "worker_runtime"]
 
-_FACE = ("__init__.py", "authoring.py", "hookspecs.py", "worker")
+_FACE = ("__init__.py", "authoring.py", "errands.py", "hookspecs.py", "worker")
 _NEEDED = ("pluggy", "pydantic")  # by the face and the worker themselves
 
 
@@ -64,6 +64,22 @@ def worker_runtime(candidate: Candidate, plugin: str, module: str) -> WorkerRunt
         argv=(*argv, plugin, module),
         programs=(interpreter,),
         support=tuple(sorted(map(str, _expanded(support, candidate.folder, library)))),
+        env=(("LANG", "C.UTF-8"),),
+    )
+
+
+def fetch_runtime() -> WorkerRuntime:
+    """What it takes to fetch something for a worker: the interpreter, its library and one file of the host's own.
+
+    Raises:
+        PlanRefused: As for `worker_runtime`.
+    """
+    interpreter = pin(os.path.realpath(sys.executable))
+    program = Path(toolhost.__file__).parent / "worker" / "fetch.py"
+    return WorkerRuntime(
+        argv=(interpreter.path, "-I", "-S", "-B", str(program)),
+        programs=(interpreter,),
+        support=(str(Path(os.__file__).parent), str(program)),
         env=(("LANG", "C.UTF-8"),),
     )
 

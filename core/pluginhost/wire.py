@@ -24,6 +24,8 @@ _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "error": {"id": str, "code": str, "message": str, "recoverable": bool},
     "cancelled": {"id": str},
     "progress": {"id": str, "done": (int, float), "total": (int, float, type(None)), "message": str},
+    "errand": {"id": str, "errand": int, "kind": str, "wanted": dict, "pieces": bool},
+    "drop": {"id": str, "errand": int},
     "log": {"id": str, "level": str, "text": str},
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from toolhost.errors import PluginError, ToolHostError
 from toolhost.model import Status
+from toolhost.pluginhost.errands import CallErrands, Clock, Errands
 from toolhost.pluginhost.pending import OnProgress, Pending
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.schemas import clean_text
@@ -30,6 +31,8 @@ _STDERR_FLOOD = 64 << 20
 """Bytes of standard error between two calls' ends that no plugin needs."""
 _LIMITS = ("memory_limit", "result_too_large")
 """Codes by which an honest worker says that a call was over a limit."""
+_MEANWHILE = ("progress", "log", "errand", "drop")
+"""Messages about a call before its answer."""
 _TAIL = 2_000
 """Characters of standard error that explain a death."""
 
@@ -112,7 +115,12 @@ class Worker:
         return reply
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any], within: float, on_progress: OnProgress | None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        within: float,
+        on_progress: OnProgress | None,
+        errands: Errands | None = None,
     ) -> WorkerReply:
         """Call one tool.
 
@@ -121,6 +129,7 @@ class Worker:
             arguments: Validated, paths as they stand inside.
             within: Seconds.
             on_progress: Told how far the tool says it is.
+            errands: Runs what the tool asks the host for.
 
         Returns:
             The reply, whatever happened. `failure` says whether the worker lives on.
@@ -136,7 +145,7 @@ class Worker:
         content: tuple[Mapping[str, Any], ...] = ()
         value: Any = None
         try:
-            reply = await self._ask(request, within, pending)
+            reply = await self._ask(request, within, pending, errands)
             if reply["op"] == "error":
                 error = _reported(reply)
                 status = "limit" if error.code in _LIMITS else "error"
@@ -177,21 +186,36 @@ class Worker:
     def _limits(self) -> Mapping[str, LimitReport]:
         return {**self._execution.limits, **owned_limits(self.plan)}
 
-    async def _ask(self, request: Mapping[str, Any], within: float, pending: Pending) -> dict[str, Any]:
+    async def _ask(
+        self, request: Mapping[str, Any], within: float, pending: Pending, errands: Errands | None = None
+    ) -> dict[str, Any]:
         if self.failure is not None:
             raise self.failure
         # Random, so that a plugin can answer only calls it was given.
         call_id = secrets.token_hex(8)
         self._pending[call_id] = pending
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(within) as deadline:
+                pending.errands = CallErrands(errands, lambda said: self._tell(call_id, said), Clock(deadline))
                 await self._send({**request, "id": call_id})
                 return await asyncio.shield(pending.answer)
         except (TimeoutError, asyncio.CancelledError):
             await self._stop(call_id, pending)
             raise
         finally:
-            del self._pending[call_id]
+            try:
+                if pending.errands is not None:
+                    await pending.errands.end()
+            finally:
+                del self._pending[call_id]
+
+    def _tell(self, call_id: str, said: Mapping[str, Any]) -> None:
+        """Send a message about a call, unless the worker is gone: whoever waits for it hears of that elsewhere.
+
+        What is sent so is bounded by what a call may ask for, so nobody waits until it is read.
+        """
+        if self.failure is None and not self._execution.stdin.is_closing():
+            self._execution.stdin.write(json.dumps({**said, "id": call_id}, separators=(",", ":")).encode() + b"\n")
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         try:
@@ -264,7 +288,12 @@ class Worker:
             self._fail(error)
 
     def _without_secrets(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A message before anything is cut from it: half a secret could not be found."""
+        """A message before anything is cut from it: half a secret could not be found.
+
+        What an errand sends out may hold one, as a header of a request does; whoever runs it sees to the rest.
+        """
+        if message["op"] == "errand":
+            return message
         kept = {name: message[name] for name in ("op", "id") if name in message}
         return {**self._redaction.value(message), **kept}
 
@@ -281,7 +310,7 @@ class Worker:
         pending = self._pending.get(message["id"])
         if pending is None or pending.answer.done():
             raise self._violation("answered a call that it was not given")
-        if message["op"] not in ("progress", "log"):
+        if message["op"] not in _MEANWHILE:
             self._stderr_flow = 0
             if message["op"] == "result":
                 message["content"] = content_parts(message["content"])
@@ -290,7 +319,13 @@ class Worker:
         pending.messages += 1
         if pending.messages > _MESSAGES:
             raise self._violation(f"sent more than {_MESSAGES} messages in one call")
-        if message["op"] == "log":
+        if message["op"] == "errand":
+            if pending.errands is None or not pending.errands.begin(message):
+                raise self._violation("asked for an errand that it had asked for")
+        elif message["op"] == "drop":
+            if pending.errands is not None:
+                pending.errands.drop(message["errand"])
+        elif message["op"] == "log":
             pending.add_log(whole_text(message["text"]) + "\n")
         elif pending.on_progress is not None:
             text = clean_text(message["message"], 500)

@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from toolhost.errors import PluginError
 from toolhost.model import Tool
+from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.worker import Worker
@@ -101,6 +102,7 @@ class WorkerPool:
         before_start: Callable[[], None] | None,
         on_progress: OnProgress | None,
         secrets: Mapping[str, bytes] = NO_SECRETS,
+        errands: Errands | None = None,
     ) -> WorkerReply:
         """Call a tool in the worker of its plan, started if need be.
 
@@ -132,7 +134,7 @@ class WorkerPool:
             if before_start is not None:
                 before_start()
             reply = await worker.call(
-                tool.name.removeprefix(tool.plugin + "."), arguments, plan.limits.wall, on_progress
+                tool.name.removeprefix(tool.plugin + "."), arguments, plan.limits.wall, on_progress, errands
             )
         finally:
             self._release(key, worker)

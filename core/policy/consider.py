@@ -44,7 +44,12 @@ def consider(request: Request, policies: PolicySet) -> Considered:
         arguments=facts.arguments,
         secrets=policy.secrets,
         asked_by=asked_by(facts, policy) if decision.outcome == "ask" else (),
-        origins=origins(policy, None if match is None else match.rule, own_workspace=request.workspace_own),
+        origins=origins(
+            policy,
+            None if match is None else match.rule,
+            own_workspace=request.workspace_own,
+            fetching=request.errand == "fetch",
+        ),
         warnings=policy.warnings,
         steady=facts.steady,
     )

@@ -68,11 +68,14 @@ def decide(facts: Facts, policy: Policy | None, host: HostPolicy) -> Decision:
     if facts.denies:
         rule = _first(facts.denies)
         return _denied(rule, "rule_deny", f"{rule.place} denies `{_brief(rule.text)}`.", policy.file)
+    if facts.request.errand == "fetch":
+        return _by_network(facts, policy)
     if facts.refusal is not None:
         return Decision(outcome="deny", code=facts.refusal.code, reason=facts.refusal.reason)
     if facts.request.argv is None:
         return _by_tool(tool_rules, facts, policy)
-    return _by_command(tool_rules, facts, policy)
+    # Whoever made the call was asked about its tool; its commands are decided by their own rules.
+    return _by_command([] if facts.request.errand else tool_rules, facts, policy)
 
 
 def chosen(facts: Facts) -> Match | None:
@@ -85,7 +88,7 @@ def asked_by(facts: Facts, policy: Policy) -> tuple[Rule | ToolRule, ...]:
     """The rules behind an ask: the one a command runs under, and every rule that asks before its tool."""
     match = chosen(facts)
     tool = _short(facts.request.tool.name)
-    asking = [rule for rule in policy.tool_rules(tool) if rule.outcome == "ask"]
+    asking = [rule for rule in policy.tool_rules(tool) if rule.outcome == "ask" and not facts.request.errand]
     return (*asking, *([] if match is None else [match.rule]))
 
 
@@ -99,6 +102,20 @@ def _by_tool(rules: list[ToolRule], facts: Facts, policy: Policy) -> Decision:
         return _no_rule(f"No rule of [tools] in {policy.file} names {facts.request.tool.name}.", policy)
     rule = max(rules, key=lambda rule: (_STRICTNESS[rule.outcome], -rule.place.line))
     return _granted(rule, f"the tool {facts.request.tool.name}")
+
+
+def _by_network(facts: Facts, policy: Policy) -> Decision:
+    source = None if policy.network_place is None else str(policy.network_place)
+    if facts.refusal is not None:
+        return Decision(
+            outcome="deny",
+            code=facts.refusal.code,
+            reason=facts.refusal.reason,
+            source=source,
+            hint=f"An administrator can add the host to [network] in {policy.file}.",
+        )
+    reason = f"{source} lets the plugin reach this host."
+    return Decision(outcome="allow", code="rule_allow", reason=reason, source=source)
 
 
 def _by_command(rules: list[ToolRule], facts: Facts, policy: Policy) -> Decision:

@@ -28,7 +28,7 @@ REACHING: frozenset[Label] = frozenset({"communicates_out", "writes_outside_work
 assert tuple(LABELS) == get_args(Label)
 
 
-def labels(policy: Policy, rule: Rule | None, *, own_workspace: bool) -> tuple[Label, ...]:
+def labels(policy: Policy, rule: Rule | None, *, own_workspace: bool, fetching: bool = False) -> tuple[Label, ...]:
     """The labels of what a rule grants, in their fixed order.
 
     Args:
@@ -36,18 +36,19 @@ def labels(policy: Policy, rule: Rule | None, *, own_workspace: bool) -> tuple[L
         rule: The rule of `[commands]` that a command runs under; None for a tool in a worker, whose rule in `[tools]`
             is a name and grants nothing besides.
         own_workspace: Whether the workspace holds only what the conversation's own calls wrote into it.
+        fetching: Whether a worker has the host fetch something for it. What it sends can hold whatever it could read.
     """
     others = [grant for grant in policy.roots if grant.path != WORKSPACE]
     holds: dict[Label, bool] = {
         "reads_private": bool(others or policy.secrets),
-        "ingests_untrusted": bool(origins(policy, rule, own_workspace=own_workspace)),
-        "communicates_out": bool(_hosts(policy, rule)),
+        "ingests_untrusted": bool(origins(policy, rule, own_workspace=own_workspace, fetching=fetching)),
+        "communicates_out": bool(_hosts(policy, rule, fetching=fetching)),
         "writes_outside_workspace": any(grant.writable for grant in others),
     }
     return tuple(label for label in LABELS if holds[label])
 
 
-def origins(policy: Policy, rule: Rule | None, *, own_workspace: bool) -> tuple[str, ...]:
+def origins(policy: Policy, rule: Rule | None, *, own_workspace: bool, fetching: bool = False) -> tuple[str, ...]:
     """Where content that the conversation did not write can come from: hosts, folders, a workspace that was there.
 
     Args:
@@ -55,11 +56,15 @@ def origins(policy: Policy, rule: Rule | None, *, own_workspace: bool) -> tuple[
         rule: As for `labels`.
         own_workspace: As for `labels`. Nobody else writes into the folder that a conversation is given when it
             begins, and what its own calls bring there from elsewhere has counted by then.
+        fetching: As for `labels`.
     """
     folders = (grant.path for grant in policy.roots if grant.path != WORKSPACE or not own_workspace)
-    return (*_hosts(policy, rule), *folders)
+    return (*_hosts(policy, rule, fetching=fetching), *folders)
 
 
-def _hosts(policy: Policy, rule: Rule | None) -> tuple[str, ...]:
-    """The hosts that may be reached under a rule. A worker has no network, whatever its policy grants commands."""
-    return () if rule is None else tuple(host for host in policy.network_of(rule) if not host.startswith("!"))
+def _hosts(policy: Policy, rule: Rule | None, *, fetching: bool) -> tuple[str, ...]:
+    """The hosts that may be reached under a rule. A worker has no network, whatever its policy grants its errands."""
+    if rule is None and not fetching:
+        return ()
+    granted = policy.network if rule is None else policy.network_of(rule)
+    return tuple(host for host in granted if not host.startswith("!"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,7 +14,7 @@ from toolhost.policy.environment import BASE, NETWORK, git_environment, git_file
 from toolhost.policy.labels import labels
 from toolhost.policy.request import Facts
 from toolhost.policy.values import HostPolicy, Policy
-from toolhost.sandbox.plan import HostFile, Program, SandboxPlan
+from toolhost.sandbox.plan import HostFile, Limits, Program, SandboxPlan
 
 __all__ = ["plan"]
 
@@ -31,6 +32,8 @@ def plan(facts: Facts, decision: Decision, policy: Policy, host: HostPolicy) -> 
         raise ValueError("a denied request has no plan")
     if facts.request.argv is None:
         return _worker(facts, policy, host)
+    if facts.request.errand == "fetch":
+        return _fetch(facts, policy, host)
     return _command(facts, policy, host)
 
 
@@ -60,7 +63,8 @@ def _command(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         files=files,
         secrets=tuple(secret.name for secret in policy.secrets),
         roots=facts.roots,
-        limits=host.limits(policy.limits, match.rule.limits),
+        limits=_sooner(host.limits(policy.limits, match.rule.limits), facts.request.wall),
+        stdin=facts.request.stdin,
         require=policy.require,
         network=network,
         isolation=policy.isolation,
@@ -99,6 +103,34 @@ def _worker(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
 
 def _canonical(values: Mapping[str, Any]) -> str:
     return json.dumps(dict(values), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _fetch(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
+    # A program of the host's own in a sandbox of its own, with the policy's network and none of its folders or secrets:
+    # what to send it is told on standard input.
+    runtime, asked = facts.request.runtime, facts.request.argv
+    if runtime is None or asked is None:
+        raise ValueError("a fetch is planned only with what fetches")
+    return SandboxPlan(
+        kind="command",
+        tool=facts.request.tool.name,
+        argv=(*runtime.argv, *asked),
+        cwd=facts.cwd,
+        env=tuple(sorted((BASE | NETWORK | dict(runtime.env)).items())),
+        programs=runtime.programs,
+        support=runtime.support,
+        limits=_sooner(host.limits(policy.limits), facts.request.wall),
+        stdin=facts.request.stdin,
+        require=policy.require,
+        network=policy.network,
+        labels=labels(policy, None, own_workspace=facts.request.workspace_own, fetching=True),
+        policy_digest=policy.digest,
+        plugin_digest=facts.request.tool.plugin_digest,
+    )
+
+
+def _sooner(limits: Limits, wall: float | None) -> Limits:
+    return limits if wall is None or wall >= limits.wall else replace(limits, wall=wall)
 
 
 def _is_git(program: Program) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from toolhost.model import Actor, Decision, Tool
 from toolhost.policy.policy_set import PolicySet
@@ -45,7 +45,11 @@ class Request:
         workspace_writable: Whether the workspace may be written at all.
         workspace_own: Whether only the calls of this conversation have written into the workspace.
         conversation: Names the conversation it is made in, among all users'; empty where there is none.
-        runtime: For a worker tool how its worker is started; else None.
+        runtime: For a worker tool how its worker is started, for a fetch what fetches; else None.
+        errand: What a running call's worker asks for: to `run` a command, or to `fetch`, where `argv` is the method and
+            the URL; None for a call that somebody made.
+        stdin: Digest of what is written to its standard input, or an empty string.
+        wall: Seconds, where it is to have less than the policy gives it.
     """
 
     tool: Tool
@@ -58,6 +62,9 @@ class Request:
     workspace_own: bool = False
     conversation: str = ""
     runtime: WorkerRuntime | None = None
+    errand: Literal["run", "fetch"] | None = None
+    stdin: str = ""
+    wall: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

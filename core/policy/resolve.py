@@ -52,6 +52,8 @@ def _resolve(
     *,
     lexical: bool,
 ) -> Facts:
+    if request.errand == "fetch":
+        return _fetch(request, policy)
     if policy is None:
         return Facts(request=request, host_denies=_denies(host.deny_index, request.argv, None))
     program = None if request.argv is None or not request.argv else _program(request.argv[0], policy)
@@ -157,6 +159,14 @@ def _address(url: str, network: Sequence[str]) -> str | Refusal:
             code="destination_not_allowed", reason=f"{host}:{port} is not among the hosts this tool may reach."
         )
     return url
+
+
+def _fetch(request: Request, policy: Policy | None) -> Facts:
+    """Nothing is looked up here: names are resolved when the connection is made, and judged again."""
+    assert request.argv is not None
+    network = () if policy is None else policy.network
+    found = _address(request.argv[1], network)
+    return Facts(request=request, refusal=found if isinstance(found, Refusal) else None, steady=True)
 
 
 # -- roots and the working folder --------------------------------------------------------------------------------------

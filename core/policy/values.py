@@ -201,6 +201,7 @@ class Policy:
         hidden_globs: Patterns of such paths.
         protected: Paths that cannot be written inside a root.
         network: Hosts that commands may reach, as a plan has them.
+        network_place: Where the file lists them; None where it does not.
         executable: Whether files in writable roots may be executed.
         isolation: Whether each call has a sandbox of its own, or the calls of a conversation share one.
         support: Further host files or folders, read-only.
@@ -228,6 +229,7 @@ class Policy:
     hidden_globs: tuple[str, ...] = ()
     protected: tuple[str, ...] = PROTECTED
     network: tuple[str, ...] = ()
+    network_place: Place | None = None
     executable: bool = False
     isolation: Literal["call", "conversation"] = "call"
     support: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ def plan_view(plan: SandboxPlan) -> dict[str, Any]:
         "argv": list(plan.argv),
         "arguments": plan.arguments,
         "config": plan.config,
+        "stdin": plan.stdin,
         "cwd": plan.cwd,
         "mounts": [
             {
@@ -69,6 +70,8 @@ def plan_lines(view: Mapping[str, Any], enforced: Mapping[str, Mapping[str, Any]
         yield f"arguments: {visible(view['arguments'])}"
     if view.get("config") is not None:  # not there in calls recorded before there was any
         yield f"config: {visible(view['config'])}"
+    if view.get("stdin"):  # not there in calls recorded before there was any
+        yield f"stdin: {view['stdin']}"
     yield f"cwd: {visible(view['cwd'])}"
     yield from block("mounts", map(_mount, view["mounts"]))
     links = view["links"]

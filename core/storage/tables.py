@@ -211,6 +211,7 @@ calls = Table(
     Column("workspace", Text, nullable=False),
     Column("actor", Text),  # of calls from before it was written down: NULL
     Column("decision", Text),  # likewise
+    Column("parent_id", String, index=True),  # the call whose worker asked for this one
     Column("status", String, nullable=False),
     Column("plan", Text),
     Column("result", Text),

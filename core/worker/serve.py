@@ -16,6 +16,7 @@ from toolhost.authoring import ToolContext, ToolError
 from toolhost.worker.channel import Channel, encode
 from toolhost.worker.convert import arguments_for, parts
 from toolhost.worker.declared import DeclaredTool, Plugin, load
+from toolhost.worker.errands import CallErrands
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,6 +81,10 @@ class _Server:
                 self._cancel(request["id"])
             case "describe":
                 self._describe(request["id"])
+            case "piece" | "done":
+                running = self._running.get(request["id"])
+                if running is not None:
+                    running.errands.take(request)
 
     def _describe(self, call_id: str) -> None:
         from toolhost.worker.schema import describe
@@ -105,7 +110,7 @@ class _Server:
             error = {"code": "unknown_tool", "message": "The plugin has no such tool any more.", "recoverable": False}
             self._channel.send({"op": "error", "id": call_id, **error})
             return
-        running = _Running(self._channel, call_id, request["max_bytes"])
+        running = _Running(self._channel, call_id, request["max_bytes"], request["config"])
         self._running[call_id] = running
         if tool.is_async:
             self._event_loop().call_soon_threadsafe(self._start, tool, request["arguments"], running)
@@ -130,7 +135,12 @@ class _Server:
         keywords = arguments_for(tool, arguments)
         if tool.context is not None:
             keywords[tool.context] = ToolContext(
-                tool.name, send=running.send, is_cancelled=running.cancelled.is_set, secrets=self._secrets
+                tool.name,
+                send=running.send,
+                is_cancelled=running.cancelled.is_set,
+                secrets=self._secrets,
+                errands=running.errands,
+                config=running.config,
             )
         return tool.function(**keywords)
 
@@ -147,6 +157,7 @@ class _Server:
         if running is None:
             return
         running.cancelled.set()
+        running.errands.end()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(running.cancel_task)
 
@@ -162,10 +173,12 @@ class _Server:
 class _Running:
     """One call that has not been answered."""
 
-    def __init__(self, channel: Channel, call_id: str, max_bytes: int) -> None:
+    def __init__(self, channel: Channel, call_id: str, max_bytes: int, config: Mapping[str, Any]) -> None:
         self.call_id = call_id
+        self.config = config
         self.cancelled = threading.Event()
         self.task: asyncio.Task[object] | None = None
+        self.errands = CallErrands(self.send)
         self._channel = channel
         self._max_bytes = max_bytes
 
@@ -187,9 +200,11 @@ class _Running:
                 f"The result takes {len(line)} bytes; at most {self._max_bytes} are accepted. Ask for less at once.",
                 "result_too_large",
             )
+        self.errands.end()
         self._channel.send_line(line)
 
     def fail(self, error: BaseException) -> None:
+        self.errands.end()
         if self.cancelled.is_set():
             self.send({"op": "cancelled"})
             return

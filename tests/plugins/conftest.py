@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from driver import own
 from hosted import Hosted
+from internet import internet
 from owners import SERVICE_USER, give
 from pluginbench import POLICIES, Bench
+
+__all__ = ["internet"]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 import enum
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any, Literal
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toolhost
-from toolhost import ReadPath, ToolContext, ToolError, ToolOutput, WritePath, tool
+from toolhost import Completed, Piece, ReadPath, Response, ToolContext, ToolError, ToolOutput, WritePath, tool
 from toolhost.authoring import tool_options
 from toolhost.worker.channel import encode
 from toolhost.worker.convert import arguments_for, parts
@@ -69,7 +70,12 @@ async def full(
 def test_the_face_is_small_and_sorted() -> None:
     assert toolhost.__all__ == sorted(toolhost.__all__)
     assert set(toolhost.__all__) == {
+        "Completed",
+        "Errand",
+        "Piece",
         "ReadPath",
+        "Response",
+        "Stream",
         "ToolContext",
         "ToolError",
         "ToolOutput",
@@ -248,3 +254,44 @@ def test_a_function_that_cannot_be_a_tool_is_explained(function: Any, message: s
         describe(declare(function, None))
     assert raised.value.code == "invalid_tool"
     assert message in raised.value.message
+
+
+class _Told:
+    """Answers errands in a test of an author's."""
+
+    def __init__(self, **answers: Mapping[str, Any]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, Mapping[str, Any]]] = []
+
+    def begin(
+        self, kind: str, wanted: Mapping[str, Any], on_piece: Callable[[Piece], None] | None
+    ) -> Future[Mapping[str, Any]]:
+        self.asked.append((kind, wanted))
+        future: Future[Mapping[str, Any]] = Future()
+        if on_piece is not None:
+            on_piece(Piece(stream="stdout", data=b"one"))
+        future.set_result(self.answers[kind])
+        return future
+
+
+def test_a_tool_that_runs_commands_can_be_tested_without_a_host() -> None:
+    told = _Told(run={"exit_code": 2, "stderr_bytes": b"a\nb\n"}, fetch={"body": b"\xe9", "headers": LATIN})
+    context = ToolContext("t", errands=told)
+
+    async def use() -> tuple[Completed, Response, list[str]]:
+        made = context.stream("x")
+        return await context.run("git", "log", stdin="é"), await context.fetch("u"), [each.text async for each in made]
+
+    ran, fetched, pieces = asyncio.run(use())
+    assert (ran.ok, fetched.ok, fetched.text, pieces) == (False, True, "é", ["one"])
+    assert told.asked[0] == ("run", {"argv": ["git", "log"], "stdin": "é".encode(), "cwd": "", "timeout": None})
+    assert context.run("x").wait().exit_code == 2
+    assert [each.text for each in context.stream("x")] == ["one"]
+    with pytest.raises(ToolError, match="It said: b"):
+        ran.check()
+    with pytest.raises(ToolError) as raised:
+        ToolContext("t").run("x").wait()
+    assert raised.value.code == "no_host"
+
+
+LATIN = {"content-type": 'text/plain; charset="latin-1"'}
