@@ -113,6 +113,20 @@ class DataDirectory:
         finally:
             os.close(fd)
 
+    def is_served(self) -> bool:
+        """Whether a server holds the data directory now."""
+        try:
+            fd = os.open(self.state / "serve.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def own_workspace(self, owner: str) -> Path:
         """The workspace of a conversation or, for calls outside one, of a user; made when it is first asked for."""
         path = self.workspaces / owner

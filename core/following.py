@@ -24,6 +24,7 @@ from watchfiles import awatch
 
 from toolhost.errors import MachineError
 from toolhost.pluginhost.lock import LOCK
+from toolhost.policy.in_force import IN_FORCE, keep
 from toolhost.policy.patience import is_settled
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Follower:
         plugins: PluginRegistry,
         sandbox: Sandbox | None,
         audit: AuditLog,
+        state: Path,
         on_change: Callable[[], Awaitable[None]],
     ) -> None:
         """Prepare to follow.
@@ -67,14 +69,17 @@ class Follower:
             plugins: Loaded again when their lock changes.
             sandbox: What it has ready is let go when a policy changes.
             audit: Where changes are recorded.
+            state: The state folder, where `toolhost doctor` finds what is in force.
             on_change: Called when other policies have been put in force.
         """
         self._policies = policies
         self._plugins = plugins
         self._sandbox = sandbox
         self._audit = audit
+        self._state = state
         self._on_change = on_change
         self._told: tuple[Problem, ...] = ()
+        self._kept: PolicySet | None = None
         self._lock = _facts(policies.folder / LOCK)
         self.failing = False
 
@@ -131,6 +136,7 @@ class Follower:
             await asyncio.sleep(pause)
             pause *= 2
         self._tell_problems(policies)
+        self._keep(policies)
 
     async def _look_at_lock(self) -> None:
         """Load the plugins again where somebody accepted one; what they declare is what `[config]` is checked by."""
@@ -167,6 +173,15 @@ class Follower:
             _logger.error("policy not usable: %s", problem)
         if fresh:
             self._record("policy.rejected", {"problems": [str(problem) for problem in fresh]}, failed=True)
+
+    def _keep(self, policies: PolicySet) -> None:
+        """Write down what is in force, where that is not what was written last."""
+        before, self._kept = self._kept, policies
+        if before is None or (before.host_file, before.files) != (policies.host_file, policies.files):
+            try:
+                keep(self._state / IN_FORCE, policies)
+            except OSError as error:
+                _logger.error("what is in force could not be written down for `toolhost doctor`: %s", error)
 
     def _record(self, event: str, details: dict[str, object], *, failed: bool = False) -> None:
         """Record it if that is possible: a policy that takes something away must not wait for a disk with space."""

@@ -5,6 +5,7 @@ The command line opens it for one call, the web serves it; both only ever see th
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -394,10 +395,24 @@ class Host:
             plugins=self.plugins,
             sandbox=self.sandbox,
             audit=self.audit,
+            state=self.data.state,
             on_change=self._asking.sweep,
         )
         async with self._follower.following():
             yield
+
+    async def policy_overview(self) -> dict[str, Any]:
+        """Every policy file with its state, problems and findings, and whether changes of them are noticed."""
+        from toolhost.policy.overview import overview  # what it takes is for administrators alone
+
+        found = await asyncio.to_thread(overview, self.policies.current)
+        return {**found, "followed": self._follower is not None and not self._follower.failing}
+
+    async def plugin_overview(self) -> list[dict[str, Any]]:
+        """Every plugin: what it is, what it asks for, what it is granted."""
+        from toolhost.pluginhost.overview import plugin_overview
+
+        return await asyncio.to_thread(plugin_overview, self.plugins.plugins.values(), self.policies.current)
 
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run, or changes of the policies are not noticed."""

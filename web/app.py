@@ -13,7 +13,7 @@ from toolhost.agent import Models, read_agent
 from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
 from toolhost.host import Host
-from toolhost.web import api, chat, doors, errors, images, pages, settings
+from toolhost.web import admin, api, chat, doors, errors, images, pages, settings
 from toolhost.web.answering import Messages
 from toolhost.web.bodies import LARGEST
 from toolhost.web.fragments import language_of_request
@@ -79,6 +79,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     errors.register(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(settings.blueprint)
+    app.register_blueprint(admin.blueprint)
     app.register_blueprint(images.blueprint)
     app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)

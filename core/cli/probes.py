@@ -7,14 +7,19 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Literal
 
 from toolhost.audit import verify
 from toolhost.audit.index import index_rows
 from toolhost.cli.addresses import listeners
-from toolhost.policy import check as check_policies
+from toolhost.data import DataDirectory
+from toolhost.pluginhost.configuring import declared_settings
+from toolhost.policy import Problem
+from toolhost.policy.in_force import IN_FORCE, InForce, kept
+from toolhost.policy.offline import read_files
 from toolhost.sandbox import Check, probe
 from toolhost.settings import Settings, is_loopback
 
@@ -127,8 +132,17 @@ def _policies(settings: Settings) -> list[Check]:
                 fix="Start `toolhost serve` once to have it made.",
             )
         ]
-    problems = check_policies(settings.policies, data=settings.data, plugins=settings.plugins)
-    checks = [_fail("policies", str(problem), "Correct that line.") for problem in problems]
+    declared = declared_settings(settings.plugins)
+    reading = read_files(settings.policies, data=settings.data, plugins=settings.plugins, declared=declared)
+    state = settings.data / "state"
+    serving = kept(state / IN_FORCE) if DataDirectory(settings).is_served() else None
+    checks = [_fail("policies", f"{problem}{_meanwhile(problem, serving)}", _REPAIR) for problem in reading.problems]
+    checks += [
+        Check(layer="policies", status="warn", message=warning, fix="Install what it names, or take it out.")
+        for file in reading.files
+        if file.policy is not None
+        for warning in file.policy.warnings
+    ]
     for path in (settings.policies, *sorted(settings.policies.glob("*.toml"))):
         if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             checks.append(
@@ -139,6 +153,20 @@ def _policies(settings: Settings) -> list[Check]:
                 )
             )
     return checks or [_pass("policies", "Every policy file is valid, and only its owner can write it.")]
+
+
+_REPAIR = "Correct that line; a running server takes the file in by itself."
+
+
+def _meanwhile(problem: Problem, serving: Mapping[str, InForce] | None) -> str:
+    """What a running server does with a file that cannot be used."""
+    if serving is None:
+        return ""
+    known = serving.get(problem.file)
+    if known is None or known.state == "nothing":
+        return " The running server grants nothing by this file."
+    since = datetime.fromtimestamp(known.since / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f" The running server keeps in force what the file said since {since}."
 
 
 def _state(settings: Settings) -> list[Check]:

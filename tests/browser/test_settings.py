@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 from shots import look
 
 SECTIONS = ("profile", "appearance", "approvals", "data")
+ADMIN = ("policies", "plugins")
 
 
 def fits(page: Page) -> bool:
@@ -18,9 +19,10 @@ def test_every_page_of_the_settings_is_reached_and_fits(chat, scheme, width) -> 
     page = chat(color_scheme=scheme, viewport={"width": width, "height": 760})
     page.goto(page.url.split("/c/")[0].rstrip("/") + "/settings")
     nav = page.locator(".settings-nav")
-    for name in SECTIONS:
-        nav.locator(f'a[href="/settings/{name}"]').click()
-        expect(nav.locator("a[aria-current=page]")).to_have_attribute("href", f"/settings/{name}")
+    for path in (*(f"/settings/{name}" for name in SECTIONS), *(f"/admin/{name}" for name in ADMIN)):
+        nav.locator(f'a[href="{path}"]').click()
+        name = path.rpartition("/")[2]
+        expect(nav.locator("a[aria-current=page]")).to_have_attribute("href", path)
         expect(page.locator(".settings-section h2").first).to_be_visible()
         assert fits(page), name
         look(page, f"settings-{name}-{scheme}-{width}")

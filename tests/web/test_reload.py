@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +96,43 @@ def test_a_file_that_breaks_leaves_what_it_said_before_and_is_reported_once(
     assert ada.call("system.uname").json["status"] == "ok"
     assert server.log.read_text().count("`allows`") == 1
     assert "system.toml:" in server.log.read_text()
+
+    # The same on the page for administrators, in the API, and of the doctor beside the server.
+    found = ada.get("/api/policies").json
+    entry = next(entry for entry in found["policies"] if entry["plugin"] == "system")
+    assert (entry["state"], entry["problems"][0]["code"]) == ("last_good", "unknown_key")
+    assert found["problems"] == entry["problems"]
+    assert found["followed"] is True
+    assert entry["digest"].startswith("sha256:")
+    page = ada.browse("GET", "/admin/policies")
+    assert page.status == 200
+    assert f"system.toml:{entry['problems'][0]['line']}:" in page.text
+    assert "last good version in force" in page.text
+    until(lambda: "The running server keeps in force what the file said since 20" in doctor(server), True)
+    file.write_bytes((server.folder / "kept" / "system.toml").read_bytes())
+    until(lambda: ada.get("/api/policies").json["problems"], [])
+    assert "running server" not in doctor(server)
+
+
+def doctor(server: WebServer) -> str:
+    """What `toolhost doctor` says of the policies."""
+    command = [str(Path(sys.executable).parent / "toolhost"), "doctor", "--json"]
+    done = subprocess.run(command, env=server.variables, cwd="/", capture_output=True, text=True, timeout=120)
+    checks = [check for layer in json.loads(done.stdout)["layers"] for check in layer["checks"]]
+    return "\n".join(check["message"] for check in checks if check["name"] == "policies")
+
+
+def test_policies_and_plugins_are_shown_to_those_who_look_after_the_server_alone(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    operator, user = server.add_user("olga", "operator"), server.add_user("ulf")
+    for path in ("/api/policies", "/api/plugins", "/admin/policies", "/admin/plugins"):
+        assert user.browse("GET", path).status == 403, path
+        assert operator.browse("GET", path).status == 200, path
+    (entry,) = [one for one in ada.get("/api/plugins").json["plugins"] if one["name"] == "git"]
+    assert (entry["state"], entry["policy"], entry["bundled"]) == ("active", "git.toml", True)
+    assert "git.log" in entry["tools"]
+    assert any(sentence.startswith("It runs `git log") for sentence in entry["granted"])
 
 
 def test_a_standing_yes_ends_with_its_rule_and_asks_again_in_another_environment(

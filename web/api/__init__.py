@@ -15,6 +15,7 @@ from toolhost.web.api import (
     keys,
     me,
     models,
+    policies,
     sessions,
     tools,
     users,
@@ -26,5 +27,6 @@ __all__ = ["register"]
 def register(app: Quart) -> None:
     """Add every route of the interface."""
     people = (auth, me, sessions, keys, users)
-    for module in (*people, tools, approvals, calls, conversations, branches, files, grants, chat, models, health):
+    calling = (tools, approvals, calls, conversations, branches, files, grants, chat, models)
+    for module in (*people, *calling, health, policies):
         app.register_blueprint(module.blueprint)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from toolhost.rights import Right, allowed
 from toolhost.web.frame import frame
+from toolhost.web.guard import current_actor
 
 __all__ = ["SECTIONS", "Section", "section"]
 
@@ -18,11 +20,13 @@ class Section:
         name: Its title is `settings.NAME` in the catalogues.
         path: Where it is.
         icon: Its picture.
+        right: What one needs for it, beside being signed in; None for one's own things.
     """
 
     name: str
     path: str
     icon: str
+    right: Right | None = None
 
 
 SECTIONS = (
@@ -30,10 +34,14 @@ SECTIONS = (
     Section("appearance", "/settings/appearance", "sun"),
     Section("approvals", "/settings/approvals", "check"),
     Section("data", "/settings/data", "inbox"),
+    Section("policies", "/admin/policies", "shield", "policies:read"),
+    Section("plugins", "/admin/plugins", "tool", "policies:read"),
 )
 """Every page, in the order in which they are listed."""
 
 
 async def section(name: str) -> dict[str, Any]:
     """The values that `_settings.html` needs for one of the pages."""
-    return {"sections": SECTIONS, "section": name, **await frame("settings")}
+    actor = current_actor()
+    open_ones = [one for one in SECTIONS if one.right is None or allowed(actor, one.right)]
+    return {"sections": open_ones, "section": name, **await frame("settings")}

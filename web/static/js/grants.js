@@ -1,15 +1,10 @@
 // The page of what counts again: each can be taken back, and then the next such call asks.
 
-import { announce, find, findAll } from "./dom.js";
+import { announce, find } from "./dom.js";
 import { remove } from "./http.js";
+import "./moments.js";
 
 const list = find("#grants");
-
-for (const place of findAll("[data-moment]")) {
-  const moment = new Date(Number(place.dataset.moment));
-  place.dateTime = moment.toISOString();
-  place.textContent = moment.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
-}
 
 list?.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-revoke]");

@@ -1,0 +1,27 @@
+"""The policies and plugins, for those who look after the server."""
+
+from __future__ import annotations
+
+from quart import Blueprint
+from quart.typing import ResponseReturnValue
+
+from toolhost.web.access import requires
+from toolhost.web.site import site
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("policies", __name__, url_prefix="/api")
+
+
+@blueprint.get("/policies")
+@requires("policies:read", scope="policies:read")
+async def policies() -> ResponseReturnValue:
+    """Every policy file: what of it is in force, what is wrong with it, what lint says."""
+    return await site().host.policy_overview()
+
+
+@blueprint.get("/plugins")
+@requires("policies:read", scope="policies:read")
+async def plugins() -> ResponseReturnValue:
+    """Every plugin: what it is, what it asks for, what it is granted."""
+    return {"plugins": await site().host.plugin_overview()}
