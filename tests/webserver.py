@@ -22,6 +22,8 @@ from typing import Any, Self
 from websockets.sync.client import ClientConnection, connect
 
 PASSWORD = "correct horse battery"
+GENEROUS = {f"TOOLHOST_{name}_RATE": "1000000/1m" for name in ("API", "CHAT", "SOCKET", "LOGIN")}
+"""Rate limits that tests about something else do not reach."""
 ROOT = Path(__file__).parents[1]
 
 
@@ -51,7 +53,13 @@ class WebServer:
         self.folder = Path(tempfile.mkdtemp(prefix="toolhost-web-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.data = self.folder / "data"
-        self.variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TOOLHOST_DATA": str(self.data), **variables}
+        self.variables = {
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TOOLHOST_DATA": str(self.data),
+            **GENEROUS,
+            **variables,
+        }
         self.log = self.folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -141,11 +149,15 @@ class WebServer:
 
 @dataclass
 class Person:
-    """Somebody with a client. `bearer` is used where it is set, like a program; cookies only where asked for."""
+    """Somebody with a client. `bearer` is used where it is set, like a program; cookies only where asked for.
+
+    `sent` are headers that go with everything, such as a proxy's.
+    """
 
     server: WebServer
     bearer: str | None = None
     cookies: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
 
     def sign_in(self, username: str, password: str = PASSWORD) -> Answer:
         answer = self.post("/api/auth/login", {"username": username, "password": password})
@@ -165,7 +177,9 @@ class Person:
         anonymous: bool = False,
     ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
-        sent = {} if self.bearer is None or anonymous else {"Authorization": f"Bearer {self.bearer}"}
+        sent = dict(self.sent)
+        if self.bearer is not None and not anonymous:
+            sent["Authorization"] = f"Bearer {self.bearer}"
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         if data is not None:
             sent["Content-Type"] = "application/json"
@@ -203,7 +217,7 @@ class Person:
 
     def socket(self) -> Socket:
         """A WebSocket as a program opens it."""
-        headers = {"Authorization": f"Bearer {self.bearer}"}
+        headers = {"Authorization": f"Bearer {self.bearer}", **self.sent}
         url = f"ws://127.0.0.1:{self.server.port}/ws/chat"
         return Socket(connect(url, additional_headers=headers, open_timeout=10, close_timeout=5))
 

@@ -33,6 +33,7 @@ class Access:
         scope: What an API key's scopes must allow besides; None where keys may not come at all.
         step_up: Whether a person must have given their password within the last ten minutes.
         before_change: Whether it is open to somebody who has to choose another password first.
+        works: Whether it makes a chat or a tool work, which has a rate limit of its own.
     """
 
     public: bool = False
@@ -40,6 +41,7 @@ class Access:
     scope: Right | None = None
     step_up: bool = False
     before_change: bool = False
+    works: bool = False
 
 
 _PERSON = Access()
@@ -53,7 +55,12 @@ def public(view: View) -> View:
 
 
 def requires(
-    right: Right, *, scope: Right | None = None, step_up: bool = False, before_change: bool = False
+    right: Right,
+    *,
+    scope: Right | None = None,
+    step_up: bool = False,
+    before_change: bool = False,
+    works: bool = False,
 ) -> Callable[[View], View]:
     """Open a route to whoever has a right: people by their role, API keys by their scopes too.
 
@@ -62,10 +69,13 @@ def requires(
         scope: What an API key needs; without it none may come.
         step_up: Whether people must have given their password within the last ten minutes.
         before_change: Whether it is open to somebody who has to choose another password first.
+        works: Whether it makes a chat or a tool work, which has a rate limit of its own.
     """
 
     def mark(view: View) -> View:
-        setattr(view, _MARK, Access(right=right, scope=scope, step_up=step_up, before_change=before_change))
+        setattr(
+            view, _MARK, Access(right=right, scope=scope, step_up=step_up, before_change=before_change, works=works)
+        )
         return view
 
     return mark

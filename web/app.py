@@ -16,10 +16,13 @@ from toolhost.host import Host
 from toolhost.web import admin, api, chat, doors, errors, images, pages, settings
 from toolhost.web.answering import Messages
 from toolhost.web.bodies import LARGEST
+from toolhost.web.draining import Draining
+from toolhost.web.forwarded import Forwarded
 from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
-from toolhost.web.headers import add_headers
+from toolhost.web.headers import add_headers, add_refusal_headers
 from toolhost.web.language import Languages
+from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
 from toolhost.web.site import EXTENSION, Site, site
 from toolhost.web.sockets import Sockets
@@ -60,6 +63,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         feedback=Feedback(host.database),
         messages=Messages(host, conversations, runs, models),
         sockets=Sockets(),
+        rates=Rates(host.settings, host.audit),
         languages=Languages(),
         allowed_hosts=LOOPBACK_NAMES | {name.lower() for name in allowed_hosts},
         static=_HERE / "static",
@@ -75,6 +79,9 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.before_request(admit)
     app.before_websocket(admit)
     app.after_request(add_headers)
+    app.after_websocket(add_refusal_headers)
+    outer = Forwarded(Draining(app.asgi_app), host.settings.trusted_proxies)
+    app.asgi_app = outer  # type: ignore[method-assign]  # how Quart takes what stands around it
     app.context_processor(_template_values)
     errors.register(app)
     app.register_blueprint(pages.blueprint)

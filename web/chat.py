@@ -24,8 +24,9 @@ from toolhost.web.choices import read_choice, read_entry
 from toolhost.web.fragments import Fragments
 from toolhost.web.guard import current, current_actor, requires
 from toolhost.web.live import Run
+from toolhost.web.rates import RateLimitedError
 from toolhost.web.site import Site, site
-from toolhost.web.sockets import UNAUTHENTICATED
+from toolhost.web.sockets import NOT_ALLOWED, UNAUTHENTICATED
 from toolhost.web.workspaces import check_workspace
 
 __all__ = ["blueprint"]
@@ -74,6 +75,9 @@ class _Connection:
 
     async def recheck(self) -> None:
         """Ask again whose this is: their session may have ended, or their role be another one."""
+        if await self._site.accounts.blocks.blocked(self._actor.ip):
+            self.close_with(NOT_ALLOWED)
+            return
         try:
             self._principal = await self._site.accounts.check(self._principal)
         except AccessError:
@@ -112,12 +116,17 @@ class _Connection:
             raw = await websocket.receive()
             reference: object = None
             try:
+                self._site.rates.count("socket", self._actor.ip, self._actor.user_id)
                 message = parse_object(raw)
                 reference = message.get("ref")
                 await self.recheck()
                 if self._closing.done():
                     return
                 await self._handle(message, reference)
+            except RateLimitedError as error:
+                self._refuse(error, reference)
+                self.close_with(NOT_ALLOWED)
+                return
             except ToolHostError as error:
                 self._refuse(error, reference)
 

@@ -9,12 +9,16 @@ from werkzeug.exceptions import HTTPException
 
 from toolhost.errors import AccessError, ApprovalError, MachineError, ToolHostError, UsageError
 from toolhost.sandbox.errors import SandboxError
+from toolhost.web.rates import RateLimitedError
 
 __all__ = ["error_object", "is_api", "register", "status_of"]
 
 _log = logging.getLogger("toolhost.web")
 
+_BUSY_SECONDS = 2
+
 _STATUS = {
+    "block_not_found": 404,
     "approval_expired": 410,
     "approval_not_found": 404,
     "grant_not_found": 404,
@@ -39,6 +43,7 @@ _STATUS = {
     "not_authenticated": 401,
     "not_queued": 409,
     "run_not_found": 404,
+    "rate_limited": 429,
     "session_not_found": 404,
     "setup_done": 410,
     "too_many_calls": 429,
@@ -95,7 +100,13 @@ def register(app: Quart) -> None:
     """Answer every error of the application here."""
 
     async def known(error: ToolHostError | SandboxError) -> Response:
-        return await _answer(status_of(error), error_object(error))
+        wait = _BUSY_SECONDS if error.code == "login_busy" else None
+        if isinstance(error, RateLimitedError):
+            g.budget, wait = error.budget, error.retry_after
+        response = await _answer(status_of(error), error_object(error))
+        if wait is not None:
+            response.headers["Retry-After"] = str(wait)
+        return response
 
     async def http(error: HTTPException) -> Response:
         status = error.code or 500

@@ -63,25 +63,30 @@ async def admit() -> ResponseReturnValue | None:
     """Let a request in, or answer it here.
 
     Raises:
-        AccessError: `host_not_allowed`, `cross_site`, `not_authenticated`, `role_not_allowed`, `key_not_allowed`,
-            `scope_missing`, `password_change_required`, `step_up_required`.
+        AccessError: `address_blocked`, `rate_limited`, `host_not_allowed`, `cross_site`, `not_authenticated`,
+            `role_not_allowed`, `key_not_allowed`, `scope_missing`, `password_change_required`, `step_up_required`.
     """
     incoming = _incoming()
     g.request_id = new_id("req")
     g.bearer = "Authorization" in incoming.headers
-    _check_host(incoming)
-    _check_origin(incoming)
+    if await site().accounts.blocks.blocked(incoming.remote_addr):
+        raise AccessError("address_blocked", "Your address gets no answer here.", "An administrator can change that.")
     access = access_of(current_app, incoming.endpoint)
-    if access.public:
-        return None
-    if incoming.endpoint is None and not is_api(incoming.path):
-        return None  # an unknown page: the 404 tells nothing that a stranger may not know
+    # An unknown page is open too: the 404 tells nothing that a stranger may not know.
+    is_open = access.public or (incoming.endpoint is None and not is_api(incoming.path))
     try:
-        g.principal = await _authenticate(incoming)
-    except AccessError:
-        if _for_programs(incoming):
+        _check_host(incoming)
+        _check_origin(incoming)
+        if not is_open:
+            g.principal = await _authenticate(incoming)
+    except AccessError as error:
+        _count(incoming, access, None)
+        if error.code != "not_authenticated" or _for_programs(incoming):
             raise
         return redirect(url_for("pages.login", next=None if incoming.path == "/" else incoming.path), 303)
+    _count(incoming, access, None if is_open else current().user.id)
+    if is_open:
+        return None
     if current().user.must_change and not access.before_change and incoming.endpoint is not None:
         if _for_programs(incoming):
             raise AccessError(
@@ -102,6 +107,16 @@ async def admit() -> ResponseReturnValue | None:
         )
         raise
     return None
+
+
+def _count(incoming: BaseRequestWebsocket, access: Access, user_id: str | None) -> None:
+    """Count a request to the API, whatever comes of it. Pages and files are not counted, nor is the health check."""
+    if not is_api(incoming.path) or incoming.path == "/health":
+        return
+    rates, address = site().rates, incoming.remote_addr
+    g.budget = rates.count("api", address, user_id)
+    if access.works:
+        g.budget = min(g.budget, rates.count("chat", address, user_id), key=lambda budget: budget.remaining)
 
 
 def _check_access(access: Access) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from quart import Response, g
+from quart import Response, g, has_websocket_context, request, websocket
+from quart.typing import ResponseTypes
 
-__all__ = ["CONTENT_SECURITY_POLICY", "add_headers"]
+__all__ = ["CONTENT_SECURITY_POLICY", "add_headers", "add_refusal_headers"]
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -23,6 +24,10 @@ _HEADERS = {
     "X-XSS-Protection": "0",
 }
 
+# Only under TLS, which a trusted proxy may have taken off. No preloading: that is an owner's decision about a whole
+# domain, and hard to take back.
+_HSTS = "max-age=31536000; includeSubDomains"
+
 
 def add_headers(response: Response) -> Response:
     """Set the security headers, and forbid caching of anything a view did not mark as cacheable."""
@@ -32,7 +37,16 @@ def add_headers(response: Response) -> Response:
             response.headers[name] = value
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
+    if (websocket if has_websocket_context() else request).scheme in ("https", "wss"):
+        response.headers["Strict-Transport-Security"] = _HSTS
+    if (budget := g.get("budget")) is not None:
+        response.headers.update(budget.headers())
     request_id = g.get("request_id")
     if request_id is not None:
         response.headers["X-Request-Id"] = request_id
     return response
+
+
+def add_refusal_headers(response: ResponseTypes | None) -> ResponseTypes | None:
+    """The same for a WebSocket that is refused with an answer."""
+    return add_headers(response) if isinstance(response, Response) else response

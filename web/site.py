@@ -15,6 +15,7 @@ from toolhost.conversations import Conversations
 from toolhost.host import Host
 from toolhost.web.answering import Messages
 from toolhost.web.language import Languages
+from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
 from toolhost.web.sockets import Sockets
 
@@ -36,6 +37,7 @@ class Site:
         feedback: What people say of the answers.
         messages: What a model answers, and what waits for that.
         sockets: The open WebSockets.
+        rates: How often somebody may ask.
         languages: The catalogues.
         allowed_hosts: Names under which this server may be addressed, lower case, without port.
         static: The folder of the page's own files.
@@ -49,6 +51,7 @@ class Site:
     feedback: Feedback
     messages: Messages
     sockets: Sockets
+    rates: Rates
     languages: Languages
     allowed_hosts: frozenset[str]
     static: Path

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["GOING_AWAY", "UNAUTHENTICATED", "Sockets"]
+__all__ = ["GOING_AWAY", "NOT_ALLOWED", "UNAUTHENTICATED", "Sockets"]
 
 GOING_AWAY = 1001
+NOT_ALLOWED = 1008
+"""Too many messages, or an address that was blocked."""
+
 UNAUTHENTICATED = 4401
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
+from toolhost.accounts.blocks import Blocks
 from toolhost.accounts.changes import Changes
 from toolhost.accounts.keys import PREFIX, Keys
 from toolhost.accounts.links import Links
@@ -43,6 +44,7 @@ class Accounts:
         people: The accounts.
         sessions: The sessions.
         keys: The API keys.
+        blocks: The addresses that get no answer.
         links: Setup, invitations, new passwords.
         second_factor: Codes by time.
         signing: The keys of access tokens.
@@ -57,6 +59,7 @@ class Accounts:
         self.people = People(database, self._recorder, self._passwords, self.changes)
         self.sessions = Sessions(database, self._recorder, self.signing, self.changes)
         self.keys = Keys(database, self._recorder, self.changes)
+        self.blocks = Blocks(database, self._recorder, self.changes)
         self.links = Links(database, self._recorder, self._passwords, self.changes)
         self.second_factor = SecondFactor(database, self._recorder, state, self.changes)
         self.changes.on_change(self._reload)

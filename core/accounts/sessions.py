@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from toolhost.accounts.changes import Changes
@@ -239,6 +239,16 @@ class Sessions:
             return [
                 Session(**{name: getattr(row, name) for name in Session.__dataclass_fields__}) for row in rows.all()
             ]
+
+    async def known(self, username: object, ip: str | None) -> bool:
+        """Whether somebody of this name has signed in from an address before."""
+        if not isinstance(username, str) or ip is None:
+            return False
+        query = exists().where(
+            users.c.username == username.strip().lower(), sessions.c.user_id == users.c.id, sessions.c.ip == ip
+        )
+        async with self._database.begin() as connection:
+            return bool((await connection.execute(select(query))).scalar_one())
 
     async def forget(self) -> None:
         """Remove what ended long ago."""

@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "approval": ("toolhost.cli.approval", "Answer the calls that wait for a person."),
     "audit": ("toolhost.cli.audit", "Read and verify the audit log."),
+    "block": ("toolhost.cli.block", "Manage the addresses that get no answer."),
     "call": ("toolhost.cli.call", "Call a tool."),
     "config": ("toolhost.cli.config", "Look at the settings."),
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),

@@ -10,7 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolhost.settings.kinds import BOOLEAN, CIDRS, DURATION, LIST, PATH, SIZE, TEXT, Kind, Network, choice, integer
+from toolhost.settings.kinds import (
+    BOOLEAN,
+    CIDRS,
+    DURATION,
+    LIST,
+    PATH,
+    RATE,
+    SIZE,
+    TEXT,
+    Kind,
+    Network,
+    Rate,
+    choice,
+    integer,
+)
 
 if TYPE_CHECKING:
     from toolhost.settings.file import SettingsFile
@@ -193,6 +207,21 @@ class Settings:
     audit_keep: float | None = row(
         DURATION,
         "How long full audit logs and security logs are kept, at the least. Unset, they are kept for ever.",
+    )
+
+    # How often somebody may ask
+
+    api_rate: Rate = row(
+        RATE, "Requests to the API, for each person or, of strangers, each address.", default=Rate(100, 60)
+    )
+    chat_rate: Rate = row(RATE, "Requests that make a chat or a tool work, likewise.", default=Rate(30, 60))
+    socket_rate: Rate = row(
+        RATE, "Messages over WebSockets, likewise; one more closes the WebSocket.", default=Rate(60, 60)
+    )
+    login_rate: Rate = row(
+        RATE,
+        "Failed attempts to sign in, for each address and each account; then the wait grows each time.",
+        default=Rate(5, 300),
     )
 
     # Finding faults

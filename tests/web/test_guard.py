@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from webserver import PASSWORD
 
-from toolhost.settings.file import SettingsFile
+from toolhost.settings import load_settings
 from toolhost.web import create_app
 from toolhost.web.access import access_of
 
@@ -32,7 +32,7 @@ def app(tmp_path):
             database=None,
             audit=None,
             data=SimpleNamespace(state=tmp_path),
-            settings=SimpleNamespace(jwt_secret_key=None, file=SettingsFile(tmp_path / "none")),
+            settings=load_settings({"data": str(tmp_path)}, {}),
         )
     )
 

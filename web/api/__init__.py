@@ -5,6 +5,7 @@ from quart import Quart
 from toolhost.web.api import (
     approvals,
     auth,
+    blocks,
     branches,
     calls,
     chat,
@@ -26,7 +27,7 @@ __all__ = ["register"]
 
 def register(app: Quart) -> None:
     """Add every route of the interface."""
-    people = (auth, me, sessions, keys, users)
+    people = (auth, me, sessions, keys, users, blocks)
     calling = (tools, approvals, calls, conversations, branches, files, grants, chat, models)
     for module in (*people, *calling, health, policies):
         app.register_blueprint(module.blueprint)

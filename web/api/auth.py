@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from quart import Blueprint, Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
 
 from toolhost.accounts import SignedIn
+from toolhost.errors import ToolHostError
 from toolhost.web.bodies import read_object
 from toolhost.web.cookies import clear_session, may_set_cookies, read_cookie, set_session
 from toolhost.web.guard import client, current, current_actor, public, requires
@@ -30,9 +34,10 @@ async def setup() -> ResponseReturnValue:
 @public
 async def login() -> ResponseReturnValue:
     """Sign in: tokens in the answer for programs, in cookies for a browser."""
-    body = await read_object()
-    accounts = site().accounts
-    return _answer(await accounts.sign_in(body.get("username"), body.get("password"), client(), totp=body.get("totp")))
+    body, accounts = await read_object(), site().accounts
+    async with _attempt(body.get("username")):
+        signed_in = await accounts.sign_in(body.get("username"), body.get("password"), client(), totp=body.get("totp"))
+    return _answer(signed_in)
 
 
 @blueprint.post("/auth/refresh")
@@ -67,7 +72,8 @@ async def me() -> ResponseReturnValue:
 async def step_up() -> ResponseReturnValue:
     """Give the password again, with a code of the second factor: what asks for it then works for ten minutes."""
     body = await read_object()
-    await site().accounts.step_up(current(), body.get("password"), client(), totp=body.get("totp"))
+    async with _attempt(current().user.username):
+        await site().accounts.step_up(current(), body.get("password"), client(), totp=body.get("totp"))
     return {"status": "ok"}
 
 
@@ -75,9 +81,10 @@ async def step_up() -> ResponseReturnValue:
 @requires("look", before_change=True)
 async def password() -> ResponseReturnValue:
     """Choose another password. Every session ends, and this is a new one."""
-    body = await read_object()
-    accounts = site().accounts
-    return _answer(await accounts.change_password(current(), body.get("current"), body.get("password"), client()))
+    body, accounts = await read_object(), site().accounts
+    async with _attempt(current().user.username):
+        signed_in = await accounts.change_password(current(), body.get("current"), body.get("password"), client())
+    return _answer(signed_in)
 
 
 @blueprint.post("/auth/totp")
@@ -103,6 +110,21 @@ async def remove_totp() -> ResponseReturnValue:
     """Sign in without a second factor again."""
     await site().accounts.second_factor.remove(current().user, current_actor())
     return "", 204
+
+
+@asynccontextmanager
+async def _attempt(username: object) -> AsyncIterator[None]:
+    """Count what may be a guess at somebody's password, unless it turns out to be none."""
+    address = client().ip
+    known = await site().accounts.sessions.known(username, address)
+    attempt = site().rates.attempt(username, address, known=known)
+    try:
+        yield
+    except ToolHostError as error:
+        if error.code not in ("login_failed", "password_wrong", "totp_wrong"):
+            attempt.undecided()
+        raise
+    attempt.succeeded()
 
 
 def _answer(signed_in: SignedIn) -> Response:

@@ -28,7 +28,7 @@ _QUIET_SECONDS = 15.0  # after so long without an event a comment keeps proxies 
 
 
 @blueprint.post("")
-@requires("chat", scope="chat")
+@requires("chat", scope="chat", works=True)
 async def chat() -> ResponseReturnValue:
     """Send a message; the events of its run follow. Who hangs up ends the watching, not the run."""
     parts, actor, body = site(), current_actor(), await read_object()

@@ -39,7 +39,7 @@ async def index() -> ResponseReturnValue:
 
 
 @blueprint.post("/<name>/call")
-@requires("tools:run", scope="tools:run")
+@requires("tools:run", scope="tools:run", works=True)
 async def call(name: str) -> ResponseReturnValue:
     """Call a tool. Outside a conversation the call lasts as long as the request: who hangs up ends it."""
     parts, actor, body = site(), current_actor(), await read_object()
