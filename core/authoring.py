@@ -5,7 +5,8 @@ This module is imported by every plugin at every start of its worker, so it impo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -74,15 +75,17 @@ class ToolError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutput:
-    """A result with both a text for people and a value for programs.
+    """A result of several parts: a text for people, a value for programs, files.
 
     Attributes:
         text: Shown as it is, or None.
         data: Any value JSON can express, dataclasses and pydantic models included, or None.
+        files: Paths of files in the workspace, up to 32; images among them are shown.
     """
 
     text: str | None = None
     data: Any = None
+    files: Sequence[str | os.PathLike[str]] = ()
 
 
 class ToolContext:

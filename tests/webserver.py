@@ -189,7 +189,7 @@ class Person:
             cookies: SimpleCookie = SimpleCookie()
             for line in response.headers.get_all("Set-Cookie") or ():
                 cookies.load(line)
-            text = response.read().decode()
+            text = response.read().decode(errors="replace")
             return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, cookies, text)
         finally:
             connection.close()

@@ -13,7 +13,7 @@ import jsonschema_rs
 from toolhost.errors import UsageError
 from toolhost.model import Tool
 
-__all__ = ["MAX_ARGUMENTS", "canonical", "prepare"]
+__all__ = ["MAX_ARGUMENTS", "canonical", "mismatch", "prepare"]
 
 MAX_ARGUMENTS = 1 << 20
 """Bytes of canonical JSON that one call's arguments may take."""
@@ -63,21 +63,24 @@ def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
                 f"{tool.name} has no argument {key!r}.",
                 f"Did you mean {near[0]!r}?" if near else f"Its arguments: {known}.",
             )
-    _check(tool, filled)
+    problem = mismatch(tool.input_schema, filled)
+    if problem is not None:
+        raise UsageError("invalid_arguments", f"{tool.name}: {problem}.")
     return filled
 
 
-def _check(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    validator = _validator(_Schema(tool.input_schema))
-    if validator.is_valid(arguments):
-        return
+def mismatch(schema: Mapping[str, Any], value: Any) -> str | None:
+    """The first thing that a tool's schema does not have in a value, as a sentence without its end; None if nothing."""
+    validator = _validator(_Schema(schema))
+    if validator.is_valid(value):
+        return None
     errors = sorted(
-        ([str(part) for part in error.instance_path], error.message) for error in validator.iter_errors(arguments)
+        ([str(part) for part in error.instance_path], error.message) for error in validator.iter_errors(value)
     )
     path, message = errors[0]
     where = ".".join(path) + ": " if path else ""
     shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
-    raise UsageError("invalid_arguments", f"{tool.name}: {where}{shown}.")
+    return f"{where}{shown}"
 
 
 def _refuse(uri: str) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolhost.calls.awaited import Awaited
 from toolhost.calls.errands import PluginErrands, stdin_digest
+from toolhost.calls.produced import checked
 from toolhost.calls.recording import Recording
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply, redacted, unattended
@@ -456,7 +457,7 @@ class Pipeline:
                 on_progress=telling.progress,
                 errands=PluginErrands(call, plan.limits.output, telling.redaction, carry),
             )
-            return from_reply(call, plan, decision, approval_id, reply)
+            return from_reply(call, plan, decision, approval_id, await checked(call, plan, reply))
 
         def connection(made: Connection) -> None:
             self._record.connection(call, made, telling.redaction)

@@ -101,6 +101,8 @@ def content_parts(content: list[Any]) -> tuple[tuple[Mapping[str, Any], ...], An
         match part:
             case {"type": "text", "text": str(text)}:
                 parts.append({"type": "text", "text": whole_text(text)})
+            case {"type": "file", "path": str(path)}:
+                parts.append({"type": "file", "path": whole_text(path)})
             case {"type": "json", "value": item}:
                 value = _whole(item, 0)
                 parts.append({"type": "json", "value": value})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,6 +57,10 @@ def parts(result: Any) -> list[dict[str, Any]]:
         content.append({"type": "text", "text": text})
     if data is not None:
         content.append({"type": "json", "value": _plain(data)})
+    try:
+        content += [{"type": "file", "path": os.fsdecode(path)} for path in output.files] if output else []
+    except TypeError as error:
+        raise ToolError(f"ToolOutput.files are paths: {error}.", "unserialisable_result", False) from error
     return content
 
 

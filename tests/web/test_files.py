@@ -111,3 +111,14 @@ def test_a_named_workspace_is_not_offered(fresh: Callable[..., WebServer], space
     person = server.set_up()
     answer = person.get(place(person.conversation(workspace="shared"), "secret"))
     assert (answer.status, answer.code) == (403, "download_not_allowed")
+
+
+def test_an_image_is_named_as_one_by_what_it_is(ada: Person, conversation: str, folder: Path) -> None:
+    for name, head in {
+        "a.txt": b"\x89PNG\r\n\x1a\n",
+        "b.webp": b"RIFF\0\0\0\0WEBPVP8 ",
+        "c.png": b"<svg onload=x>",
+    }.items():
+        (folder / name).write_bytes(head)
+    kinds = [ada.get(place(conversation, name)).headers["content-type"] for name in ("a.txt", "b.webp", "c.png")]
+    assert kinds == ["image/png", "image/webp", "application/octet-stream"]

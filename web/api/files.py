@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from io import FileIO
 
 from quart import Blueprint, Response
 from quart.typing import ResponseReturnValue
 
+from toolhost.calls.produced import image_type
 from toolhost.downloads import open_download
 from toolhost.sandbox.collect import spelled
 from toolhost.web.guard import current_actor, requires
@@ -23,9 +25,13 @@ _CHUNK = 256 << 10
 @blueprint.get("/<conversation_id>/files/<path:path>")
 @requires("look", scope="chat")
 async def download(conversation_id: str, path: str) -> ResponseReturnValue:
-    """One file of this person's conversation, to be saved: never shown, run or guessed at by a browser."""
+    """One file of this person's conversation, to be saved: never opened as a page, run or guessed at by a browser.
+
+    What begins like an image of a kind that runs nothing is called one, so that a page of ours can show it.
+    """
     fd, size = await open_download(site().host, current_actor(), conversation_id, path)
-    response = Response(_pieces(FileIO(fd), size), mimetype="application/octet-stream")
+    kind = image_type(os.pread(fd, 16, 0))
+    response = Response(_pieces(FileIO(fd), size), mimetype=kind or "application/octet-stream")
     response.content_length = size
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
     response.headers.set("Content-Disposition", "attachment", filename=spelled(path.rpartition("/")[2]))
