@@ -28,11 +28,13 @@ from toolhost.data import DataDirectory
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
+from toolhost.panic import PanicSwitch
 from toolhost.pluginhost import PluginLock, PluginRegistry
 from toolhost.policy import Considered, PolicySet, PolicyStore, Request, check_workspace
 from toolhost.rights import check
 from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
+from toolhost.stopping import Stopping
 from toolhost.storage import Database
 from toolhost.storage.behind import WriteBehind
 
@@ -55,6 +57,7 @@ class Host:
         database: State.
         audit: The audit log.
         audit_index: What can be asked of it.
+        stopping: Stops everything, and lets it run again.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Host:
         asking: Asking,
         records: CallRecords,
         taints: Taints,
+        stopping: Stopping,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -88,6 +92,7 @@ class Host:
         self._follower: Follower | None = None
         self._records = records
         self._taints = taints
+        self.stopping = stopping
         self._folders = ConversationFolders(database, data, policies)
 
     @classmethod
@@ -132,6 +137,7 @@ class Host:
             stack.push_async_callback(asking.close)
             await asking.start()
             taints = Taints(database)
+            panic = PanicSwitch(data.state)
             pipeline = Pipeline(
                 policies=policies,
                 plugins=plugins,
@@ -141,8 +147,10 @@ class Host:
                 asking=asking,
                 records=records,
                 taints=taints,
+                panic=panic,
             )
-            stack.push_async_callback(pipeline.close)
+            stack.push_async_callback(pipeline.end_calls)
+            stopping = Stopping(panic, pipeline=pipeline, plugins=plugins, sandbox=sandbox, audit=audit)
             yield cls(
                 settings=settings,
                 data=data,
@@ -157,6 +165,7 @@ class Host:
                 asking=asking,
                 records=records,
                 taints=taints,
+                stopping=stopping,
             )
 
     # -- tools ---------------------------------------------------------------------------------------------------
@@ -389,6 +398,7 @@ class Host:
         """Keep the policies in force what their files say, in the meantime: for a host that serves."""
         # Imported here: watching takes a library that a single call has no use for.
         from toolhost.following import Follower
+        from toolhost.watching import Watch
 
         self._follower = Follower(
             self.policies,
@@ -398,7 +408,7 @@ class Host:
             state=self.data.state,
             on_change=self._asking.sweep,
         )
-        async with self._follower.following():
+        async with self._follower.following(), Watch(self.stopping, self.health, self.audit).watching():
             yield
 
     async def policy_overview(self) -> dict[str, Any]:
@@ -417,7 +427,7 @@ class Host:
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run, or changes of the policies are not noticed."""
         unfollowed = self._follower is not None and self._follower.failing
-        return "degraded" if self.sandbox is None or unfollowed else "ok"
+        return "degraded" if self.sandbox is None or unfollowed or self.stopping.stopped else "ok"
 
     async def conversation_workspace(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:
         """The folder of one of the actor's conversations, and whether it is the conversation's own.

@@ -94,7 +94,7 @@ class Sandbox:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            spawner.serve(theirs, bwrap, tool_roots.folder, spares)
+            spawner.serve(theirs, bwrap, str(state.absolute()), tool_roots.folder, spares)
         theirs.close()
         try:
             ours.settimeout(_START)

@@ -15,7 +15,8 @@ goes between the host and the sandbox directly, never through here.
          ── {"do": "kill", "call": 7} ──>                kill it from here (the host never learned its pid)
          <─ {"call": 7, "gone": 0}                       bubblewrap has ended, and placeholders are removed
 
-When the socket closes (the host ended, or was killed) every sandbox is killed and the spawner ends.
+When the socket closes (the host ended, or was killed) every sandbox is killed and the spawner ends. While the stop of
+`halt.py` is set every sandbox is killed and none is started, whatever the host says, or does not.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from typing import Any, NoReturn
 from toolhost.sandbox import bubblewrap, kernel
 from toolhost.sandbox.call_network import CallNetworks
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
+from toolhost.sandbox.halt import LOOK_MS, SPAWNER, Halt
 from toolhost.sandbox.mounts import Mounts
 from toolhost.sandbox.namespaces import enter
 from toolhost.sandbox.processes import children
@@ -52,25 +54,29 @@ _MESSAGE = 1 << 18
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
-def serve(connection: socket.socket, bwrap: str, tool_roots: str, spares: str) -> NoReturn:
+def serve(connection: socket.socket, bwrap: str, state: str, tool_roots: str, spares: str) -> NoReturn:
     """Be the spawner, until the host is gone. Never returns, and never lets an exception out of the fork.
 
     Args:
         connection: The host's socket (SOCK_SEQPACKET).
         bwrap: Path of bubblewrap.
+        state: The host's state folder, where the stop would be.
         tool_roots: Host folder of the tool roots.
         spares: Host folder of the placeholders that are kept for later calls.
     """
     try:
         _detach_from_host(connection)
         connection = socket.socket(fileno=_high(connection.detach()))
+        halt = Halt(
+            os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        )  # by its path it could not be found later
         try:
             namespaces = enter(tool_roots)
         except OSError as error:
             connection.send(json.dumps({"fatal": [error.errno or 0, str(error)]}).encode())
             os._exit(1)
         connection.send(b'{"up": true}')
-        _Spawner(connection, bwrap, Mounts(namespaces, spares)).run()
+        _Spawner(connection, bwrap, Mounts(namespaces, spares), halt).run()
     except BaseException:
         # The only place where it can be said: the socket closes, and the host refuses every call from here on.
         os.write(2, traceback.format_exc().encode())
@@ -80,7 +86,7 @@ def serve(connection: socket.socket, bwrap: str, tool_roots: str, spares: str) -
 def _detach_from_host(connection: socket.socket) -> None:
     os.setsid()  # Ctrl-C on the host's terminal ends the host, which ends the spawner
     gc.disable()
-    kernel.set_name("toolhost-spawn")
+    kernel.set_name(SPAWNER)
     kernel.adopt_orphans()
     signal.set_wakeup_fd(-1)
     for number in _DEFAULTS:
@@ -108,8 +114,9 @@ def _high(fd: int) -> int:
 
 
 class _Spawner:
-    def __init__(self, connection: socket.socket, bwrap: str, mounts: Mounts) -> None:
+    def __init__(self, connection: socket.socket, bwrap: str, mounts: Mounts, halt: Halt) -> None:
         self._connection = connection
+        self._halt = halt
         self._bwrap = bwrap
         self._mounts = mounts
         self._networks = CallNetworks()
@@ -120,7 +127,11 @@ class _Spawner:
     def run(self) -> NoReturn:
         self._poll.register(self._connection, select.POLLIN)
         while True:
-            for fd, _ in self._poll.poll():
+            ready = self._poll.poll(LOOK_MS if self._pids else None)
+            if self._pids and self._halt.is_set():
+                for call in list(self._pids):
+                    self._kill(call)
+            for fd, _ in ready:
                 if fd in self._calls:
                     self._reap(fd)
                 elif not self._receive():
@@ -165,6 +176,8 @@ class _Spawner:
         roots: list[int] = []
         listener: socket.socket | None = None
         try:
+            if self._halt.is_set():
+                raise Halt.refusal()
             roots = self._mounts.prepare(call, message["tool_root"], message["scratch"], message["roots"])
             secrets = handed[len(HANDED) : len(HANDED) + message["secrets"]]
             doors = handed[len(HANDED) + len(secrets) :]

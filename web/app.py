@@ -69,6 +69,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         static=_HERE / "static",
     )
     accounts.changes.on_change(parts.sockets.recheck)
+    host.stopping.on_stop(parts.runs.close)
     app.extensions[EXTENSION] = parts
 
     @app.while_serving

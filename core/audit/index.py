@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from toolhost.storage.behind import WriteBehind
 from toolhost.storage.database import Database
 from toolhost.storage.tables import audit_index
 
-__all__ = ["AuditIndex", "index_rows"]
+__all__ = ["AuditIndex", "index_now", "index_rows"]
 
 _INSERT = insert(audit_index).prefix_with("OR IGNORE", dialect="sqlite")
 _FORGET = delete(audit_index).where(audit_index.c.seq <= bindparam("last"))
@@ -37,19 +38,7 @@ class AuditIndex:
         if record.event == "audit.pruned":
             # What the files have no more, the index forgets.
             self._behind.put(_FORGET, lambda: {"last": json.loads(record.line)["details"]["last"]})
-        self._behind.put(
-            _INSERT,
-            lambda: {
-                "seq": record.seq,
-                "id": record.id,
-                "timestamp": record.timestamp,
-                "category": record.category,
-                "event": record.event,
-                "call_id": record.call_id,
-                "user_id": record.user_id,
-                "line": record.line,
-            },
-        )
+        self._behind.put(_INSERT, lambda: _values(record))
 
     async def find(self, query: AuditQuery, *, before: int | None = None, most: int = 100) -> list[dict[str, Any]]:
         """Records, the newest first.
@@ -120,6 +109,25 @@ def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
             batch = []
     if batch:
         yield batch
+
+
+def index_now(database: Path, record: AuditRecord) -> None:
+    """Index a record without a host; where that is not possible, `toolhost audit reindex` does it later."""
+    values = _values(record)
+    names = ", ".join(values)
+    places = ", ".join(f":{name}" for name in values)
+    with contextlib.suppress(sqlite3.Error):
+        connection = sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=2)
+        try:
+            with connection:
+                connection.execute(f"INSERT OR IGNORE INTO audit_index ({names}) VALUES ({places})", values)  # noqa: S608 (our names)
+        finally:
+            connection.close()
+
+
+def _values(record: AuditRecord) -> dict[str, Any]:
+    names = ("seq", "id", "timestamp", "category", "event", "call_id", "user_id", "line")
+    return {name: getattr(record, name) for name in names}
 
 
 def index_rows(database: Path) -> Iterator[tuple[int, str]]:

@@ -33,12 +33,14 @@ from toolhost.policy.labels import REACHING
 from toolhost.policy.taint import judged
 from toolhost.redaction import Redaction
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
+from toolhost.sandbox.halt import Halt
 from toolhost.sandbox.plan import NO_SECRETS
 
 if TYPE_CHECKING:
     from toolhost.approvals import Answer
     from toolhost.audit import AuditLog
     from toolhost.calls.asking import Asking
+    from toolhost.panic import PanicSwitch
     from toolhost.pluginhost import PluginRegistry
     from toolhost.policy import PolicyStore
     from toolhost.sandbox import Connection, Sandbox
@@ -60,6 +62,7 @@ class _Running:
     """A call that runs, in the task of whoever waits for it: one of its own would cost as much as the decision."""
 
     actor: Actor
+    plugin: str
     task: asyncio.Task[Any]
     over: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: bool = False
@@ -85,6 +88,7 @@ class Pipeline:
         asking: Asking,
         records: CallRecords,
         taints: Taints,
+        panic: PanicSwitch,
     ) -> None:
         self._policies = policies
         self._plugins = plugins
@@ -94,6 +98,7 @@ class Pipeline:
         self._asking = asking
         self._records = records
         self._taints = taints
+        self._panic = panic
         self._running: dict[str, _Running] = {}
         self._awaited: dict[str, Awaited] = {}
         self._turns = Turns()
@@ -139,8 +144,9 @@ class Pipeline:
             on_event: Told of `tool.started`, `tool.output` (`data` is bytes) and `tool.progress` as they happen.
 
         Raises:
-            ToolHostError: `audit_unavailable` where a denial could not be recorded; `too_many_calls`.
+            ToolHostError: `audit_unavailable` where a denial could not be recorded; `too_many_calls`; `panicked`.
         """
+        self._panic.check()
         with self._turns.admit(call.actor.user_id):
             return await self._call(call, approve=approve, on_event=on_event)
 
@@ -188,8 +194,11 @@ class Pipeline:
             AccessError: `approval_not_yours`, `approval_needs_a_person`.
             UsageError: `scope_not_offered`.
             BusyError: `too_many_calls`; the question stays open.
+            MachineError: `panicked`; likewise.
         """
         question = await self._asking.question(approval_id, actor)
+        if answer.approve:
+            self._panic.check()
         awaited = self._awaited.get(question.call_id)
         if not answer.approve:
             result = await self._asking.refuse(question, actor, answer.reason)
@@ -233,13 +242,18 @@ class Pipeline:
         running.stop()
         return True
 
-    async def close(self) -> None:
-        """End every running call and wait until each has been recorded."""
-        running = list(self._running.values())
+    def withhold(self, problem: SandboxError | None) -> None:
+        """Run nothing for this reason, until it is None."""
+        self._sandbox_problem = problem
+
+    async def end_calls(self, which: Callable[[Actor, str], bool] = lambda actor, plugin: True) -> int:
+        """End running calls, those of some actors or plugins or all, and wait until each has been recorded."""
+        running = [one for one in self._running.values() if which(one.actor, one.plugin)]
         for one in running:
             one.stop()
         for one in running:
             await one.over.wait()
+        return len(running)
 
     async def _errand(
         self,
@@ -349,7 +363,7 @@ class Pipeline:
         """Run a decided call, recorded however it ends, and in nobody's way to be stopped."""
         task = asyncio.current_task()
         assert task is not None
-        running = self._running[call.id] = _Running(call.actor, task)
+        running = self._running[call.id] = _Running(call.actor, call.tool.plugin, task)
         cancelled = task.cancelling()
         try:
             result = await self._execute(call, considered, approval_id, on_event, redaction)
@@ -374,6 +388,8 @@ class Pipeline:
             result = failed(call, "unavailable", decision, error, approval_id)
         else:
             result = await self._between(call, considered, approval_id, on_event, redaction)
+            if result.status == "error" and self._panic.current() is not None:
+                result = replace(result, status="cancelled")  # it was killed from below
             self._record.outcome(call, plan, result)
         self._records.finish(result)
         return result
@@ -386,7 +402,7 @@ class Pipeline:
         assert plan is not None
         started = time.perf_counter()
         try:
-            if self._sandbox is None:
+            if self._sandbox is None or self._sandbox_problem is not None:
                 raise self._sandbox_problem or SandboxUnavailable("sandbox_unavailable", "There is no sandbox.")
             turn = self._turns.turn(call.actor.user_id, call.tool.plugin, plan.limits.calls)
             # An errand has its parent's turn, which waits for it.
@@ -431,6 +447,8 @@ class Pipeline:
         assert plan is not None
 
         def before_start() -> None:
+            if self._panic.current() is not None:
+                raise Halt.refusal()
             check_stands(
                 considered, self._policies.current, call.tool.plugin, lambda: self.consider(self.request(call))
             )

@@ -62,6 +62,7 @@ _BY_CODE = {
     "workspace_not_accessible": Exit.DENIED,
     "workspace_not_allowed": Exit.DENIED,
     "audit_unavailable": Exit.UNAVAILABLE,
+    "panicked": Exit.UNAVAILABLE,
     "too_many_calls": Exit.LIMIT,
 }
 

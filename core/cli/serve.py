@@ -14,6 +14,7 @@ from toolhost.cli.exits import reported
 from toolhost.cli.session import enter, start_sandbox
 from toolhost.data import DataDirectory
 from toolhost.errors import MachineError
+from toolhost.panic import PanicSwitch
 from toolhost.settings import SETTINGS, Settings, check_exposure
 
 if TYPE_CHECKING:
@@ -85,12 +86,15 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
 
-    if sandbox is not None:
+    panicked = PanicSwitch(DataDirectory(settings).state).current() is not None
+    if sandbox is not None and not panicked:
         problem = await proven(sandbox)
         if problem is not None:
             await sandbox.close()
             sandbox = None
     async with Host.open(settings, sandbox, problem) as host, host.following():
+        if panicked:
+            host.stopping.begin_stopped()
         app = create_app(host, allowed_hosts=settings.allowed_hosts)
         scheme = "http" if settings.certfile is None else "https"
         url = f"{scheme}://{_in_url(settings.host)}:{settings.port}"
@@ -101,6 +105,8 @@ async def _serve(
         if problem is not None:
             click.echo(f"warning: tools cannot run: {problem.message} [{problem.code}]", err=True)
             click.echo(f"hint: {problem.hint}", err=True)
+        if panicked:
+            click.echo("warning: everything is stopped until `toolhost resume`", err=True)
         click.echo("Ready. Ctrl-C stops it.")
         await serve_app(app, listener, stopped, certfile=settings.certfile, keyfile=settings.keyfile)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
+from toolhost.audit import AuditLog
+from toolhost.audit.index import index_now
 from toolhost.data import DataDirectory
 from toolhost.host import Host
 from toolhost.model import Actor
@@ -15,7 +18,7 @@ from toolhost.sandbox.errors import SandboxUnavailable
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings, data_directory, load_settings
 
-__all__ = ["LOCAL_ADMINISTRATOR", "enter", "run_with_host", "start_sandbox"]
+__all__ = ["LOCAL_ADMINISTRATOR", "beside", "enter", "run_with_host", "start_sandbox"]
 
 _T = TypeVar("_T")
 
@@ -54,3 +57,15 @@ def run_with_host(main: Callable[[Host], Awaitable[_T]]) -> _T:
             return await main(host)
 
     return asyncio.run(opened())
+
+
+@contextmanager
+def beside() -> Iterator[tuple[DataDirectory, AuditLog]]:
+    """The data directory and its audit log, for a command that must work where no host can be opened."""
+    data = DataDirectory(enter())
+    data.prepare()
+    audit = AuditLog(data.audit_log, lambda record: index_now(data.state / "toolhost.db", record))
+    try:
+        yield data, audit
+    finally:
+        audit.close()

@@ -33,6 +33,7 @@ def app(tmp_path):
             audit=None,
             data=SimpleNamespace(state=tmp_path),
             settings=load_settings({"data": str(tmp_path)}, {}),
+            stopping=SimpleNamespace(on_stop=lambda listener: None),
         )
     )
 

@@ -18,6 +18,7 @@ from toolhost.web.api import (
     models,
     policies,
     sessions,
+    system,
     tools,
     users,
 )
@@ -29,5 +30,5 @@ def register(app: Quart) -> None:
     """Add every route of the interface."""
     people = (auth, me, sessions, keys, users, blocks)
     calling = (tools, approvals, calls, conversations, branches, files, grants, chat, models)
-    for module in (*people, *calling, health, policies):
+    for module in (*people, *calling, health, policies, system):
         app.register_blueprint(module.blueprint)

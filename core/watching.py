@@ -1,0 +1,84 @@
+"""What a server looks at while it runs: whether everything was stopped, how it is, and whether its loop keeps up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from toolhost import metrics
+from toolhost.errors import MachineError
+
+if TYPE_CHECKING:
+    from toolhost.audit import AuditLog
+    from toolhost.stopping import Stopping
+
+__all__ = ["Watch"]
+
+_logger = logging.getLogger(__name__)
+
+_LOOK = 0.25
+"""Seconds between two looks."""
+
+
+class Watch:
+    """Looks several times a second. One per server.
+
+    Args:
+        stopping: What is done when everything is stopped, by whatever process, and resumed.
+        health: How the server is, in one word.
+        audit: Where it is written that the health has changed.
+    """
+
+    def __init__(self, stopping: Stopping, health: Callable[[], str], audit: AuditLog) -> None:
+        self._stopping = stopping
+        self._health = health
+        self._audit = audit
+        self._stopped = stopping.stopped is not None
+        self._was = ""
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look in the meantime."""
+        self._was = self._health()
+        task = asyncio.create_task(self._run(), name="watch")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _LOOK
+            await asyncio.sleep(_LOOK)
+            metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
+            try:
+                await self._look()
+            except Exception:
+                _logger.exception("looking after the server failed; it goes on")
+
+    async def _look(self) -> None:
+        stopped = self._stopping.stopped is not None
+        if stopped and not self._stopped:
+            _logger.warning("everything was stopped by an administrator")
+            await self._stopping.stop()
+        if self._stopped and not stopped:
+            _logger.warning("calls run again")
+            await self._stopping.start_again()
+        self._stopped = stopped
+        health = self._health()
+        if health != self._was:
+            with contextlib.suppress(MachineError):  # it is no reason to stop looking
+                self._audit.write(
+                    "system",
+                    "health.changed",
+                    {"from": self._was, "to": health},
+                    level="INFO" if health == "ok" else "WARNING",
+                )
+            self._was = health

@@ -1,0 +1,181 @@
+"""Stopping everything: by the command line and by the API, with sandboxes that run, and also where the server hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from owners import SERVICE_USER, give
+from webserver import Answer, Person, WebServer
+
+POLICY = """plugin = "shell"
+runs_code = ["bash"]
+[commands]
+allow = ["bash -c {text}"]
+inside = ["sleep"]
+[paths]
+write = ["{workspace}"]
+[limits]
+wall = "5m"
+"""
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[WebServer]:
+    """A server that may be stopped."""
+    running = WebServer()
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def admin(own: WebServer) -> Person:
+    person = own.set_up()
+    policy = own.data / "policies" / "shell.toml"
+    policy.write_text(POLICY)
+    give(policy, SERVICE_USER)
+    until(lambda: works(person))
+    return person
+
+
+def command(server: WebServer, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "toolhost"), *words],
+        cwd="/", env=server.variables, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def running(tag: str) -> list[int]:
+    """Processes of the machine that sleep for exactly this long."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[:2] == [b"sleep", tag.encode()]:
+                found.append(int(entry.name))
+    return found
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Sleeper(threading.Thread):
+    """A call that sleeps in its sandbox, in a process of its own there, and its answer."""
+
+    def __init__(self, person: Person, tag: str) -> None:
+        super().__init__(daemon=True)
+        self.person, self.tag, self.answer = person, tag, None
+        self.start()
+        until(lambda: len(running(tag)) == 2)
+
+    answer: Answer | None
+
+    def run(self) -> None:
+        self.answer = self.person.call("shell.run", script=f"sleep {self.tag} & sleep {self.tag}; echo never")
+
+    def ended(self) -> Answer:
+        self.join(30)
+        assert self.answer is not None
+        return self.answer
+
+
+def works(person: Person) -> bool:
+    return person.call("shell.run", script="echo works").json.get("status") == "ok"
+
+
+def test_panic_ends_every_sandbox_and_refuses_calls_until_it_is_resumed(own: WebServer, admin: Person) -> None:
+    sleepers = [Sleeper(admin, tag) for tag in ("301.1", "301.2")]
+    done = command(own, "panic", "--reason", "something is odd")
+    assert done.returncode == 0, done.stderr
+    assert not running("301.1")
+    assert not running("301.2")
+    assert [sleeper.ended().json["status"] for sleeper in sleepers] == ["cancelled", "cancelled"]
+    refused = admin.call("shell.run", script="echo never")
+    assert (refused.status, refused.code) == (503, "panicked")
+    assert "something is odd" in refused.json["error"]["message"]
+    (workspace := own.folder / "work").mkdir()
+    give(workspace, SERVICE_USER)
+    beside = command(own, "call", "system.uname", "--workspace", str(workspace))
+    assert (beside.returncode, "[panicked]" in beside.stderr) == (7, True)
+    assert admin.get("/health").json == {"status": "degraded"}
+    assert command(own, "resume").returncode == 0
+    until(lambda: works(admin))
+    assert admin.get("/health").json == {"status": "ok"}
+    events = [record["event"] for record in own.audit()]
+    assert {"panic", "resumed", "health.changed"} <= set(events)
+    assert command(own, "resume").stdout == "Nothing was stopped.\n"
+
+
+def test_an_administrator_can_do_it_from_the_page(own: WebServer, admin: Person) -> None:
+    bob = own.add_user("bob")
+    assert bob.post("/api/panic", {}).status == 403
+    sleeper = Sleeper(admin, "302.1")
+    done = admin.post("/api/panic", {"reason": "by the page"})
+    assert (done.status, done.json["left"], done.json["panic"]["by"]) == (200, 0, "ada")
+    assert not running("302.1")
+    assert sleeper.ended().json["status"] == "cancelled"
+    assert bob.call("shell.run", script="echo never").status in (403, 404, 503)
+    assert bob.post("/api/resume", {}).status == 403
+    assert admin.post("/api/resume", {}).json == {"resumed": True}
+    until(lambda: works(admin))
+
+
+def test_it_needs_no_server_that_answers(own: WebServer, admin: Person) -> None:
+    assert own.process is not None
+    sleeper = Sleeper(admin, "303.1")
+    os.kill(own.process.pid, signal.SIGSTOP)
+    try:
+        done = command(own, "panic")
+        assert done.returncode == 0, done.stderr
+        assert not running("303.1")
+    finally:
+        os.kill(own.process.pid, signal.SIGCONT)
+    assert sleeper.ended().json["status"] == "cancelled"
+    assert command(own, "resume").returncode == 0
+    until(lambda: works(admin))
+
+
+def test_nor_a_spawner_that_does(own: WebServer, admin: Person) -> None:
+    assert own.process is not None
+    sleeper = Sleeper(admin, "304.1")
+    (spawner,) = [
+        int(pid)
+        for pid in Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text().split()
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "toolhost-spawn"
+    ]
+    os.kill(spawner, signal.SIGSTOP)
+    try:
+        assert command(own, "panic").returncode == 0
+        assert not running("304.1")
+    finally:
+        os.kill(spawner, signal.SIGCONT)
+    assert sleeper.ended().json["status"] == "cancelled"
+    assert command(own, "resume").returncode == 0
+    until(lambda: works(admin))
+
+
+def test_a_server_that_starts_meanwhile_runs_nothing_and_proves_its_sandbox_when_it_is_resumed(
+    own: WebServer, admin: Person
+) -> None:
+    assert command(own, "panic").returncode == 0
+    own.end()
+    own.start(own.port)
+    assert admin.call("shell.run", script="echo never").code == "panicked"
+    assert command(own, "resume").returncode == 0
+    until(lambda: works(admin))
