@@ -44,6 +44,7 @@ _GIT_CONFIGURATION = """\
 	attributesFile = /dev/null
 	pager = cat
 	editor = false
+	quotePath = false
 	sshCommand = false
 [diff]
 	ignoreSubmodules = dirty

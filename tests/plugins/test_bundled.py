@@ -1,4 +1,4 @@
-"""Every bundled tool, really run under its packaged policy: one that is allowed, one asked, one denied."""
+"""The bundled plugins that are command tools, really run under their packaged policies."""
 
 from __future__ import annotations
 
@@ -7,74 +7,109 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pluginbench import Bench, Running
+from bundled import bundled_tools
+from hosted import Hosted
+from pluginbench import BUNDLED, POLICIES
+
+SAMPLES: dict[str, Any] = {
+    **dict.fromkeys(("path", "old", "new", "source", "target", "archive", "into", "database", "pattern", "diff"), "x"),
+    **dict.fromkeys(("content", "script", "message", "sql", "expression", "branch", "ref", "code", "name"), "x"),
+    **{name: ["x"] for name in ("paths", "sources")},
+    "version": "HEAD:x",
+    "url": "https://example.org/",
+}
+"""Something for every required input of every tool."""
 
 
-def denied(host: Running, name: str, **arguments: Any) -> str:
-    considered = host.consider(name, arguments)
-    assert considered.decision.outcome == "deny"
-    assert considered.plan is None
-    return considered.decision.code
+def test_without_rules_no_bundled_tool_runs(bundled_host: Hosted, workspace: Path) -> None:
+    """The denial that every tool has: a policy that grants nothing, whatever it is called with."""
+    for name in BUNDLED:
+        bundled_host.write(name, f'plugin = "{name}"\n[paths]\nwrite = ["{{workspace}}"]\n')
+    try:
+        assert bundled_host.ask(do="reload")["problems"] == []
+        for name, inputs in bundled_tools().items():
+            arguments = {key: value for key, value in SAMPLES.items() if key in inputs}
+            made = bundled_host.ask(tool=name, arguments=arguments, workspace=str(workspace), approve=True)
+            assert made["error"]["code"] in ("unknown_tool", "no_rule"), (name, made["error"])
+    finally:
+        for name in BUNDLED:
+            bundled_host.write(name, (POLICIES / f"{name}.toml").read_text())
+        assert bundled_host.ask(do="reload")["problems"] == []
 
 
 # -- git ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_repository_is_looked_into(bench: Bench, git_repository: Callable[..., Path]) -> None:
-    repository = git_repository("First commit", "Second commit")
-    (repository / "file1.txt").write_text("changed\n")
-
-    async def scenario(host: Running) -> None:
-        for name, arguments, shown in (
-            ("git.status", {}, "file1.txt"),
-            ("git.log", {"limit": 1}, "Second commit"),
-            (
-                "git.log",
-                {"oneline": True, "stat": True, "author": "Ada", "since": "2000-01-01", "ref": "main"},
-                "First",
-            ),
-            ("git.log", {"paths": ["file0.txt"], "patch": True}, "+First commit"),
-            ("git.diff", {}, "+changed"),
-            ("git.diff", {"stat": True, "paths": ["file1.txt"]}, "1 file changed"),
-            ("git.show", {}, "Second commit"),
-            ("git.show", {"ref": "HEAD~1", "stat": True}, "First commit"),
-        ):
-            ran = await host.call(name, workspace=repository, **arguments)
-            assert ran.decision.outcome == "allow", name
-            assert ran.command.exit_code == 0, (name, ran.command)
-            assert shown in ran.command.stdout.decode(), (name, ran.command)
-
-    bench.run(scenario)
-
-
-def test_staging_is_allowed_and_a_commit_asks(bench: Bench, git_repository: Callable[..., Path]) -> None:
-    repository = git_repository("First commit")
-    (repository / "new.txt").write_text("new\n")
-
-    async def scenario(host: Running) -> None:
-        added = await host.call("git.add", workspace=repository, paths=["new.txt"])
-        assert added.decision.outcome == "allow"
-        assert added.command.stdout == b"add 'new.txt'\n"
-        staged = await host.call("git.diff", workspace=repository, staged=True)
-        assert b"+new" in staged.command.stdout
-        committed = await host.call("git.commit", workspace=repository, message="Add; $(id) 'new'")
-        assert committed.decision.outcome == "ask"
-        assert committed.command.exit_code == 0, committed.command
-        shown = await host.call("git.log", workspace=repository, limit=1)
-        assert b"Add; $(id) 'new'" in shown.command.stdout
-        assert b"Author: ada" in shown.command.stdout
-
-    bench.run(scenario)
+def test_a_repository_is_looked_into(in_repository: Callable[..., Any]) -> None:
+    ada = in_repository("First commit", "Second commit", "Accents: é")
+    (ada.workspace / "file1.txt").write_text("changed\n")
+    (ada.workspace / "naïve name.txt").touch()
+    for name, arguments, shown in (
+        ("status", {}, "## main\n M file1.txt\n?? "),
+        ("status", {}, "naïve name.txt"),
+        ("log", {"limit": 1}, "Accents: é"),
+        ("log", {"limit": 1, "skip": 1}, "Second commit"),
+        ("log", {"oneline": True, "stat": True, "author": "Ada", "since": "2000-01-01", "ref": "main"}, "First"),
+        ("log", {"grep": "First", "all": True, "until": "2099-01-01"}, "First"),
+        ("log", {"contains": "Second", "patch": True}, "+Second commit"),
+        ("log", {"paths": ["file0.txt"], "patch": True}, "+First commit"),
+        ("diff", {}, "+changed"),
+        ("diff", {"context": 0, "ignore_space": True}, "@@ -1 +1 @@"),
+        ("diff", {"stat": True, "paths": ["file1.txt"]}, "1 file changed"),
+        ("diff", {"ref": "HEAD~2..HEAD~1"}, "+Second commit"),
+        ("show", {}, "Accents: é"),
+        ("show", {"ref": "HEAD~2", "stat": True}, "First commit"),
+        ("file", {"version": "HEAD~1:file1.txt"}, "Second commit\n"),
+        ("blame", {"path": "file0.txt", "lines": "1,+1"}, "First commit"),
+        ("branches", {"all": True}, "* main"),
+        ("tags", {}, ""),
+    ):
+        result = ada.call(f"git.{name}", approve=False, **arguments)
+        assert result["status"] == "ok", (name, result)
+        assert shown in result["stdout"], (name, result["stdout"])
 
 
-def test_a_push_is_denied_with_its_rule(bench: Bench) -> None:
-    async def scenario(host: Running) -> None:
-        considered = host.consider("git.push", {})
-        assert considered.decision.outcome == "deny"
-        assert considered.decision.source is not None
-        assert considered.decision.source.startswith("git.toml:")
+def test_history_and_files_change_only_after_a_question(in_repository: Callable[..., Any]) -> None:
+    ada = in_repository("First commit")
+    (ada.workspace / "new.txt").write_text("new\n")
+    assert ada.call("git.add", approve=False, paths=["new.txt"])["stdout"] == "add 'new.txt'\n"
+    assert "+new" in ada.text("git.diff", staged=True)
+    assert ada.decided("git.commit", message="x") == "ask"
+    ada.text("git.commit", message="Add; $(id) 'new'")
+    shown = ada.text("git.log", limit=1)
+    assert "Add; $(id) 'new'" in shown
+    assert "Author: ada" in shown
 
-    bench.run(scenario)
+    file = ada.workspace / "new.txt"
+    file.write_text("changed\n")
+    assert ada.decided("git.restore", paths=["new.txt"]) == "ask"
+    ada.text("git.add", paths=["new.txt"])
+    ada.text("git.restore", paths=["new.txt"], staged=True)
+    assert file.read_text() == "changed\n"
+    assert ada.decided("git.stash") == "ask"
+    ada.text("git.stash", message="for later")
+    assert file.read_text() == "new\n"
+    assert "for later" in ada.text("git.stash_list")
+    assert "+changed" in ada.text("git.stash_show")
+    assert ada.decided("git.stash_pop") == "ask"
+    ada.text("git.stash_pop")
+    assert file.read_text() == "changed\n"
+    ada.text("git.restore", paths=["new.txt"])
+    assert file.read_text() == "new\n"
+
+    assert ada.decided("git.create_branch", branch="topic") == "ask"
+    ada.text("git.create_branch", branch="topic", start="HEAD~1")
+    assert not file.exists()
+    assert ada.decided("git.switch", branch="main") == "ask"
+    ada.text("git.switch", branch="main")
+    assert file.exists()
+    assert "* main" in ada.text("git.branches")
+
+
+def test_a_push_is_denied_with_its_rule(in_repository: Callable[..., Any]) -> None:
+    result = in_repository().call("git.push")
+    assert result["decision"]["outcome"] == "deny"
+    assert result["decision"]["source"].startswith("git.toml:")
 
 
 @pytest.mark.parametrize(
@@ -85,19 +120,19 @@ def test_a_push_is_denied_with_its_rule(bench: Bench) -> None:
         ("git.diff", {"paths": ["/etc/passwd"]}),
         ("git.diff", {"paths": ["../other"]}),
         ("git.add", {"paths": ["../other"]}),
+        ("git.blame", {"path": "/etc/passwd"}),
+        ("git.restore", {"paths": ["../other"]}),
+        ("git.switch", {"branch": "--discard-changes"}),
+        ("git.create_branch", {"branch": "-f"}),
     ],
 )
-def test_a_value_never_becomes_an_option_or_leaves_the_workspace(
-    bench: Bench, tool: str, arguments: dict[str, Any]
-) -> None:
-    async def scenario(host: Running) -> None:
-        denied(host, tool, **arguments)
-
-    bench.run(scenario)
+def test_a_value_never_becomes_an_option_or_leaves_the_workspace(ada, tool: str, arguments: dict[str, Any]) -> None:
+    assert ada.denied(tool, **arguments)
 
 
-def test_what_a_repository_configures_is_not_run(bench: Bench, git_repository: Callable[..., Path]) -> None:
-    repository = git_repository("First commit")
+def test_what_a_repository_configures_is_not_run(in_repository: Callable[..., Any]) -> None:
+    ada = in_repository("First commit")
+    repository = ada.workspace
     canary = repository / "PWN"
     command = "touch /workspace/PWN"
     with (repository / ".git" / "config").open("a") as file:
@@ -106,72 +141,63 @@ def test_what_a_repository_configures_is_not_run(bench: Bench, git_repository: C
         )
         file.write(f'[diff "x"]\n\ttextconv = {command}\n\tcommand = {command}\n[diff]\n\texternal = {command}\n')
         file.write(f'[gpg]\n\tprogram = {command}\n[log]\n\tshowSignature = true\n[filter "x"]\n\tclean = {command}\n')
-        file.write("[commit]\n\tgpgSign = true\n")
+        file.write(f"\tsmudge = {command}\n[commit]\n\tgpgSign = true\n")
     (repository / ".gitattributes").write_text("* diff=x filter=x\n")
     hooks = repository / ".hooks"
     hooks.mkdir()
-    for hook in ("pre-commit", "post-commit", "commit-msg", "post-index-change"):
+    for hook in ("pre-commit", "post-commit", "commit-msg", "post-index-change", "post-checkout"):
         (hooks / hook).write_text(f"#!/bin/sh\n{command}\n")
         (hooks / hook).chmod(0o755)
     (repository / "file0.txt").write_text("changed\n")
-
-    async def scenario(host: Running) -> None:
-        for name, arguments in (
-            ("git.status", {}),
-            ("git.log", {"patch": True}),
-            ("git.diff", {}),
-            ("git.show", {}),
-            ("git.add", {"paths": ["file0.txt"]}),
-            ("git.commit", {"message": "x", "all": True}),
-        ):
-            await host.call(name, workspace=repository, **arguments)
-            assert not canary.exists(), name
-
-    bench.run(scenario)
+    for name, arguments in (
+        ("status", {}),
+        ("log", {"patch": True}),
+        ("diff", {}),
+        ("show", {}),
+        ("file", {"version": "HEAD:file0.txt"}),
+        ("blame", {"path": "file0.txt"}),
+        ("add", {"paths": ["file0.txt"]}),
+        ("stash", {}),
+        ("stash_show", {}),
+        ("stash_pop", {}),
+        ("commit", {"message": "x", "all": True}),
+        ("create_branch", {"branch": "topic", "start": "HEAD"}),
+        ("restore", {"paths": ["file0.txt"]}),
+    ):
+        ada.call(f"git.{name}", **arguments)
+        assert not canary.exists(), name
 
 
 # -- shell and system --------------------------------------------------------------------------------------------------
 
 
-def test_a_script_asks_and_sees_its_workspace_and_its_programs_only(bench: Bench) -> None:
-    (bench.workspace / "a.txt").write_text("hello\n")
-
-    async def scenario(host: Running) -> None:
-        ran = await host.call("shell.run", script="cat a.txt | tr a-z A-Z; pwd; exit 3")
-        assert ran.decision.outcome == "ask"
-        assert (ran.command.stdout, ran.command.exit_code) == (b"HELLO\n/workspace\n", 3)
-        ran = await host.call("shell.run", script="cat /etc/passwd; curl http://127.0.0.1; echo > /dev/tcp/127.0.0.1/9")
-        assert ran.command.exit_code != 0
-        assert b"root:" not in ran.command.stdout
-
-    bench.run(scenario)
+def test_a_script_asks_and_sees_its_workspace_and_its_programs_only(ada) -> None:
+    (ada.workspace / "a.txt").write_text("hello\n")
+    assert ada.decided("shell.run", script="true") == "ask"
+    ran = ada.call("shell.run", script="cat a.txt | tr a-z A-Z; pwd; exit 3")
+    assert (ran["stdout"], ran["exit_code"]) == ("HELLO\n/workspace\n", 3)
+    ran = ada.call("shell.run", script="cat /etc/passwd; curl http://127.0.0.1; echo > /dev/tcp/127.0.0.1/9")
+    assert ran["exit_code"] != 0
+    assert "root:" not in ran["stdout"]
 
 
-def test_a_command_of_the_shell_plugin_that_no_rule_grants_is_denied(bench: Bench) -> None:
-    # The same tool under a policy that grants nothing.
-    (bench.policies / "shell.toml").write_text('plugin = "shell"\n')
-
-    async def scenario(host: Running) -> None:
-        assert denied(host, "shell.run", script="true")
-
-    bench.run(scenario)
-
-
-def test_the_machine_is_looked_at(bench: Bench) -> None:
-    async def scenario(host: Running) -> None:
-        for name, arguments, shown in (
-            ("system.uname", {}, "Linux"),
-            ("system.df", {}, "Filesystem"),
-            ("system.uptime", {}, "load average"),
-            ("system.logs", {}, "dpkg.log"),
-            ("system.log", {"path": "/var/log/dpkg.log", "lines": 1}, "\n"),
-        ):
-            ran = await host.call(name, **arguments)
-            assert ran.decision.outcome == "allow", name
-            assert ran.command.exit_code == 0, (name, ran.command)
-            assert shown in ran.command.stdout.decode(), name
-        assert (await host.call("system.du", path="/var/log")).decision.outcome == "ask"
-        denied(host, "system.log", path="/etc/shadow")
-        denied(host, "system.logs", path="/etc")
-
-    bench.run(scenario)
+def test_the_machine_is_looked_at(ada) -> None:
+    for name, arguments, shown in (
+        ("uname", {}, "Linux"),
+        ("df", {}, "Filesystem"),
+        ("memory", {}, "available"),
+        ("cpus", {}, "\n"),
+        ("uptime", {}, "load average"),
+        ("logs", {}, "dpkg.log"),
+        ("log", {"path": "/var/log/dpkg.log", "lines": 1}, "\n"),
+    ):
+        result = ada.call(f"system.{name}", approve=False, **arguments)
+        assert result["status"] == "ok", (name, result)
+        assert shown in result["stdout"], name
+    assert ada.decided("system.du", path="/var/log") == "ask"
+    # Some of its folders may be closed to the service user, which du says after what it could add up.
+    assert "/var/log" in ada.call("system.du", path="/var/log", depth=0)["stdout"]
+    assert ada.denied("system.log", path="/etc/shadow")
+    assert ada.denied("system.logs", path="/etc")
+    assert ada.denied("system.du", path="/")
+    assert ada.denied("system.df", paths=["/etc"])

@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import tomli
-
-from toolhost import ToolContext
-from toolhost.authoring import tool_options
+from bundled import MANIFESTS, bundled_tools
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "bundled.md").read_text()
-MANIFESTS = {
-    path.parent.name: tomli.loads(path.read_text()) for path in sorted((ROOT / "plugins").glob("*/plugin.toml"))
-}
 ROW = re.compile(r"^\| `(\w+\.\w+)` \| (\w+) \|\s*(.*?)\s*\|.*\|$", re.MULTILINE)
-
-
-def tools(plugin: str) -> Iterator[tuple[str, set[str]]]:
-    """The tools of a plugin with the names of their inputs."""
-    manifest = MANIFESTS[plugin]
-    for table in manifest.get("tools", ()):
-        yield table["name"], set(table.get("input", ()))
-    if "module" in manifest:
-        functions: list = []
-        import_module(manifest["module"]).register_tools(functions.append)
-        for function in functions:
-            signature = inspect.signature(function, eval_str=True)
-            names = {name for name, each in signature.parameters.items() if each.annotation is not ToolContext}
-            yield tool_options(function).name or function.__name__, names
-
-
-EVERY = {f"{plugin}.{name}": inputs for plugin in MANIFESTS for name, inputs in tools(plugin)}
 
 
 def test_every_tool_is_there_with_its_inputs_and_no_other() -> None:
     documented = {name: set(re.findall(r"`(\w+)`", inputs)) for name, _, inputs in ROW.findall(PAGE)}
-    assert documented == EVERY
+    assert documented == bundled_tools()
 
 
 @pytest.mark.parametrize("plugin", MANIFESTS)
