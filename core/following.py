@@ -130,6 +130,7 @@ class Follower:
             gone = self._put(policies := await asyncio.to_thread(self._policies.read))
             if gone is not None:
                 await asyncio.to_thread(let_go, gone)
+                await self._plugins.follow_policies()
                 await self._on_change()
             if all(map(is_settled, policies.problems)) or pause >= _LOOK:
                 break

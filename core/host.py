@@ -10,6 +10,7 @@ import difflib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ from toolhost.audit.index import AuditIndex
 from toolhost.calls.again import Again
 from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.asking import Asking
+from toolhost.calls.connections import connection_details
 from toolhost.calls.pipeline import OnEvent, Pipeline
 from toolhost.calls.records import CallRecords
 from toolhost.calls.taints import Taints
@@ -30,9 +32,10 @@ from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
 from toolhost.panic import PanicSwitch
 from toolhost.pluginhost import PluginLock, PluginRegistry
+from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy import Considered, PolicySet, PolicyStore, Request, check_workspace
 from toolhost.rights import check
-from toolhost.sandbox import Sandbox, SandboxError
+from toolhost.sandbox import Connection, Sandbox, SandboxError
 from toolhost.settings import Settings
 from toolhost.stopping import Stopping
 from toolhost.storage import Database
@@ -126,12 +129,14 @@ class Host:
             audit = AuditLog(data.audit_log, audit_index.put, _audit_terms(settings))
             stack.callback(audit.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
+            # From the manifests alone: what a server is asked for its tools by is granted by a policy.
+            policies.declared = declared_settings(settings.plugins)
+            policies.load()
             lock = PluginLock(settings.policies, lambda event, details: _note(audit, event, details))
-            plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state)
+            told = partial(_note_connection, audit)
+            plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state, policies, told)
             stack.push_async_callback(plugins.close)
             await plugins.load()
-            policies.declared = plugins.settings
-            policies.load()
             records = CallRecords(database, behind)
             asking = Asking(database, records=records, audit=audit, policies=policies)
             stack.push_async_callback(asking.close)
@@ -473,4 +478,15 @@ def _audit_terms(settings: Settings) -> AuditTerms:
         largest=settings.audit_rotate_size,
         oldest=settings.audit_rotate_age,
         keep=settings.audit_keep,
+    )
+
+
+def _note_connection(audit: AuditLog, plugin: str, made: Connection, calls: tuple[str, ...]) -> None:
+    """A connection of a plugin's server: of one call where it worked at one alone, else of any of those."""
+    audit.write(
+        "security",
+        "egress.connection",
+        {"plugin": plugin, "calls": list(calls), **connection_details(made, made.host)},
+        call_id=calls[0] if len(calls) == 1 else None,
+        level="INFO" if made.code == "ok" else "WARNING",
     )

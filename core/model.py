@@ -79,6 +79,8 @@ class Tool:
         input_schema: JSON Schema of the arguments; no additional properties.
         output_schema: JSON Schema of the structured result, or None.
         command: The argv template of a command tool; None for a tool in a worker.
+        server: The command of the MCP server that has the tool; empty for every other.
+        original: What its server calls it; empty for every other.
         plugin_digest: Digest of the plugin's manifest and code.
     """
 
@@ -88,6 +90,8 @@ class Tool:
     input_schema: Mapping[str, Any]
     output_schema: Mapping[str, Any] | None = None
     command: CommandTemplate | None = None
+    server: tuple[str, ...] = ()
+    original: str = ""
     plugin_digest: str = ""
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from typing import Literal
 
 from toolhost.sandbox.armed import Armed
@@ -269,11 +270,23 @@ class Execution(_Ending):
     stdout: asyncio.StreamReader
     stderr: asyncio.StreamReader
 
-    def __init__(self, plan: SandboxPlan, armed: Armed, began: float, *, was_armed: bool) -> None:
+    def __init__(
+        self, plan: SandboxPlan, armed: Armed, began: float, network: AsyncExitStack, *, was_armed: bool
+    ) -> None:
+        """Begin it.
+
+        Args:
+            plan: What it was made from.
+            armed: Its sandbox.
+            began: When, by the monotonic clock.
+            network: Is closed when it has ended.
+            was_armed: Whether its sandbox stood before it was asked for.
+        """
         super().__init__(plan, armed, began, was_armed=was_armed)
         self._watch = Watch(armed.pid, plan.limits, armed.group, self.kill, cpu=False)
         self.limits: Mapping[str, LimitReport] = reports(plan.limits, armed.group.holds, worker=True)
         self._end: asyncio.Task[Outcome] | None = None
+        self._network = network
         self.pid = armed.pid
 
     async def open(self) -> None:
@@ -311,6 +324,8 @@ class Execution(_Ending):
             if self._growth is not None:
                 self._growth.close()
             self.stdin.close()
+            with suppress(Exception):  # a connection that could not be recorded ended the network when it was made
+                await self._network.aclose()
             violations = await self.armed.collect()
             await self.armed.destroy()
         return self.outcome(said, b"", b"", self.limits, violations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -194,12 +195,18 @@ class Sandbox:
                 self._retire(armed)
         return outcome
 
-    async def launch(self, plan: SandboxPlan, secrets: Mapping[str, bytes] = NO_SECRETS) -> Execution:
+    async def launch(
+        self,
+        plan: SandboxPlan,
+        secrets: Mapping[str, bytes] = NO_SECRETS,
+        on_connection: OnConnection | None = None,
+    ) -> Execution:
         """Start a plan of kind `worker` and leave it running.
 
         Args:
             plan: What to start.
             secrets: What each secret of the plan holds.
+            on_connection: As for `run`; what is counted of the network is counted over the whole life of the process.
 
         Raises:
             PlanRefused: The plan names something that is not what it says.
@@ -208,12 +215,17 @@ class Sandbox:
         began = time.monotonic()
         script = _script(plan)
         armed, _ = await self._ready(plan, secrets)
+        network = contextlib.AsyncExitStack()
         try:
-            execution = Execution(plan, armed, began, was_armed=False)
+            carrying = serving(armed.take_listener(), plan.network, on_connection, self._resolver)
+            await network.enter_async_context(carrying)
+            execution = Execution(plan, armed, began, network, was_armed=False)
             await execution.prepare()
             await execution.open()
             armed.fire(script)
         except BaseException:
+            with contextlib.suppress(Exception):
+                await network.aclose()
             await self._discard(armed)
             raise
         armed.on_dead(lambda: self._running.discard(armed))

@@ -37,6 +37,7 @@ missing_packages() {
         bubblewrap) command -v bwrap >/dev/null ;;
         libseccomp2) ldconfig -p | grep -q 'libseccomp\.so\.2' ;;
         iproute2) command -v ip >/dev/null ;;
+        nodejs) command -v node >/dev/null ;;
         python3-venv) "$system_python" -c 'import ensurepip, venv' 2>/dev/null ;;
         ripgrep) command -v rg >/dev/null ;;
         *) command -v "$package" >/dev/null ;;
@@ -122,6 +123,28 @@ need_environment() {
         rm -f "$environment/project.stamp"
         install_project
         printf '%s\n' "$stamp" >"$environment/project.stamp"
+    fi
+    exec 9>&-
+}
+
+# need_servers: MCP servers of others, unmodified, for the tests of plugins that are one. They are not of this project's
+# environment: what they depend on differs from what it depends on.
+need_servers() {
+    servers=$environments/servers
+    mkdir -p "$environments"
+    exec 9>"$servers.lock"
+    flock 9
+    stamp=$({ "$system_python" -VV; node --version; cat "$checkout"/tests/servers/*; } | sha256sum)
+    if [ "$(cat "$servers/stamp" 2>/dev/null)" != "$stamp" ]; then
+        say "installing the MCP servers of the tests into $servers"
+        rm -rf "$servers"
+        mkdir -p "$servers"
+        cp "$checkout/tests/servers/package.json" "$checkout/tests/servers/package-lock.json" "$servers"
+        (cd "$servers" && npm ci --omit=dev --ignore-scripts --no-bin-links --no-audit --no-fund --loglevel=error >&2)
+        "$system_python" -m venv "$servers/python"
+        "$servers/python/bin/python" -m pip --disable-pip-version-check install --quiet --no-input --require-hashes \
+            --no-deps --only-binary :all: -r "$checkout/tests/servers/requirements.lock"
+        printf '%s\n' "$stamp" >"$servers/stamp"
     fi
     exec 9>&-
 }

@@ -17,6 +17,7 @@ from owners import SERVICE_USER, give
 
 from toolhost.model import Actor, Call, Decision, Tool
 from toolhost.pluginhost import PluginLock, PluginRegistry, WorkerReply
+from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy import Considered, PolicyStore, Request, consider
 from toolhost.sandbox import Outcome, Sandbox
 
@@ -55,7 +56,7 @@ class Running:
         self.registry = registry
         self.workspace = workspace
         self._sandbox = sandbox
-        self._policies = policies
+        self.policies = policies
 
     def tool(self, name: str) -> Tool:
         tool = self.registry.tool(name)
@@ -70,12 +71,13 @@ class Running:
                 tool=tool,
                 actor=ADA,
                 arguments=arguments,
-                argv=self.registry.argv(tool, arguments) if command else None,
+                argv=self.registry.argv(tool, arguments) if command else tool.server or None,
                 cwd=command.cwd if command else "{workspace}",
                 workspace=str(workspace or self.workspace),
-                runtime=None if command else self.registry.runtime(tool),
+                runtime=None if command or tool.server else self.registry.runtime(tool),
+                server=self.registry.server_files(tool) if tool.server else None,
             ),
-            self._policies.current,
+            self.policies.current,
         )
 
     async def call(
@@ -150,13 +152,13 @@ class Bench:
 
         async def play() -> None:
             policies = PolicyStore(self.policies, data=self._folder, plugins=self.plugins)
-            registry = PluginRegistry(self.plugins, sandbox, PluginLock(self.policies), self.state)
+            policies.declared = declared_settings(self.plugins)
+            policies.load()
+            assert not policies.current.problems
+            registry = PluginRegistry(self.plugins, sandbox, PluginLock(self.policies), self.state, policies)
             try:
                 async with asyncio.timeout(timeout):
                     await registry.load()
-                    policies.declared = registry.settings
-                    policies.load()
-                    assert not policies.current.problems
                     await scenario(Running(registry, sandbox, policies, self.workspace))
             finally:
                 await registry.close()

@@ -12,6 +12,7 @@ import jsonschema_rs
 
 from toolhost.errors import UsageError
 from toolhost.model import Tool
+from toolhost.schema_work import SchemaWork, measured
 
 __all__ = ["MAX_ARGUMENTS", "canonical", "mismatch", "prepare"]
 
@@ -19,11 +20,15 @@ MAX_ARGUMENTS = 1 << 20
 """Bytes of canonical JSON that one call's arguments may take."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+_MOST_WORK = 20_000_000
+"""Comparisons of a value with a part of a schema: about a second of the host's."""
+_MOST_TOLD = 200_000_000
+"""The same, times the size of the arguments: what the words for everything wrong may take."""
 _SHOWN = 300  # characters of a validation message, which quotes the value
 
 
-def canonical(arguments: Mapping[str, Any]) -> str:
-    """The arguments as canonical JSON: sorted keys, no spaces, ASCII only."""
+def canonical(arguments: Any) -> str:
+    """Arguments, or another value, as canonical JSON: sorted keys, no spaces, ASCII only."""
     return _ENCODER.encode(arguments)
 
 
@@ -63,24 +68,50 @@ def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
                 f"{tool.name} has no argument {key!r}.",
                 f"Did you mean {near[0]!r}?" if near else f"Its arguments: {known}.",
             )
-    problem = mismatch(tool.input_schema, filled)
+    problem = mismatch(tool.input_schema, filled, text)
     if problem is not None:
         raise UsageError("invalid_arguments", f"{tool.name}: {problem}.")
     return filled
 
 
-def mismatch(schema: Mapping[str, Any], value: Any) -> str | None:
-    """The first thing that a tool's schema does not have in a value, as a sentence without its end; None if nothing."""
-    validator = _validator(_Schema(schema))
+def mismatch(schema: Mapping[str, Any], value: Any, text: str) -> str | None:
+    """The first thing that a tool's schema does not have in a value, as a sentence without its end; None if nothing.
+
+    Args:
+        schema: The schema.
+        value: The value.
+        text: The value as canonical JSON.
+    """
+    validator, work = _validator(_Schema(schema))
+    # Every value has a comma or a colon before it, but the first; those in strings only make the bound wider.
+    comparisons = work.of(text.count(",") + text.count(":") + 1, _depth(value) if work.branching > 1 else 0)
+    if comparisons > _MOST_WORK:
+        return "there are too many values, or values within values, to check them by its schema"
     if validator.is_valid(value):
         return None
-    errors = sorted(
+    # Each error holds a copy of what it is about, and of each alternative that did not fit.
+    if comparisons * len(text) > _MOST_TOLD:
+        return "they do not fit its schema, and are too large to say where"
+    path, message = min(
         ([str(part) for part in error.instance_path], error.message) for error in validator.iter_errors(value)
     )
-    path, message = errors[0]
     where = ".".join(path) + ": " if path else ""
     shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
     return f"{where}{shown}"
+
+
+def _depth(value: Any) -> int:
+    """How deep values are nested."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
 
 
 def _refuse(uri: str) -> None:
@@ -103,10 +134,11 @@ class _Schema:
 
 
 @lru_cache(maxsize=1024)
-def _validator(schema: _Schema) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(
+def _validator(schema: _Schema) -> tuple[jsonschema_rs.Validator, SchemaWork]:
+    validator = jsonschema_rs.validator_for(
         json.loads(canonical(schema.schema)),
         retriever=_refuse,
         # The engine that takes linear time: a pattern is as untrusted as the plugin that wrote it.
         pattern_options=jsonschema_rs.RegexOptions(),
     )
+    return validator, measured(schema.schema)

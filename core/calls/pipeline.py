@@ -129,6 +129,8 @@ class Pipeline:
             )
         if command is not None:
             return replace(request, argv=self._plugins.argv(tool, call.arguments), cwd=command.cwd)
+        if tool.server:
+            return replace(request, argv=tool.server, server=self._plugins.server_files(tool))
         return replace(request, runtime=self._plugins.runtime(tool))
 
     def consider(self, request: Request) -> Considered:

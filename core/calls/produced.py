@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from toolhost.calls.arguments import mismatch
+from toolhost.calls.arguments import canonical, mismatch
 from toolhost.errors import PluginError
 from toolhost.model import Call
 from toolhost.policy.lookup import Lookup
@@ -51,11 +51,11 @@ async def checked(call: Call, plan: SandboxPlan, reply: WorkerReply) -> WorkerRe
     if reply.status != "ok":
         return reply
     schema = call.tool.output_schema
-    problem = None if schema is None else mismatch(schema, reply.value)
+    problem = None if schema is None else mismatch(schema, reply.value, canonical(reply.value))
     error: PluginError | None = None
     if problem is not None:
         error = PluginError("result_invalid", f"{call.tool.name} returned something else than it declares: {problem}.")
-    files = sum(part["type"] == "file" for part in reply.content)
+    files = sum("path" in part for part in reply.content)  # an MCP server sends files whole
     if files > _MOST_FILES:
         error = PluginError("too_many_files", f"A result names at most {_MOST_FILES} files.")
     if error is None and files:
@@ -73,7 +73,7 @@ async def checked(call: Call, plan: SandboxPlan, reply: WorkerReply) -> WorkerRe
 def _files(call: Call, plan: SandboxPlan, content: tuple[Mapping[str, Any], ...]) -> Iterator[Mapping[str, Any]]:
     with Lookup(plan.roots, plan.cwd) as lookup:
         for part in content:
-            yield part if part["type"] != "file" else _file(call, lookup, part["path"])
+            yield _file(call, lookup, part["path"]) if "path" in part else part
 
 
 def _file(call: Call, lookup: Lookup, named: str) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from toolhost.calls.connections import connection_details
 from toolhost.model import Call, CallResult, Decision
 from toolhost.policy import Considered, plan_view
 from toolhost.redaction import Redaction
@@ -85,16 +86,7 @@ class Recording:
         self._audit.write(
             "security",
             "egress.connection",
-            {
-                "tool": call.tool.name,
-                "host": redaction.text(made.host),
-                "port": made.port,
-                "address": made.address,
-                "sent_bytes": made.sent,
-                "received_bytes": made.received,
-                "code": made.code,
-                "duration_ms": round(made.duration_ms, 3),
-            },
+            {"tool": call.tool.name, **connection_details(made, redaction.text(made.host))},
             actor=call.actor,
             call_id=call.id,
             level="INFO" if made.code == "ok" else "WARNING",

@@ -172,6 +172,7 @@ def _sandbox(
         "plan_digest": plan.digest,
         "limits": limits_view(limits),
         "network": list(plan.network),
+        "counted_by": "process" if plan.kind == "worker" else "call",
         "armed": armed,
         **more,
     }

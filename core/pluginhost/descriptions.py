@@ -26,6 +26,10 @@ class DescriptionCache:
         # What a description depends on beside the plugin: the schemas are pydantic's, read by this host's worker.
         self._host = "/".join((metadata.version("toolhost"), metadata.version("pydantic"), sys.version))
 
+    def forget(self, digest: str) -> None:
+        """Let go of a description that turned out to be old."""
+        self._file(digest).unlink(missing_ok=True)
+
     def get(self, digest: str) -> Mapping[str, Any] | None:
         """The description of the plugin with these files, or None."""
         try:

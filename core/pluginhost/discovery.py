@@ -19,11 +19,12 @@ from typing import Literal
 from toolhost.errors import PluginError
 from toolhost.pluginhost.manifest import MANIFEST
 
-__all__ = ["GROUP", "Candidate", "candidates", "digest", "module_file", "sources"]
+__all__ = ["GROUP", "Candidate", "candidates", "digest", "left_out", "module_file", "sources"]
 
 GROUP = "toolhost.plugins"
 """Entry-point group of installed plugins."""
 
+_UNREAD = ("__pycache__", ".git")
 _MAX_FILES = 5_000
 _MAX_BYTES = 64 << 20
 
@@ -141,7 +142,7 @@ def _changeable(plugins: Path, folder: Path) -> PluginError | None:
 def _below(folder: Path) -> Iterator[Path]:
     count = 0
     for base, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("__pycache__", ".git")]
+        folders[:] = [name for name in folders if name not in _UNREAD]
         for name in (*folders, *files):
             count += 1
             if count > _MAX_FILES:
@@ -159,6 +160,16 @@ def sources(folder: Path) -> Iterator[Path]:
         PluginError: `plugin_too_large`.
     """
     return (path for path in sorted(_below(folder)) if path.suffix != ".pyc" and path.is_file())
+
+
+def left_out(folder: Path) -> tuple[str, ...]:
+    """What of a plugin's folder its digest is not over, relative to the folder: compiled Python, and `.git`."""
+    found: list[str] = []
+    for base, folders, files in os.walk(folder):
+        unread = [name for name in folders if name in _UNREAD] + [name for name in files if name.endswith(".pyc")]
+        found += [f"{base}/{name}" for name in unread]
+        folders[:] = [name for name in folders if name not in _UNREAD]
+    return tuple(sorted(os.path.relpath(path, folder) for path in found))
 
 
 def digest(folder: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pluggy
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -17,49 +17,33 @@ from toolhost import hookspecs
 from toolhost.errors import PluginError
 from toolhost.model import Tool
 from toolhost.pluginhost.descriptions import DescriptionCache
-from toolhost.pluginhost.discovery import Candidate, candidates, digest, module_file
+from toolhost.pluginhost.discovery import Candidate, candidates, digest, left_out, module_file
 from toolhost.pluginhost.lock import PluginLock
 from toolhost.pluginhost.manifest import MANIFEST, Manifest, read_manifest
 from toolhost.pluginhost.pins import CHECKOUT, PluginPin, pin_of
 from toolhost.pluginhost.proxy import PluginProxy, command_tools, declared_tools
 from toolhost.pluginhost.record import PluginRecord
 from toolhost.pluginhost.runtime import worker_runtime
+from toolhost.pluginhost.served import served_tools
+from toolhost.policy import ServerFiles
 from toolhost.policy.config_table import NONE_DECLARED, Declared
 from toolhost.sandbox import Limits, SandboxError, SandboxPlan
 
-__all__ = ["Loaded", "PluginLoader"]
+__all__ = ["Found", "Loaded", "PluginLoader", "ServerPlan"]
 
-Describe = Callable[[SandboxPlan], Awaitable[dict[str, Any]]]
+Describe = Callable[[SandboxPlan, str], Awaitable[dict[str, Any]]]
+"""Gets the plan and the kind of plugin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The plugins of a host as they were at one moment.
+class Found:
+    """A candidate that could be read.
 
     Attributes:
-        records: Every plugin by name, quarantined ones included.
-        tools: The tools of active plugins by name.
-        modules: Where each Python plugin is, and its module.
-        pins: What the lock compares, of every plugin that could be described.
-        settings: What each plugin that could be read declares for `[config]`.
+        candidate: Where it is.
+        manifest: What it says of itself.
+        digest: `sha256:` and the digest of its files.
     """
-
-    records: Mapping[str, PluginRecord] = field(default_factory=dict)
-    tools: Mapping[str, Tool] = field(default_factory=dict)
-    modules: Mapping[str, tuple[Candidate, str]] = field(default_factory=dict)
-    pins: Mapping[str, PluginPin] = field(default_factory=dict)
-    settings: Declared = field(default_factory=lambda: NONE_DECLARED)
-
-    def without(self, plugin: str, code: str, reason: str) -> Loaded:
-        """The same with one plugin out of service."""
-        record = replace(self.records[plugin], state="quarantined", code=code, reason=reason, tools=())
-        tools = {name: tool for name, tool in self.tools.items() if tool.plugin != plugin}
-        return replace(self, records={**self.records, plugin: record}, tools=tools)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """A candidate that could be read."""
 
     candidate: Candidate
     manifest: Manifest
@@ -70,6 +54,46 @@ class _Found:
         """Whether it is part of toolhost itself."""
         return self.candidate.distribution == "toolhost"
 
+    @property
+    def kind(self) -> Literal["python", "mcp", "toml"]:
+        """What kind of plugin it is."""
+        return "mcp" if self.manifest.mcp else "toml" if self.manifest.module is None else "python"
+
+    @property
+    def files(self) -> ServerFiles:
+        """What an MCP server sees of its plugin: all that the digest is over."""
+        folder = self.candidate.folder
+        assert folder is not None
+        return ServerFiles(folder=str(folder), hidden=left_out(folder))
+
+
+ServerPlan = Callable[[Found], SandboxPlan]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The plugins of a host as they were at one moment.
+
+    Attributes:
+        records: Every plugin by name, quarantined ones included.
+        tools: The tools of active plugins by name.
+        found: Where each plugin with a name of its own is, and its manifest.
+        pins: What the lock compares, of every plugin that could be described.
+        settings: What each plugin that could be read declares for `[config]`.
+    """
+
+    records: Mapping[str, PluginRecord] = field(default_factory=dict)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    found: Mapping[str, Found] = field(default_factory=dict)
+    pins: Mapping[str, PluginPin] = field(default_factory=dict)
+    settings: Declared = field(default_factory=lambda: NONE_DECLARED)
+
+    def without(self, plugin: str, code: str, reason: str) -> Loaded:
+        """The same with one plugin out of service."""
+        record = replace(self.records[plugin], state="quarantined", code=code, reason=reason, tools=())
+        tools = {name: tool for name, tool in self.tools.items() if tool.plugin != plugin}
+        return replace(self, records={**self.records, plugin: record}, tools=tools)
+
 
 class PluginLoader:
     """Finds, checks and describes plugins. One that cannot be used is quarantined with a reason; no other notices.
@@ -78,18 +102,25 @@ class PluginLoader:
         folder: The plugins directory.
         lock: What every plugin was when it was first seen or last accepted.
         descriptions: What unchanged plugins declared.
-        describe: Asks a worker what its plugin declares; None where there is no sandbox.
+        describe: Asks a worker or a server what its plugin declares; None where there is no sandbox.
+        server_plan: The plan by which a server is asked.
     """
 
     def __init__(
-        self, folder: Path, lock: PluginLock, descriptions: DescriptionCache, describe: Describe | None
+        self,
+        folder: Path,
+        lock: PluginLock,
+        descriptions: DescriptionCache,
+        describe: Describe | None,
+        server_plan: ServerPlan,
     ) -> None:
         self._folder = folder
         self._lock = lock
         self._descriptions = descriptions
-        self._describe_in_worker = describe
+        self._describe_inside = describe
+        self._server_plan = server_plan
         self._records: dict[str, PluginRecord] = {}
-        self._found: dict[str, _Found] = {}
+        self._found: dict[str, Found] = {}
 
     async def load(self) -> Loaded:
         """Everything there is; to be called once."""
@@ -112,11 +143,7 @@ class PluginLoader:
         return Loaded(
             records=self._records,
             tools={tool.name: tool for tool in self._registered()},
-            modules={
-                name: (found.candidate, found.manifest.module)
-                for name, found in self._found.items()
-                if found.manifest.module is not None
-            },
+            found=self._found,
             pins=pins,
             settings={name: found.manifest.config for name, found in self._found.items()},
         )
@@ -132,7 +159,7 @@ class PluginLoader:
         manager.hook.register_tools(register=tools.append)
         return tools
 
-    def _read(self, candidate: Candidate) -> _Found:
+    def _read(self, candidate: Candidate) -> Found:
         if candidate.problem is not None:
             raise candidate.problem
         assert candidate.folder is not None
@@ -144,15 +171,16 @@ class PluginLoader:
                 f"The plugin's folder {candidate.folder} holds no module {manifest.module}.",
                 f"Correct `module` in its {MANIFEST}.",
             )
-        return _Found(candidate=candidate, manifest=manifest, digest=digest(candidate.folder))
+        return Found(candidate=candidate, manifest=manifest, digest=digest(candidate.folder))
 
-    async def _admit(self, found: _Found) -> PluginRecord:
+    async def _admit(self, found: Found) -> PluginRecord:
         manifest, candidate = found.manifest, found.candidate
         record = PluginRecord(
             name=manifest.name,
             version=manifest.version,
             about=manifest.about,
-            kind="toml" if manifest.module is None else "python",
+            kind=found.kind,
+            server=manifest.mcp,
             source=candidate.source,
             bundled=found.bundled,
             location=str(candidate.folder),
@@ -173,17 +201,20 @@ class PluginLoader:
         except (PluginError, SandboxError) as error:
             return replace(record, state="quarantined", code=error.code, reason=_sentence(error))
 
-    async def _describe(self, found: _Found) -> tuple[Tool, ...]:
+    async def _describe(self, found: Found) -> tuple[Tool, ...]:
         manifest = found.manifest
-        if manifest.module is None:
+        if found.kind == "toml":
             return command_tools(manifest, found.digest)
-        described = self._descriptions.get(found.digest)
+        plan = self._server_plan(found) if found.kind == "mcp" else None
+        # What a server lists depends on what its command is granted too.
+        key = found.digest if plan is None else f"{found.digest} {plan.digest}"
+        described = self._descriptions.get(key)
         if described is None:
-            if self._describe_in_worker is None:
+            if self._describe_inside is None:
                 raise PluginError("sandbox_unavailable", "It cannot be described, because there is no sandbox.")
-            described = await self._describe_in_worker(_description_plan(found))
-        tools = declared_tools(manifest, found.digest, described)
-        self._descriptions.put(found.digest, described)
+            described = await self._describe_inside(plan or _description_plan(found), found.kind)
+        tools = (declared_tools if plan is None else served_tools)(manifest, found.digest, described)
+        self._descriptions.put(key, described)
         return tools
 
     def _add(self, record: PluginRecord) -> None:
@@ -195,7 +226,7 @@ class PluginLoader:
         self._records[record.name] = record
 
 
-def _description_plan(found: _Found) -> SandboxPlan:
+def _description_plan(found: Found) -> SandboxPlan:
     """A worker with nothing to see: no roots, no network."""
     assert found.manifest.module is not None
     runtime = worker_runtime(found.candidate, found.manifest.name, found.manifest.module)

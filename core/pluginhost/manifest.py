@@ -30,6 +30,8 @@ _MAX_TOOLS = 200
 _PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _TOOL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_MAX_WORDS = 64
+_MAX_WORD = 4096
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _RESERVED = ("host", "lock")  # policies/host.toml and policies/lock.toml are not a plugin's
 _KEYS = ("name", "version", "about", "requires_host", "module", "mcp", "tools", "config")
@@ -63,7 +65,8 @@ class Manifest:
         about: One sentence, or an empty string.
         requires_host: Version specifier for the host, such as `>=0.1,<1`, or an empty string.
         module: The Python module with the plugin's hooks, or None.
-        tools: Its command tools; empty for a Python plugin.
+        mcp: The command of its MCP server, or empty.
+        tools: Its command tools; empty for every other kind of plugin.
         config: JSON Schema of each setting that a policy may give it, by name; with a `default` where it has one.
     """
 
@@ -72,6 +75,7 @@ class Manifest:
     about: str
     requires_host: str
     module: str | None
+    mcp: tuple[str, ...] = ()
     tools: tuple[CommandTool, ...]
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -90,8 +94,8 @@ def read_manifest(path: Path) -> Manifest:
     """Read and check a manifest.
 
     Raises:
-        PluginError: `manifest_missing`, `invalid_manifest` or `not_supported_yet`; where a place in the file is known,
-            the message starts with `plugin.toml:LINE`.
+        PluginError: `manifest_missing` or `invalid_manifest`; where a place in the file is known, the message starts
+            with `plugin.toml:LINE`.
     """
     try:
         raw = _read(path)
@@ -122,8 +126,8 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self._document = document
 
-    def _wrong(self, where: KeyPath, message: str, hint: str = "", *, code: str = "invalid_manifest") -> PluginError:
-        return PluginError(code, f"{self._document.key(where)}: {message}.", hint)
+    def _wrong(self, where: KeyPath, message: str, hint: str = "") -> PluginError:
+        return PluginError("invalid_manifest", f"{self._document.key(where)}: {message}.", hint)
 
     def manifest(self) -> Manifest:
         document = self._document.data
@@ -136,18 +140,12 @@ class _Reader:
                 f"Use lower-case letters, digits, `_` and `-`, and none of {', '.join(_RESERVED)}.",
             )
         version = self._text(document, "version", ())
-        if "mcp" in document:
+        kinds = [key for key in ("module", "mcp", "tools") if key in document]
+        if len(kinds) != 1:
             raise self._wrong(
-                ("mcp",),
-                "plugins that are MCP servers are not supported yet",
-                "Declare [[tools]] with commands, or a Python module.",
-                code="not_supported_yet",
-            )
-        if ("module" in document) == ("tools" in document):
-            raise self._wrong(
-                ("module",) if "module" in document else (),
-                "a plugin has either a `module` or [[tools]]",
-                "Tools of a Python plugin are declared in its code.",
+                (kinds[0],) if kinds else (),
+                "a plugin has either a `module`, or an `mcp` server, or [[tools]]",
+                "Tools of a Python plugin are declared in its code, those of a server by the server.",
             )
         module = self._text(document, "module", ()) if "module" in document else None
         if module is not None and not _MODULE.fullmatch(module):
@@ -158,6 +156,7 @@ class _Reader:
             about=clean_text(self._text(document, "about", (), default="")),
             requires_host=self._text(document, "requires_host", (), default=""),
             module=module,
+            mcp=self._server(document["mcp"]) if "mcp" in document else (),
             tools=self._tools(document.get("tools", [])),
             config=self._config(document, module),
         )
@@ -180,6 +179,18 @@ class _Reader:
             for error in errors:
                 raise self._wrong(("config", name, "default"), f"the default of {name!r}: {error.message}")
         return settings
+
+    def _server(self, words: object) -> tuple[str, ...]:
+        if isinstance(words, str):
+            raise self._wrong(("mcp",), f'`mcp` is a list of words, as in ["{words.split(" ")[0]}", "--flag"]')
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+            raise self._wrong(("mcp",), "`mcp` is the command of a server: a list of words, its program first")
+        if len(words) > _MAX_WORDS or any(len(word) > _MAX_WORD or not word.isprintable() for word in words):
+            raise self._wrong(("mcp",), f"`mcp` has at most {_MAX_WORDS} words, printable and of a line's length")
+        program = words[0]
+        if not program or " " in program or program.startswith("-") or ("/" in program and not program.startswith("/")):
+            raise self._wrong(("mcp", 0), f"a program is a name or an absolute path, not {program!r}")
+        return tuple(words)
 
     def _tools(self, tables: object) -> tuple[CommandTool, ...]:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):

@@ -27,6 +27,7 @@ def _plugin(record: PluginRecord, policies: PolicySet) -> dict[str, Any]:
         "version": record.version,
         "about": record.about,
         "kind": record.kind,
+        "server": list(record.server),
         "source": record.source,
         "bundled": record.bundled,
         "location": record.location,

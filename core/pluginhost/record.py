@@ -21,7 +21,8 @@ class PluginRecord:
         name: The plugin's name; where it is unknown or taken, the place it came from.
         version: As its manifest says; empty where that cannot be read.
         about: One sentence.
-        kind: `python` for a module in a worker, `toml` for command tools alone.
+        kind: `python` for a module in a worker, `mcp` for a server in one, `toml` for command tools alone.
+        server: The command of its MCP server, or empty.
         state: `quarantined` plugins have no tools.
         code: Stable code of the reason, or an empty string.
         reason: One sentence that says why it is quarantined, or an empty string.
@@ -35,7 +36,8 @@ class PluginRecord:
     name: str
     version: str = ""
     about: str = ""
-    kind: Literal["python", "toml"] = "toml"
+    kind: Literal["python", "mcp", "toml"] = "toml"
+    server: tuple[str, ...] = ()
     state: Literal["active", "quarantined"] = "active"
     code: str = ""
     reason: str = ""

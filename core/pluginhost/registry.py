@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,25 +13,36 @@ from typing import TYPE_CHECKING, Any
 from toolhost.errors import AccessError, PluginError, UsageError
 from toolhost.model import Call, Tool
 from toolhost.pluginhost.command import expand
+from toolhost.pluginhost.contained import owned_limits
 from toolhost.pluginhost.descriptions import DescriptionCache
 from toolhost.pluginhost.discovery import digest
+from toolhost.pluginhost.drift import changes, summary
 from toolhost.pluginhost.errands import Errands
-from toolhost.pluginhost.loading import Loaded, PluginLoader
+from toolhost.pluginhost.loading import Found, Loaded, PluginLoader
 from toolhost.pluginhost.lock import PluginLock
 from toolhost.pluginhost.pending import OnProgress
-from toolhost.pluginhost.pins import PluginPin
+from toolhost.pluginhost.pins import PluginPin, pin_of
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
 from toolhost.pluginhost.runtime import fetch_runtime, worker_runtime
-from toolhost.pluginhost.worker import owned_limits
-from toolhost.pluginhost.workers import WorkerPool
-from toolhost.sandbox import LimitReport, Sandbox, SandboxPlan
+from toolhost.pluginhost.served import served_tools
+from toolhost.pluginhost.server import Server
+from toolhost.pluginhost.worker import Worker
+from toolhost.pluginhost.workers import DESCRIPTION_BYTES, START_SECONDS, WorkerPool
+from toolhost.policy.describing import describing_plan
+from toolhost.sandbox import Connection, LimitReport, Sandbox, SandboxPlan
 from toolhost.sandbox.plan import NO_SECRETS
 
 if TYPE_CHECKING:
-    from toolhost.policy import WorkerRuntime
+    from toolhost.policy import PolicyStore, ServerFiles, WorkerRuntime
     from toolhost.policy.config_table import Declared
 
-__all__ = ["PluginRegistry"]
+__all__ = ["OnPluginConnection", "PluginRegistry"]
+
+OnPluginConnection = Callable[[str, Connection, tuple[str, ...]], None]
+"""Gets the plugin, a connection of its server that has ended, and the calls that were in flight then."""
+
+_COMPARING = 4
+"""Servers that are asked for their tools at once because they said that those changed."""
 
 
 class PluginRegistry:
@@ -40,10 +53,23 @@ class PluginRegistry:
         sandbox: Where workers run; None where there is none, and then Python plugins are quarantined.
         lock: What every plugin was when it was first seen or last accepted.
         state: The host's own folder; descriptions of unchanged plugins are kept there.
+        policies: The policies in force: they say what a server may be started as, even to be asked for its tools.
+        on_connection: Told of each connection of a server; without it, none has a network.
     """
 
-    def __init__(self, folder: Path, sandbox: Sandbox | None, lock: PluginLock, state: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sandbox: Sandbox | None,
+        lock: PluginLock,
+        state: Path,
+        policies: PolicyStore,
+        on_connection: OnPluginConnection | None = None,
+    ) -> None:
         self._folder = folder
+        self._policies = policies
+        self._on_connection = on_connection
+        self._empty = state / "plugins" / "empty"
         self._sandbox = sandbox
         self._lock = lock
         self._descriptions = DescriptionCache(state / "plugins")
@@ -51,7 +77,9 @@ class PluginRegistry:
         self._loaded = Loaded()
         self._runtimes: dict[str, WorkerRuntime] = {}
         self._fetch: WorkerRuntime | None = None
+        self._files: dict[str, ServerFiles] = {}
         self._pool: WorkerPool | None = None
+        self._comparing: set[asyncio.Task[None]] = set()
 
     @property
     def plugins(self) -> Mapping[str, PluginRecord]:
@@ -91,16 +119,23 @@ class PluginRegistry:
     async def load(self) -> None:
         """Find and describe every plugin, again if need be; until that is done, what was there before is in service."""
         if self._pool is None and self._sandbox is not None:
-            self._pool = WorkerPool(self._sandbox, self._quarantine, self._check_files)
+            self._pool = WorkerPool(self._start, self._quarantine)
         async with self._loading:
-            describe = self._pool.describe if self._pool is not None else None
-            loaded = await PluginLoader(self._folder, self._lock, self._descriptions, describe).load()
+            describe = self._describe if self._pool is not None else None
+            loader = PluginLoader(self._folder, self._lock, self._descriptions, describe, self._server_plan)
+            loaded = await loader.load()
             for name, record in self._loaded.records.items():
                 again = loaded.records.get(name)
                 if record.code == "worker_failing" and again and again.digest == record.digest:
                     loaded = loaded.without(name, record.code, record.reason)
             self._loaded = loaded
             self._runtimes = {}
+            self._files = {}
+
+    async def follow_policies(self) -> None:
+        """Load again after a change of the policies where there are servers: a policy is what lets one be described."""
+        if any(found.manifest.mcp for found in self._loaded.found.values()):
+            await self.load()
 
     def argv(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """The argument vector of a command tool, as its template says; `argv[0]` is the program's name.
@@ -117,11 +152,11 @@ class PluginRegistry:
             PluginError: `unknown_plugin` where its plugin is not loaded.
             PlanRefused: Where the interpreter cannot be used.
         """
-        if tool.plugin not in self._loaded.modules:
+        found = self._loaded.found.get(tool.plugin)
+        if found is None or found.manifest.module is None:
             raise PluginError("unknown_plugin", f"The plugin {tool.plugin} is not a loaded Python plugin.")
         if tool.plugin not in self._runtimes:
-            candidate, module = self._loaded.modules[tool.plugin]
-            self._runtimes[tool.plugin] = worker_runtime(candidate, tool.plugin, module)
+            self._runtimes[tool.plugin] = worker_runtime(found.candidate, tool.plugin, found.manifest.module)
         return self._runtimes[tool.plugin]
 
     def fetch_runtime(self) -> WorkerRuntime:
@@ -133,6 +168,19 @@ class PluginRegistry:
         if self._fetch is None:
             self._fetch = fetch_runtime()
         return self._fetch
+
+    def server_files(self, tool: Tool) -> ServerFiles:
+        """The files of the plugin of a server's tool.
+
+        Raises:
+            PluginError: `unknown_plugin` where its plugin is not loaded.
+        """
+        found = self._loaded.found.get(tool.plugin)
+        if found is None or not found.manifest.mcp:
+            raise PluginError("unknown_plugin", f"The plugin {tool.plugin} is not a loaded MCP server.")
+        if tool.plugin not in self._files:
+            self._files[tool.plugin] = found.files
+        return self._files[tool.plugin]
 
     def enforcement(self, plan: SandboxPlan) -> Mapping[str, LimitReport]:
         """Every limit of a plan and what will enforce it here; empty where there is no sandbox."""
@@ -172,7 +220,7 @@ class PluginRegistry:
         if self._pool is None:
             error = PluginError("sandbox_unavailable", "There is no sandbox to run this tool in.")
             return WorkerReply(status="unavailable", error=error)
-        return await self._pool.call(call.tool, plan, arguments, before_start, on_progress, secrets, errands)
+        return await self._pool.call(call, plan, arguments, before_start, on_progress, secrets, errands)
 
     def retire_workers(self) -> None:
         """Let every worker go that was made under the policies until now; those at work, when their calls end."""
@@ -183,6 +231,83 @@ class PluginRegistry:
         """End every worker."""
         if self._pool is not None:
             await self._pool.close()
+
+    # -- workers and servers -------------------------------------------------------------------------------------------
+
+    async def _describe(self, plan: SandboxPlan, kind: str) -> dict[str, Any]:
+        assert self._pool is not None
+        assert self._sandbox is not None
+        starting = (Server if kind == "mcp" else Worker).start(self._sandbox, plan, START_SECONDS)
+        return await self._pool.describe(starting)
+
+    async def _start(self, plan: SandboxPlan, secrets: Mapping[str, bytes]) -> Worker | Server:
+        """Start what a call needs: the plugin's worker, or its server, which is asked whether it is still the same.
+
+        Raises:
+            PluginError: `plugin_drifted`, or what a start raises.
+            SandboxError: Where the plan cannot be carried out.
+        """
+        assert self._sandbox is not None
+        await self._check_files(plan)
+        if not self._loaded.found[plan.tool].manifest.mcp:
+            return await Worker.start(self._sandbox, plan, START_SECONDS, secrets)
+        told = None if self._on_connection is None else partial(self._on_connection, plan.tool)
+        server = await Server.start(self._sandbox, plan, START_SECONDS, secrets, told)
+        server.on_changed = lambda: self._compare_soon(server)
+        try:
+            await self._compare(server)
+        except BaseException:
+            await server.close()
+            raise
+        return server
+
+    def _server_plan(self, found: Found) -> SandboxPlan:
+        self._empty.mkdir(mode=0o755, parents=True, exist_ok=True)
+        manifest = found.manifest
+        return describing_plan(
+            manifest.name, manifest.mcp, found.files, found.digest, self._policies.current, str(self._empty)
+        )
+
+    async def _compare(self, server: Server) -> None:
+        """Check that a server lists the tools that it was let in with.
+
+        Raises:
+            PluginError: `plugin_drifted`, and the plugin is out of service.
+        """
+        name = server.plan.tool
+        found, record = self._loaded.found[name], self._loaded.records[name]
+        described = await server.describe(START_SECONDS, DESCRIPTION_BYTES)
+        try:
+            tools = served_tools(found.manifest, found.digest, described)
+            before, now = pin_of(record, ""), pin_of(replace(record, tools=tools), "")
+            if before.same(now):
+                return
+            said = summary(tuple(changes(before, now)))
+        except PluginError as error:
+            said = error.message
+        for key in (found.digest, f"{found.digest} {self._server_plan(found).digest}"):
+            self._descriptions.forget(key)
+        self._quarantine(
+            name,
+            "plugin_drifted",
+            f"Its server lists other tools than those that were pinned: {said}. "
+            f"`toolhost plugin accept {name}` shows what changed, and lets it in on a yes.",
+        )
+        raise PluginError("plugin_drifted", f"The server of the plugin {name} lists other tools now: {said}.")
+
+    def _compare_soon(self, server: Server) -> None:
+        """After a server said that its tools changed: ask, and end it if they have."""
+
+        async def compare() -> None:
+            try:
+                await self._compare(server)
+            except (PluginError, TimeoutError):
+                await server.close()
+
+        if len(self._comparing) < _COMPARING:
+            task = asyncio.create_task(compare(), name=f"compare {server.plan.tool}")
+            self._comparing.add(task)
+            task.add_done_callback(self._comparing.discard)
 
     # -- the lock ------------------------------------------------------------------------------------------------------
 
@@ -215,10 +340,10 @@ class PluginRegistry:
         Raises:
             PluginError: `plugin_drifted`, and the plugin is out of service.
         """
-        candidate, _ = self._loaded.modules[plan.tool]
-        assert candidate.folder is not None
+        folder = self._loaded.found[plan.tool].candidate.folder
+        assert folder is not None
         try:
-            now = await asyncio.to_thread(digest, candidate.folder)
+            now = await asyncio.to_thread(digest, folder)
         except PluginError as error:
             now = error.message
         if now != self._loaded.records[plan.tool].digest:

@@ -8,6 +8,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from toolhost.schema_work import SchemaWorkError, measured
+
 __all__ = ["check_schema", "clean_text"]
 
 _MAX_BYTES = 64 << 10
@@ -18,7 +20,7 @@ def check_schema(schema: object) -> str | None:
     """What is wrong with a schema, as the end of a sentence, or None.
 
     A schema that refers to another document is refused (validators fetch it), and so is a pattern that needs a
-    backtracking engine: one argument could stop the host.
+    backtracking engine, or one with more work in it than can be bounded: one argument could stop the host.
     """
     if not isinstance(schema, dict):
         return "is not an object"
@@ -31,6 +33,13 @@ def check_schema(schema: object) -> str | None:
     problem = _walk(schema, 0)
     if problem is not None:
         return problem
+    properties = schema.get("properties", {})
+    if isinstance(properties, dict) and not all(isinstance(part, dict) for part in properties.values()):
+        return "has a property whose own schema is no object"
+    try:
+        measured(schema)
+    except (SchemaWorkError, RecursionError) as error:
+        return str(error) if isinstance(error, SchemaWorkError) else "is nested too deeply"
     try:
         jsonschema_rs.validator_for(schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions())
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
@@ -43,7 +52,7 @@ def _walk(node: object, depth: int) -> str | None:
         return f"is nested more than {_MAX_DEPTH} levels deep"
     children: list[Any] = []
     if isinstance(node, dict):
-        for key in ("$ref", "$dynamicRef"):
+        for key in ("$ref", "$dynamicRef", "$recursiveRef"):
             target = node.get(key)
             if isinstance(target, str) and not target.startswith("#"):
                 return f"refers to {target!r}, and other documents are not fetched"

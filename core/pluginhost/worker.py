@@ -3,68 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from toolhost.errors import PluginError, ToolHostError
-from toolhost.model import Status
+from toolhost.model import Status, Tool
+from toolhost.pluginhost.contained import CHUNK, Contained
 from toolhost.pluginhost.errands import CallErrands, Clock, Errands
 from toolhost.pluginhost.pending import OnProgress, Pending
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.schemas import clean_text
 from toolhost.pluginhost.wire import LineSplitter, content_parts, error_code, error_message, read_message, whole_text
 from toolhost.redaction import Redaction
-from toolhost.sandbox import Execution, LimitReport, Outcome, Sandbox, SandboxError, SandboxPlan
+from toolhost.sandbox import Execution, Sandbox, SandboxPlan
 from toolhost.sandbox.plan import NO_SECRETS
 
-__all__ = ["Worker", "owned_limits"]
+__all__ = ["Worker"]
 
-_CHUNK = 64 << 10
 _GRACE = 0.5
 """Seconds a tool has to stop after its cancellation, before its whole worker is killed."""
 _MESSAGES = 10_000
 """Progress and log messages of one call."""
-_STDERR_FLOOD = 64 << 20
-"""Bytes of standard error between two calls' ends that no plugin needs."""
 _LIMITS = ("memory_limit", "result_too_large")
 """Codes by which an honest worker says that a call was over a limit."""
 _MEANWHILE = ("progress", "log", "errand", "drop")
 """Messages about a call before its answer."""
-_TAIL = 2_000
-"""Characters of standard error that explain a death."""
 
 
-def owned_limits(plan: SandboxPlan) -> Mapping[str, LimitReport]:
-    """The limits of a worker that the sandbox leaves to its owner: time and output of each call."""
-    return {
-        "wall": LimitReport(value=plan.limits.wall, enforced_by="wallclock"),
-        "output": LimitReport(value=plan.limits.output, enforced_by="host"),
-    }
-
-
-class Worker:
-    """A running worker. Made by `start`, ended by `close`; usable until it has a `failure`.
-
-    Attributes:
-        plan: What its sandbox was made from.
-        calls: How many calls are in flight.
-        failure: Why it can take no more calls, or None.
-    """
+class Worker(Contained):
+    """A running worker. Made by `start`, ended by `close`."""
 
     def __init__(self, plan: SandboxPlan, execution: Execution, redaction: Redaction) -> None:
-        self.plan = plan
-        self._redaction = redaction
+        super().__init__(plan, execution, redaction)
         self._config = {} if plan.config is None else json.loads(plan.config)
-        self._execution = execution
-        self._pending: dict[str, Pending] = {}
-        self._ready: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self.failure: PluginError | None = None
-        self._stderr = ""
-        self._stderr_flow = 0
-        self._ended: asyncio.Task[None] = asyncio.create_task(self._supervise(), name=f"worker {plan.tool}")
 
     @classmethod
     async def start(
@@ -84,30 +57,10 @@ class Worker:
             SandboxError: Where the plan cannot be carried out.
         """
         worker = cls(plan, await sandbox.launch(plan, secrets), Redaction(secrets.values()))
-        try:
-            async with asyncio.timeout(within):
-                await asyncio.shield(worker._ready)
-        except TimeoutError:
-            await worker.close()
-            raise PluginError(
-                "worker_not_ready", f"The plugin's module did not finish loading within {within:g} s."
-            ) from None
-        except BaseException:
-            await worker.close()
-            raise
-        return worker
-
-    @property
-    def calls(self) -> int:
-        """How many calls are in flight."""
-        return len(self._pending)
+        return await worker.until_ready(within)
 
     async def describe(self, within: float, max_bytes: int) -> dict[str, Any]:
-        """What the plugin declares: `info` and `tools`, unchecked.
-
-        Raises:
-            PluginError: As `start`, or what the worker says is wrong with a tool.
-        """
+        """See `Contained.describe`; the worker itself says what is wrong with a tool."""
         pending = Pending(asyncio.get_running_loop().create_future(), None, max_bytes)
         reply = await self._ask({"op": "describe"}, within, pending)
         if reply["op"] != "described":
@@ -116,29 +69,17 @@ class Worker:
 
     async def call(
         self,
-        tool: str,
+        tool: Tool,
         arguments: Mapping[str, Any],
         within: float,
         on_progress: OnProgress | None,
         errands: Errands | None = None,
+        call_id: str = "",
     ) -> WorkerReply:
-        """Call one tool.
-
-        Args:
-            tool: Its name without the plugin's.
-            arguments: Validated, paths as they stand inside.
-            within: Seconds.
-            on_progress: Told how far the tool says it is.
-            errands: Runs what the tool asks the host for.
-
-        Returns:
-            The reply, whatever happened. `failure` says whether the worker lives on.
-
-        Raises:
-            asyncio.CancelledError: When the tool has stopped, or its worker is dead.
-        """
+        """See `Contained.call`."""
         limit = self.plan.limits.output
-        request = {"op": "call", "tool": tool, "arguments": arguments, "config": self._config, "max_bytes": limit}
+        name = tool.name.removeprefix(f"{tool.plugin}.")
+        request = {"op": "call", "tool": name, "arguments": arguments, "config": self._config, "max_bytes": limit}
         pending = Pending(asyncio.get_running_loop().create_future(), on_progress, limit)
         status: Status = "error"
         error: PluginError | None = None
@@ -173,18 +114,6 @@ class Worker:
             truncated=pending.truncated,
             limits=self._limits(),
         )
-
-    async def close(self) -> None:
-        """Kill the worker; returns when it is gone."""
-        self._fail(PluginError("worker_closed", "The plugin's worker was ended by the host."))
-        await asyncio.shield(self._ended)
-
-    async def wait(self) -> None:
-        """Return when the worker is gone."""
-        await asyncio.shield(self._ended)
-
-    def _limits(self) -> Mapping[str, LimitReport]:
-        return {**self._execution.limits, **owned_limits(self.plan)}
 
     async def _ask(
         self, request: Mapping[str, Any], within: float, pending: Pending, errands: Errands | None = None
@@ -239,49 +168,13 @@ class Worker:
             self._fail(hung)
             raise
 
-    async def _supervise(self) -> None:
-        """Read everything the worker writes, until it is gone; then fail what it has not answered."""
-        stdout = asyncio.create_task(self._read_stdout())
-        stderr = asyncio.create_task(self._read_stderr())
-        try:
-            end = self._death(await self._execution.wait())
-        except SandboxError as error:  # the working folder is gone, or the system refused a limit
-            end = PluginError(error.code, error.message, error.hint)
-        for reader in (stdout, stderr):
-            # Its pipes close with the sandbox; a reader that has not seen that by now will not.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await reader
-        self._fail(end)
-        assert self.failure is not None
-        waiting: list[asyncio.Future[Any]] = [self._ready, *(pending.answer for pending in self._pending.values())]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(self.failure)
-                future.exception()  # whoever waits gets it; nobody waiting is no mistake
-
-    def _death(self, outcome: Outcome) -> PluginError:
-        if outcome.status == "limit":
-            return PluginError("worker_limit", f"The plugin's worker was over its limit of {outcome.limit}.")
-        how = f"with signal {outcome.signal}" if outcome.signal is not None else f"with status {outcome.exit_code}"
-        said = clean_text(self._stderr).rsplit("\n", 1)[-1]
-        return PluginError("worker_died", f"The plugin's worker ended {how}." + (f" It said: {said}" if said else ""))
-
-    def _fail(self, error: PluginError) -> None:
-        """The first failure is the reason; it ends the worker."""
-        if self.failure is None:
-            self.failure = error
-            self._execution.kill()
-
-    def _violation(self, what: str) -> PluginError:
-        error = PluginError("worker_protocol", f"The plugin's worker {what}.")
-        self._fail(error)
-        return error
+    def _not_ready(self, within: float) -> PluginError:
+        return PluginError("worker_not_ready", f"The plugin's module did not finish loading within {within:g} s.")
 
     async def _read_stdout(self) -> None:
         splitter = LineSplitter(4 * self.plan.limits.output + (1 << 20))
         try:
-            while chunk := await self._execution.stdout.read(_CHUNK):
+            while chunk := await self._execution.stdout.read(CHUNK):
                 for line in splitter.feed(chunk):
                     self._receive(self._without_secrets(read_message(line)))
         except PluginError as error:
@@ -331,23 +224,6 @@ class Worker:
             text = clean_text(message["message"], 500)
             told = {"done": message["done"], "total": message["total"], "message": text}
             asyncio.get_running_loop().call_soon(pending.on_progress, told)
-
-    async def _read_stderr(self) -> None:
-        told = self._redaction.stream()
-        while chunk := await self._execution.stderr.read(_CHUNK):
-            self._stderr_flow += len(chunk)
-            if self._stderr_flow > _STDERR_FLOOD:
-                self._violation("flooded its standard error")
-                return
-            self._keep_stderr(told.feed(chunk))
-        self._keep_stderr(told.end())
-
-    def _keep_stderr(self, data: bytes) -> None:
-        text = data.decode(errors="replace")
-        self._stderr = (self._stderr + text)[-_TAIL:]
-        # With several calls in flight nobody knows whose it is, and one person's output is not another's.
-        if len(self._pending) == 1:
-            next(iter(self._pending.values())).add_log(text)
 
 
 def _reported(message: Mapping[str, Any]) -> PluginError:

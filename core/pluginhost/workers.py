@@ -13,16 +13,20 @@ from typing import Any
 from weakref import WeakSet
 
 from toolhost.errors import PluginError
-from toolhost.model import Tool
+from toolhost.model import Call
+from toolhost.pluginhost.contained import Contained
 from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.record import WorkerReply
-from toolhost.pluginhost.worker import Worker
-from toolhost.sandbox import Sandbox, SandboxPlan
+from toolhost.sandbox import SandboxPlan
 from toolhost.sandbox.masks import masked_facts
 from toolhost.sandbox.plan import NO_SECRETS
 
-__all__ = ["MAX_FAILURES", "MAX_WORKERS", "WorkerPool"]
+__all__ = ["DESCRIPTION_BYTES", "MAX_FAILURES", "MAX_WORKERS", "START_SECONDS", "Start", "WorkerPool"]
+
+Start = Callable[[SandboxPlan, Mapping[str, bytes]], Awaitable[Contained]]
+"""Starts what a plan is of, with what each of its secrets holds."""
+
 
 MAX_WORKERS = 16
 """Workers alive at once, for the whole host."""
@@ -30,11 +34,11 @@ MAX_FAILURES = 5
 """Failures in a row after which a plugin is quarantined."""
 _IDLE = 60.0
 """Seconds after which an unused worker is retired."""
-_START = 20.0
+START_SECONDS = 20.0
 """Seconds a plugin's module may take to load, whatever the call's own limit."""
 _BACK_OFF = 0.1
 """Seconds before the restart after the first failure; doubled with each further one."""
-_DESCRIPTION = 4 << 20
+DESCRIPTION_BYTES = 4 << 20
 """Bytes of a plugin's description of its tools."""
 
 # Ends that say nothing against a plugin: the host's own, and what one call asked too much of.
@@ -54,49 +58,45 @@ class WorkerPool:
     """Keeps workers warm.
 
     Args:
-        sandbox: Where they run.
+        start: Starts a plugin's worker or server.
         on_quarantine: Told the plugin's name, a code and the reason, when its workers keep failing.
-        check: Raises a PluginError where a worker for calls must not be started.
     """
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        on_quarantine: Callable[[str, str, str], None],
-        check: Callable[[SandboxPlan], Awaitable[None]],
-    ) -> None:
-        self._sandbox = sandbox
+    def __init__(self, start: Start, on_quarantine: Callable[[str, str, str], None]) -> None:
+        self._start_one = start
         self._on_quarantine = on_quarantine
-        self._check = check
-        self._workers: dict[str, asyncio.Task[Worker]] = {}
+        self._workers: dict[str, asyncio.Task[Contained]] = {}
         self._retirements: dict[str, asyncio.TimerHandle] = {}
         self._health: dict[str, _Health] = {}
         self._changed = asyncio.Event()
         self._ending: set[asyncio.Task[None]] = set()
-        self._outdated: WeakSet[asyncio.Task[Worker]] = WeakSet()
+        self._outdated: WeakSet[asyncio.Task[Contained]] = WeakSet()
         self._closed = False
         self._salt = os.urandom(32)
 
-    async def describe(self, plan: SandboxPlan) -> dict[str, Any]:
-        """Start a worker, ask what the plugin declares, and end it.
+    async def describe(self, starting: Awaitable[Contained]) -> dict[str, Any]:
+        """Wait for a worker, ask what the plugin declares, and end it.
+
+        Args:
+            starting: Starts it.
 
         Raises:
             PluginError: Where the plugin cannot be loaded or described.
             SandboxError: Where there is no sandbox for it.
         """
-        worker = await Worker.start(self._sandbox, plan, _START)
+        worker = await starting
         try:
-            return await worker.describe(_START, _DESCRIPTION)
+            return await worker.describe(START_SECONDS, DESCRIPTION_BYTES)
         except TimeoutError:
             raise PluginError(
-                "worker_not_ready", f"The plugin did not describe its tools within {_START:g} s."
+                "worker_not_ready", f"The plugin did not describe its tools within {START_SECONDS:g} s."
             ) from None
         finally:
             await worker.close()
 
     async def call(
         self,
-        tool: Tool,
+        call: Call,
         plan: SandboxPlan,
         arguments: Mapping[str, Any],
         before_start: Callable[[], None] | None,
@@ -112,6 +112,7 @@ class WorkerPool:
         Raises:
             SandboxError: Where there is no sandbox for it.
         """
+        tool = call.tool
         # Everything the sandbox is made of, and nothing of the call: equal plans share a worker, as long as what is
         # masked in it is still what was masked.
         shape = replace(plan, tool=tool.plugin, arguments=None)
@@ -120,7 +121,7 @@ class WorkerPool:
         armed = key in self._workers
         try:
             # The call's own time begins when its worker stands.
-            async with asyncio.timeout(plan.limits.wall + _START):
+            async with asyncio.timeout(plan.limits.wall + START_SECONDS):
                 worker = await self._worker(key, shape, health, secrets)
         except TimeoutError:
             busy = "All workers of the host are busy."
@@ -133,9 +134,7 @@ class WorkerPool:
         try:
             if before_start is not None:
                 before_start()
-            reply = await worker.call(
-                tool.name.removeprefix(tool.plugin + "."), arguments, plan.limits.wall, on_progress, errands
-            )
+            reply = await worker.call(tool, arguments, plan.limits.wall, on_progress, errands, call.id)
         finally:
             self._release(key, worker)
         if worker.failure is None:
@@ -159,7 +158,7 @@ class WorkerPool:
             self._end(key)
         await asyncio.gather(*self._ending, return_exceptions=True)
 
-    async def _worker(self, key: str, shape: SandboxPlan, health: _Health, secrets: Mapping[str, bytes]) -> Worker:
+    async def _worker(self, key: str, shape: SandboxPlan, health: _Health, secrets: Mapping[str, bytes]) -> Contained:
         while True:
             if self._closed:
                 raise _shutting_down()
@@ -175,7 +174,7 @@ class WorkerPool:
                 if starting.done() and _standing(starting) is None:
                     self._forget(key, starting)
 
-    async def _begin(self, key: str, shape: SandboxPlan, secrets: Mapping[str, bytes]) -> asyncio.Task[Worker]:
+    async def _begin(self, key: str, shape: SandboxPlan, secrets: Mapping[str, bytes]) -> asyncio.Task[Contained]:
         while key not in self._workers and len(self._workers) + len(self._ending) >= MAX_WORKERS:
             idle = next(iter(self._retirements), None)
             if idle is not None:
@@ -187,12 +186,11 @@ class WorkerPool:
         if key not in self._workers:
             self._workers[key] = asyncio.create_task(self._start(shape, secrets))
             # Whoever asked for it may have given up by the time it stands.
-            asyncio.get_running_loop().call_later(_START + _IDLE, self._end_unused, key, self._workers[key])
+            asyncio.get_running_loop().call_later(START_SECONDS + _IDLE, self._end_unused, key, self._workers[key])
         return self._workers[key]
 
-    async def _start(self, shape: SandboxPlan, secrets: Mapping[str, bytes]) -> Worker:
-        await self._check(shape)
-        return await Worker.start(self._sandbox, shape, _START, secrets)
+    async def _start(self, shape: SandboxPlan, secrets: Mapping[str, bytes]) -> Contained:
+        return await self._start_one(shape, secrets)
 
     def _version(self, secrets: Mapping[str, bytes]) -> str:
         """Tells secrets from what they were before: a worker that was given others is not used again."""
@@ -208,7 +206,7 @@ class WorkerPool:
         if handle is not None:
             handle.cancel()
 
-    def _release(self, key: str, worker: Worker) -> None:
+    def _release(self, key: str, worker: Contained) -> None:
         """After a call: forget a dead worker, and let an idle one retire in a while."""
         starting = self._workers.get(key)
         if starting is not None and starting.done() and _standing(starting) is None:
@@ -219,18 +217,18 @@ class WorkerPool:
             # something is hidden does not wait: it would see what somebody puts there meanwhile. Nor does one with
             # secrets: they are for calls alone.
             hiding = any(root.hidden for root in worker.plan.roots)
-            idle = 0.0 if starting in self._outdated or hiding or worker.plan.secrets else _IDLE
+            idle = 0.0 if starting in self._outdated or hiding or worker.plan.secrets or worker.spent else _IDLE
             self._retirements[key] = asyncio.get_running_loop().call_later(idle, self._end, key)
         self._changed.set()
 
-    def _forget(self, key: str, starting: asyncio.Task[Worker]) -> None:
+    def _forget(self, key: str, starting: asyncio.Task[Contained]) -> None:
         """Make way for a new worker, unless somebody has already."""
         if self._workers.get(key) is starting:
             self._keep(key)
             del self._workers[key]
         self._changed.set()
 
-    def _end_unused(self, key: str, starting: asyncio.Task[Worker]) -> None:
+    def _end_unused(self, key: str, starting: asyncio.Task[Contained]) -> None:
         worker = _standing(starting)
         if self._workers.get(key) is starting and key not in self._retirements and worker and worker.calls == 0:
             self._end(key)
@@ -248,7 +246,7 @@ class WorkerPool:
         self._ending.discard(ending)
         self._changed.set()
 
-    async def _finish(self, starting: asyncio.Task[Worker]) -> None:
+    async def _finish(self, starting: asyncio.Task[Contained]) -> None:
         if not starting.done():
             starting.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -274,7 +272,7 @@ class WorkerPool:
             )
 
 
-def _standing(starting: asyncio.Task[Worker]) -> Worker | None:
+def _standing(starting: asyncio.Task[Contained]) -> Contained | None:
     """The worker that a start has led to, while it can take calls."""
     if not starting.done() or starting.cancelled() or starting.exception() is not None:
         return None

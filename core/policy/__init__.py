@@ -13,7 +13,7 @@ from toolhost.policy.planning import plan
 from toolhost.policy.policy_set import PolicyFile, PolicySet
 from toolhost.policy.problems import Problem
 from toolhost.policy.recall import Recall
-from toolhost.policy.request import Considered, Facts, Request, WorkerRuntime
+from toolhost.policy.request import Considered, Facts, Request, ServerFiles, WorkerRuntime
 from toolhost.policy.resolve import resolve
 from toolhost.policy.store import PolicyStore
 from toolhost.policy.values import HostPolicy, NamedWorkspace, Policy, SecretSource
@@ -33,6 +33,7 @@ __all__ = [
     "Recall",
     "Request",
     "SecretSource",
+    "ServerFiles",
     "WorkerRuntime",
     "check",
     "check_workspace",

@@ -6,6 +6,7 @@ Deny beats ask beats allow, the order of rules never matters, and what nothing a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from toolhost.model import Decision, DecisionOutcome
@@ -74,6 +75,8 @@ def decide(facts: Facts, policy: Policy | None, host: HostPolicy) -> Decision:
         return Decision(outcome="deny", code=facts.refusal.code, reason=facts.refusal.reason)
     if facts.request.argv is None:
         return _by_tool(tool_rules, facts, policy)
+    if facts.request.server is not None:
+        return _by_server(tool_rules, facts, policy)
     # Whoever made the call was asked about its tool; its commands are decided by their own rules.
     return _by_command([] if facts.request.errand else tool_rules, facts, policy)
 
@@ -116,6 +119,15 @@ def _by_network(facts: Facts, policy: Policy) -> Decision:
         )
     reason = f"{source} lets the plugin reach this host."
     return Decision(outcome="allow", code="rule_allow", reason=reason, source=source)
+
+
+def _by_server(rules: list[ToolRule], facts: Facts, policy: Policy) -> Decision:
+    """A tool of an MCP server: its name needs a rule, and so does the command that starts the server."""
+    by_tool, by_command = _by_tool(rules, facts, policy), _by_command([], facts, policy)
+    if by_tool.outcome != "deny" and by_command.code == "no_rule":
+        reason = f"No rule of [commands] in {policy.file} allows what starts the server of {policy.plugin}."
+        by_command = replace(by_command, code="server_not_granted", reason=reason)
+    return max((by_tool, by_command), key=lambda decision: _STRICTNESS[decision.outcome])
 
 
 def _by_command(rules: list[ToolRule], facts: Facts, policy: Policy) -> Decision:

@@ -14,7 +14,7 @@ from toolhost.policy.resolve import INSIDE_WORKSPACE, resolve_example
 from toolhost.policy.values import DenyRule, HostPolicy, Policy, Rule, ToolRule
 from toolhost.sandbox.plan import Program
 
-__all__ = ["Example", "Trial", "participle", "tried", "uncovered"]
+__all__ = ["Example", "Trial", "participle", "served_actor", "tried", "uncovered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def _tried(example: Example, policy: Policy, host: HostPolicy) -> Trial:
         return Trial(example=example, problem=Problem.at(example.place, "bad_value", message))
     request = Request(
         tool=_tool(policy, example.tool),
-        actor=_actor(policy),
+        actor=served_actor(policy),
         argv=argv,
         workspace=INSIDE_WORKSPACE,
     )
@@ -106,8 +106,8 @@ def _tool(policy: Policy, name: str | None) -> Tool:
     return Tool(name=f"{policy.plugin}.{name or 'example'}", plugin=policy.plugin, about="", input_schema={})
 
 
-def _actor(policy: Policy) -> Actor:
-    """Somebody the policy serves: examples are about what, not about who."""
+def served_actor(policy: Policy) -> Actor:
+    """Somebody the policy serves, for questions that are about what, and not about who."""
     role = policy.who.roles[0] if policy.who.roles else "user"
     username = "example" if policy.who.roles else next(iter(policy.who.users), "example")
     return Actor(user_id="example", username=username, role=role, channel="example")

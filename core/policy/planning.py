@@ -34,7 +34,8 @@ def plan(facts: Facts, decision: Decision, policy: Policy, host: HostPolicy) -> 
         return _worker(facts, policy, host)
     if facts.request.errand == "fetch":
         return _fetch(facts, policy, host)
-    return _command(facts, policy, host)
+    command = _command(facts, policy, host)
+    return command if facts.request.server is None else _server(command, facts)
 
 
 def _command(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
@@ -99,6 +100,11 @@ def _worker(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
         policy_digest=policy.digest,
         plugin_digest=facts.request.tool.plugin_digest,
     )
+
+
+def _server(command: SandboxPlan, facts: Facts) -> SandboxPlan:
+    """The plan of a tool of an MCP server: the server's command, granted as every command is, kept for many calls."""
+    return replace(command, kind="worker", isolation="call", conversation="", arguments=_canonical(facts.arguments))
 
 
 def _canonical(values: Mapping[str, Any]) -> str:

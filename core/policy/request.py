@@ -11,7 +11,7 @@ from toolhost.policy.policy_set import PolicySet
 from toolhost.policy.values import DenyRule, Rule, SecretSource, ToolRule
 from toolhost.sandbox.plan import Program, Root, SandboxPlan
 
-__all__ = ["Considered", "Facts", "Match", "Refusal", "Request", "WorkerRuntime"]
+__all__ = ["Considered", "Facts", "Match", "Refusal", "Request", "ServerFiles", "WorkerRuntime"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,19 @@ class WorkerRuntime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFiles:
+    """The files of a plugin that is an MCP server: its sandbox has them, read-only, whatever the policy says of paths.
+
+    Attributes:
+        folder: The plugin's folder.
+        hidden: What of it is not there inside, relative to it: what the plugin's digest is not over.
+    """
+
+    folder: str
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call, as far as a policy is concerned.
 
@@ -39,13 +52,15 @@ class Request:
         tool: The tool.
         actor: Who asks.
         arguments: Checked against the tool's schema.
-        argv: For a command tool its argument vector, `argv[0]` the program as the tool names it; else None.
+        argv: For a command tool its argument vector, for a tool of an MCP server the server's, `argv[0]` the program as
+            the plugin names it; else None.
         cwd: `{workspace}`, or an absolute path.
         workspace: Absolute host path of the call's workspace.
         workspace_writable: Whether the workspace may be written at all.
         workspace_own: Whether only the calls of this conversation have written into the workspace.
         conversation: Names the conversation it is made in, among all users'; empty where there is none.
-        runtime: For a worker tool how its worker is started, for a fetch what fetches; else None.
+        runtime: For a tool of a Python plugin how its worker is started, for a fetch what fetches; else None.
+        server: For a tool of an MCP server the plugin's files; else None.
         errand: What a running call's worker asks for: to `run` a command, or to `fetch`, where `argv` is the method and
             the URL; None for a call that somebody made.
         stdin: Digest of what is written to its standard input, or an empty string.
@@ -62,6 +77,7 @@ class Request:
     workspace_own: bool = False
     conversation: str = ""
     runtime: WorkerRuntime | None = None
+    server: ServerFiles | None = None
     errand: Literal["run", "fetch"] | None = None
     stdin: str = ""
     wall: float | None = None

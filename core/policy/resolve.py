@@ -17,10 +17,13 @@ from toolhost.sandbox import PlanRefused, root
 from toolhost.sandbox.destinations import EgressRefused, is_allowed, parse_url
 from toolhost.sandbox.plan import Program, Root
 
-__all__ = ["INSIDE_WORKSPACE", "SCRATCH", "path_format", "resolve", "resolve_example"]
+__all__ = ["INSIDE_WORKSPACE", "PLUGIN_FILES", "SCRATCH", "path_format", "resolve", "resolve_example"]
 
 INSIDE_WORKSPACE = "/workspace"
 """Where the workspace stands inside."""
+
+PLUGIN_FILES = "/plugin"
+"""Where the files of a plugin that is an MCP server stand inside."""
 
 SCRATCH = "/tmp"  # noqa: S108 - the sandbox's own
 """The private folder every sandbox has."""
@@ -185,6 +188,8 @@ def _make_roots(request: Request, policy: Policy) -> tuple[Root, ...]:
         )
         for source, target, writable in _granted(request, policy)
     ]
+    if request.server is not None:
+        roots.append(root(request.server.folder, PLUGIN_FILES, hidden=request.server.hidden))
     return apart(roots, policy.support)
 
 

@@ -321,9 +321,9 @@ def test_slow_and_endless_requests_end_with_the_call(box: Driver) -> None:
     assert box.sh("echo here")["stdout"] == "here\n"
 
 
-def test_a_worker_has_no_network(box: Driver) -> None:
+def test_a_worker_has_no_network_that_nobody_records(box: Driver) -> None:
     said = box.ask(do="worker", kind="worker", programs=["cat"], network=["ok.com:443"], lines=[])
-    assert said["error"]["code"] == "worker_network"
+    assert said["error"]["code"] == "network_not_recorded"
 
 
 @pytest.mark.parametrize("rule", ["", "*:443", "ok.com", "127.0.0.1:80", "[::1]:80", "OK.com:443", "localhost:80"])

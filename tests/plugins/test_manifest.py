@@ -63,8 +63,11 @@ HEAD = 'name = "weather"\nversion = "1"\n'
         ('name = "Weather"\nversion = "1"\nmodule = "m"', "plugin.toml:1: 'Weather' cannot be a plugin's name."),
         ('name = "host"\nversion = "1"\nmodule = "m"', "plugin.toml:1: 'host' cannot be a plugin's name."),
         ('name = "../x"\nversion = "1"\nmodule = "m"', "cannot be a plugin's name"),
-        (HEAD, "a plugin has either a `module` or [[tools]]"),
-        (HEAD + 'module = "m"\n' + TOOL + 'command = "ls"', "a plugin has either a `module` or [[tools]]"),
+        (HEAD, "a plugin has either a `module`, or an `mcp` server, or [[tools]]"),
+        (
+            HEAD + 'module = "m"\n' + TOOL + 'command = "ls"',
+            "a plugin has either a `module`, or an `mcp` server, or [[tools]]",
+        ),
         (HEAD + 'module = "m; import os"', "plugin.toml:3: 'm; import os' is not the dotted name"),
         (HEAD + 'modul = "m"', "plugin.toml:3: unknown key 'modul'."),
         (HEAD + "tools = 3", "plugin.toml:3: `tools` is a list of tables"),
@@ -149,10 +152,26 @@ def test_the_settings_of_a_python_plugin_are_declared_in_its_manifest(tmp_path: 
     assert manifest.config == {"site": {"type": "string"}, "limit": {"type": "integer", "default": 3}}
 
 
-def test_an_mcp_server_is_refused_as_not_supported_yet(tmp_path: Path) -> None:
+def test_an_mcp_server_is_named_by_its_command(tmp_path: Path) -> None:
+    (tmp_path / "plugin.toml").write_text(HEAD + 'mcp = ["node", "/plugin/server.js", "--flag"]\n')
+    assert read_manifest(tmp_path / "plugin.toml").mcp == ("node", "/plugin/server.js", "--flag")
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ('"node server.js"', '`mcp` is a list of words, as in ["node", "--flag"]'),
+        ("[]", "a list of words, its program first"),
+        ('["node", 1]', "a list of words, its program first"),
+        ('["./server"]', "a program is a name or an absolute path"),
+        ('["node", "a\\u0007"]', "printable"),
+    ],
+)
+def test_a_command_that_is_none_is_refused(tmp_path: Path, words: str, wrong: str) -> None:
     with pytest.raises(PluginError) as raised:
-        read(tmp_path, HEAD + 'mcp = ["server"]')
-    assert raised.value.code == "not_supported_yet"
+        read(tmp_path, HEAD + f"mcp = {words}")
+    assert wrong in raised.value.message
+    assert raised.value.message.startswith("plugin.toml:")
 
 
 def test_a_missing_manifest_says_which_folder(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pluginbench import BUNDLED, Bench, Running
 
 from toolhost.pluginhost import PluginLock, PluginRegistry
+from toolhost.policy import PolicyStore
 
 GOOD = """
 from toolhost import hookimpl, tool
@@ -179,7 +180,7 @@ def test_an_unchanged_plugin_is_not_started_to_be_listed(bench: Bench, space: Pa
 
     async def scenario(host: Running) -> None:
         # A registry without a sandbox can only know it from before.
-        again = PluginRegistry(bench.plugins, None, PluginLock(bench.policies), bench.state)
+        again = PluginRegistry(bench.plugins, None, PluginLock(bench.policies), bench.state, host.policies)
         await again.load()
         assert again.plugins["good"].state == "active"
         assert again.tool("good.act") == host.tool("good.act")
@@ -194,7 +195,8 @@ def test_an_unchanged_plugin_is_not_started_to_be_listed(bench: Bench, space: Pa
 
 def test_without_a_sandbox_command_tools_are_listed_and_python_plugins_say_why_not(space: Path) -> None:
     async def load() -> PluginRegistry:
-        registry = PluginRegistry(space / "none", None, PluginLock(space), space / "state")
+        policies = PolicyStore(space, data=space, plugins=space / "none")
+        registry = PluginRegistry(space / "none", None, PluginLock(space), space / "state", policies)
         await registry.load()
         return registry
 

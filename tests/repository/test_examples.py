@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from driver import own
+from thirdparty import SERVERS, installed
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,11 +81,12 @@ def test_the_readme_s_policy_does_what_it_says(readers_shell, space: Path, envir
     assert readers_shell("toolhost policy explain system.uptime").stdout.startswith("decision: deny\n")
 
 
+@installed
 def test_the_plugins_of_the_authors_guide_work(toolhost, space: Path, workspace: Path, environment) -> None:
     for name, text in examples("docs/plugins.md").items():
         file = space / "plugins" / name if "/" in name else space / "policies" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(text.replace("/opt/mcp", str(SERVERS)))  # where the tests have what the guide installs
     own(space / "policies")  # the host writes lock.toml into it
     environment["TOOLHOST_PLUGINS"] = str(space / "plugins")
     environment["TOOLHOST_POLICIES"] = str(space / "policies")
@@ -98,6 +100,8 @@ def test_the_plugins_of_the_authors_guide_work(toolhost, space: Path, workspace:
     assert (greeted.returncode, greeted.stdout) == (0, "HELLO, ADA!\n"), greeted.stderr
     read = toolhost("call", "greeter.first_line", "path=notes.txt")
     assert (read.returncode, read.stdout) == (0, "first line\n"), read.stderr
+    said = toolhost("call", "reference.get-sum", "a=1", "b=2")
+    assert (said.returncode, said.stdout) == (0, "The sum of 1 and 2 is 3.\n"), said.stderr
     (workspace / "empty.txt").touch()
     empty = toolhost("call", "greeter.first_line", "path=empty.txt")
     assert empty.returncode == 5

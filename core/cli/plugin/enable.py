@@ -33,7 +33,8 @@ def command(name: str, yes: bool) -> None:
 
     async def run(host: Host) -> Exit:
         record = host.plugins.record(name)
-        host.plugins.check_in_service(name)
+        if record.code != "server_not_granted":  # a server is asked for its tools only when it is granted
+            host.plugins.check_in_service(name)
         target = host.data.policies / f"{name}.toml"
         aside, request = target.with_name(target.name + DISABLED), Path(record.location, REQUEST)
         back = is_there(aside)
