@@ -59,7 +59,9 @@ class ConversationFolders:
         key = (actor.user_id, conversation_id)
         if key not in self._names:
             query = select(conversations.c.workspace).where(
-                conversations.c.id == conversation_id, conversations.c.user_id == actor.user_id
+                conversations.c.id == conversation_id,
+                conversations.c.user_id == actor.user_id,
+                conversations.c.deleted.is_(None),
             )
             async with self._database.begin() as connection:
                 row = (await connection.execute(query)).first()

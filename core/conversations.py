@@ -36,6 +36,7 @@ class Conversation:
         model: The name of the model that answers here, or None for the first one its person may use.
         profile: The name of the profile it answers under, or None.
         head: The last entry of the branch that is shown, or None where there is none.
+        pinned: Whether it stands before all others.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Conversation:
     model: str | None = None
     profile: str | None = None
     head: int | None = None
+    pinned: bool = False
 
     def as_json(self) -> dict[str, object]:
         """The conversation object of the API."""
@@ -57,6 +59,7 @@ class Conversation:
             "updated": self.updated,
             "model": self.model,
             "profile": self.profile,
+            "pinned": self.pinned,
         }
 
 
@@ -132,11 +135,11 @@ class Conversations:
         return conversation
 
     async def list(self, owner: str) -> tuple[Conversation, ...]:
-        """The owner's conversations, the last used first."""
+        """The owner's conversations, those that are pinned first, then the last used first."""
         query = (
             select(conversations)
-            .where(conversations.c.user_id == owner)
-            .order_by(conversations.c.updated.desc(), conversations.c.id.desc())
+            .where(conversations.c.user_id == owner, conversations.c.deleted.is_(None))
+            .order_by(conversations.c.pinned.desc(), conversations.c.updated.desc(), conversations.c.id.desc())
             .limit(_LISTED)
         )
         async with self._database.begin() as connection:
@@ -287,6 +290,37 @@ class Conversations:
         """
         await self._set(owner, conversation_id, model=model, profile=profile)
 
+    async def pin(self, owner: str, conversation_id: str, pinned: bool) -> None:
+        """Let a conversation stand before all others, or no longer.
+
+        Raises:
+            AccessError: `conversation_not_found`.
+        """
+        await self._set(owner, conversation_id, pinned=pinned)
+
+    async def delete(self, owner: str, conversation_id: str) -> None:
+        """Delete a conversation; until it is forgotten for good, `restore` takes that back.
+
+        Raises:
+            AccessError: `conversation_not_found`.
+        """
+        await self._set(owner, conversation_id, deleted=now_ms())
+
+    async def restore(self, owner: str, conversation_id: str) -> Conversation:
+        """Take a deletion back.
+
+        Raises:
+            AccessError: `conversation_not_found`, also where it is too late.
+        """
+        deleted = (
+            (conversations.c.id == conversation_id)
+            & (conversations.c.user_id == owner)
+            & conversations.c.deleted.is_not(None)
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(update(conversations).where(deleted).values(deleted=None))
+        return await self.get(owner, conversation_id)
+
     async def _set(self, owner: str, conversation_id: str, **values: object) -> None:
         change = update(conversations).where(_owned(owner, conversation_id)).values(**values)
         async with self._database.begin() as connection:
@@ -307,7 +341,9 @@ class Conversations:
 
 
 def _owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
-    return (conversations.c.id == conversation_id) & (conversations.c.user_id == owner)
+    return (
+        (conversations.c.id == conversation_id) & (conversations.c.user_id == owner) & conversations.c.deleted.is_(None)
+    )
 
 
 def _title(text: str) -> str:
@@ -328,6 +364,7 @@ def _conversation(row: Row[tuple[object, ...]]) -> Conversation:
         model=row.model,
         profile=row.profile,
         head=row.head,
+        pinned=row.pinned,
     )
 
 

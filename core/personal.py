@@ -19,6 +19,7 @@ from typing import IO, Any
 from sqlalchemy import LargeBinary, Table, delete, select
 
 from toolhost.errors import UsageError
+from toolhost.forgetting import forget
 from toolhost.host import Host
 from toolhost.model import Actor
 from toolhost.removal import remove_folder
@@ -66,17 +67,12 @@ async def erase(host: Host, actor: Actor, confirm: object) -> int:
     mine = select(conversations.c.id).where(conversations.c.user_id == owner)
     async with host.database.begin() as connection:
         gone = list((await connection.execute(mine)).scalars())
-    await host.flush()
     host.audit.write("system", "data.erased", {"conversations": len(gone)}, actor=actor)
+    await forget(host, gone)
     async with host.database.begin() as connection:
-        for table in reversed(metadata.sorted_tables):
-            if "conversation_id" in table.c:
-                await connection.execute(delete(table).where(table.c.conversation_id.in_(mine)))
         for table in (approvals, grants, calls):
             await connection.execute(delete(table).where(table.c.user_id == owner))
-        await connection.execute(delete(conversations).where(conversations.c.user_id == owner))
-    for name in (*gone, owner):
-        await asyncio.to_thread(remove_folder, host.data.workspaces / name)
+    await asyncio.to_thread(remove_folder, host.data.workspaces / owner)
     return len(gone)
 
 

@@ -13,7 +13,8 @@ from toolhost.agent import Models, read_agent
 from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
 from toolhost.host import Host
-from toolhost.web import admin, api, chat, doors, errors, images, pages, settings
+from toolhost.sharing import Shares
+from toolhost.web import admin, api, chat, doors, errors, images, pages, palette, settings
 from toolhost.web.answering import Messages
 from toolhost.web.bodies import LARGEST
 from toolhost.web.draining import Draining
@@ -26,7 +27,8 @@ from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
 from toolhost.web.site import EXTENSION, Site, site
 from toolhost.web.sockets import Sockets
-from toolhost.web.visible import chip, prose, visible, visible_text
+from toolhost.web.tidying import keep_tidy
+from toolhost.web.visible import chip, excerpt, prose, visible, visible_text
 
 __all__ = ["create_app", "new_setup_token"]
 
@@ -47,7 +49,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app = Quart("toolhost.web", static_folder=None, template_folder=str(_HERE / "templates"), root_path=str(_HERE))
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(chip=chip, prose=prose, visible=visible, visible_text=visible_text)
+    app.jinja_env.filters.update(chip=chip, excerpt=excerpt, prose=prose, visible=visible, visible_text=visible_text)
     accounts = Accounts(
         host.database, host.audit, SigningKeys.load(host.data.state, host.settings.jwt_secret_key), host.data.state
     )
@@ -62,6 +64,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         models=models,
         feedback=Feedback(host.database),
         messages=Messages(host, conversations, runs, models),
+        shares=Shares(host.database),
         sockets=Sockets(),
         rates=Rates(host.settings, host.audit),
         languages=Languages(),
@@ -77,6 +80,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         async with accounts.following():
             yield
 
+    keep_tidy(app, host)
     app.before_request(admit)
     app.before_websocket(admit)
     app.after_request(add_headers)
@@ -89,6 +93,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.register_blueprint(settings.blueprint)
     app.register_blueprint(admin.blueprint)
     app.register_blueprint(images.blueprint)
+    app.register_blueprint(palette.blueprint)
     app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)
     api.register(app)
@@ -103,9 +108,11 @@ async def new_setup_token(app: Quart) -> str | None:
 
 
 def _template_values() -> dict[str, object]:
-    theme = request.cookies.get("toolhost-theme") if has_request_context() else None
+    cookies = request.cookies if has_request_context() else {}
+    theme = cookies.get("toolhost-theme")
     return {
         "t": language_of_request(),
         "languages": site().languages.codes,
+        "narrowed": cookies.get("toolhost-sidebar") == "closed",
         "theme": theme if theme in ("light", "dark") else "system",
     }

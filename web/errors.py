@@ -36,6 +36,7 @@ _STATUS = {
     "file_too_large": 413,
     "host_not_allowed": 421,
     "image_not_one": 415,
+    "share_not_found": 404,
     "key_not_found": 404,
     "last_admin": 409,
     "link_invalid": 410,

@@ -35,20 +35,21 @@ def language_of_request() -> Translator:
 
 @dataclass(frozen=True, slots=True)
 class Fragments:
-    """Renders for one person, in their language."""
+    """Renders for one person, in their language; or, where `shared`, for whoever has a link, to be read only."""
 
     environment: Environment
     t: Translator
+    shared: bool = False
     _drafts: dict[str, Settling] = field(default_factory=dict)
 
     @classmethod
-    def of_request(cls) -> Fragments:
-        """For whoever sends this request."""
-        return cls(current_app.jinja_env, language_of_request())
+    def of_request(cls, *, shared: bool = False) -> Fragments:
+        """For whoever sends this request; for a shared link without anything that does something."""
+        return cls(current_app.jinja_env, language_of_request(), shared)
 
     async def render(self, template: str, **values: Any) -> str:
         """Render a template."""
-        return await self.environment.get_template(template).render_async(t=self.t, **values)
+        return await self.environment.get_template(template).render_async(t=self.t, shared=self.shared, **values)
 
     async def entry(self, entry: Mapping[str, Any], conversation_id: str | None) -> str:
         """A message or a notice."""
@@ -58,7 +59,7 @@ class Fragments:
 
     async def prose(self, text: str, conversation_id: str | None, *, breaks: bool = False) -> Markup:
         """Markdown that somebody wrote. Images of the conversation's own workspace are shown, no others."""
-        files = "" if conversation_id is None else f"/c/{conversation_id}/image/"
+        files = "" if conversation_id is None or self.shared else f"/c/{conversation_id}/image/"
         copy = self.t("card.copy")
         if len(text) <= _AT_ONCE:
             return rendered(text, copy=copy, files=files, breaks=breaks)

@@ -31,17 +31,21 @@ async def frame(page: str = "", *, here: str | None = None) -> dict[str, Any]:
         "groups": _by_age(await parts.conversations.list(actor.user_id)),
         "waiting": len(waiting),
         "waiting_in": {item.conversation_id for item in waiting},
+        "sharing": parts.host.settings.shares,
         "problem": parts.host.sandbox_problem,
         "degraded": parts.host.sandbox is None,
     }
 
 
 def _by_age(items: Sequence[Conversation]) -> list[tuple[str, list[Conversation]]]:
-    """Today, the last seven days, and what is older; days are the server's."""
+    """What is pinned, today, the last seven days, and what is older; days are the server's."""
     now = time.localtime()
     midnight = int(time.mktime((now.tm_year, now.tm_mon, now.tm_mday, 0, 0, 0, 0, 0, -1))) * 1000
-    groups: dict[str, list[Conversation]] = {"today": [], "week": [], "older": []}
+    groups: dict[str, list[Conversation]] = {"pinned": [], "today": [], "week": [], "older": []}
     for item in items:
+        if item.pinned:
+            groups["pinned"].append(item)
+            continue
         name = "today" if item.updated >= midnight else "week" if item.updated >= midnight - 6 * _DAY_MS else "older"
         groups[name].append(item)
     return [(name, members) for name, members in groups.items() if members]

@@ -88,6 +88,13 @@ async def approvals() -> ResponseReturnValue:
     return await render_template("approvals.html", items=cards, **await frame("approvals"))
 
 
+@blueprint.get("/shared")
+@public
+async def shared() -> ResponseReturnValue:
+    """A conversation behind a link. Which one, only the page's script knows: the token is in the fragment."""
+    return await render_template("shared.html")
+
+
 @blueprint.get("/ui/form/<name>")
 async def form(name: str) -> ResponseReturnValue:
     """The form of one tool."""

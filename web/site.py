@@ -13,6 +13,7 @@ from toolhost.agent import Models
 from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
 from toolhost.host import Host
+from toolhost.sharing import Shares
 from toolhost.web.answering import Messages
 from toolhost.web.language import Languages
 from toolhost.web.rates import Rates
@@ -36,6 +37,7 @@ class Site:
         models: What may answer.
         feedback: What people say of the answers.
         messages: What a model answers, and what waits for that.
+        shares: Read-only links.
         sockets: The open WebSockets.
         rates: How often somebody may ask.
         languages: The catalogues.
@@ -50,6 +52,7 @@ class Site:
     models: Models
     feedback: Feedback
     messages: Messages
+    shares: Shares
     sockets: Sockets
     rates: Rates
     languages: Languages

@@ -6,9 +6,10 @@ import hashlib
 
 from markupsafe import Markup, escape
 
+from toolhost.finding import MATCH_END, MATCH_START
 from toolhost.shown import is_hidden, name_of, picture, shown
 
-__all__ = ["chip", "prose", "visible", "visible_text"]
+__all__ = ["chip", "excerpt", "prose", "visible", "visible_text"]
 
 _KEPT = "\n\t"
 _LONG = 2000  # characters of a token that a card shows at once
@@ -68,6 +69,16 @@ def prose(text: str) -> Markup:
         return visible(text)
     pieces = [f"<code>{visible(part)}</code>" if at % 2 else str(visible(part)) for at, part in enumerate(parts)]
     return Markup("".join(pieces))  # noqa: S704  # every part was escaped above
+
+
+def excerpt(text: str) -> Markup:
+    """Part of a message as HTML, what was looked for between marks of its own."""
+    before, *rest = text.split(MATCH_START)
+    pieces = [visible(before)]
+    for part in rest:
+        found, _, after = part.partition(MATCH_END)
+        pieces.append(Markup("<mark>{}</mark>{}").format(visible(found), visible(after)))
+    return Markup("").join(pieces)
 
 
 def visible_text(text: str) -> str:

@@ -224,6 +224,14 @@ class Settings:
         default=Rate(5, 300),
     )
 
+    # Conversations
+
+    shares: bool = row(
+        BOOLEAN,
+        "People may make read-only links to their conversations, which open without signing in.",
+        default=False,
+    )
+
     # Finding faults
 
     debug: bool = row(

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "runs",
     "sessions",
     "setup",
+    "shares",
     "users",
 ]
 
@@ -150,6 +152,22 @@ conversations = Table(
     Column("model", String),  # a configured model's name, or NULL for the first its person may use
     Column("profile", String),
     Column("head", Integer),  # the last entry of the branch that is shown
+    Column("pinned", Boolean, nullable=False, default=False, server_default=false()),
+    Column("deleted", BigInteger),  # when its person deleted it; a minute later it is gone
+)
+
+# Read-only links to conversations.
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("conversation_id", String, ForeignKey("conversations.id"), nullable=False, index=True),
+    Column("user_id", String, nullable=False),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+    Column("last_seen", BigInteger),
+    Column("views", Integer, nullable=False),
 )
 
 # What a conversation holds, a tree: a person's message, a model's, what the host says, a tool call.

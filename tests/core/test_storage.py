@@ -14,6 +14,11 @@ from toolhost.storage.database import HEAD
 from toolhost.storage.tables import metadata
 
 
+def of_ours(name: str | None, kind: str, _: object) -> bool:
+    """The tables of the full-text index are SQLite's own; nothing describes them but the migration."""
+    return kind != "table" or not str(name).startswith(("entry_text", "title_text"))
+
+
 def modes(folder: Path) -> list[int]:
     return [path.stat().st_mode & 0o777 for path in folder.iterdir()]
 
@@ -22,7 +27,7 @@ async def test_the_migrations_lead_to_exactly_the_tables(tmp_path: Path) -> None
     database = await Database.open(tmp_path / "toolhost.db")
     async with database.begin() as connection:
         difference = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+            lambda sync: compare_metadata(MigrationContext.configure(sync, opts={"include_name": of_ours}), metadata)
         )
     await database.close()
     assert difference == []

@@ -19,7 +19,9 @@ PUBLIC = {
     "health.health",
     "pages.login",
     "pages.setup",
+    "pages.shared",
     "pages.static",
+    "shares.open_share",
     "users.accept",
     "users.renew_password",
 }

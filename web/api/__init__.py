@@ -13,11 +13,13 @@ from toolhost.web.api import (
     files,
     grants,
     health,
+    keeping,
     keys,
     me,
     models,
     policies,
     sessions,
+    shares,
     system,
     tools,
     users,
@@ -29,6 +31,6 @@ __all__ = ["register"]
 def register(app: Quart) -> None:
     """Add every route of the interface."""
     people = (auth, me, sessions, keys, users, blocks)
-    calling = (tools, approvals, calls, conversations, branches, files, grants, chat, models)
+    calling = (tools, approvals, calls, conversations, keeping, shares, branches, files, grants, chat, models)
     for module in (*people, *calling, health, policies, system):
         app.register_blueprint(module.blueprint)

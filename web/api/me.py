@@ -14,14 +14,14 @@ from toolhost.model import Actor
 from toolhost.personal import erase, export
 from toolhost.web.bodies import read_object
 from toolhost.web.guard import current_actor
-from toolhost.web.site import Site, site
+from toolhost.web.site import site
+from toolhost.web.stopping import stop_runs
 
 __all__ = ["blueprint"]
 
 blueprint = Blueprint("me", __name__, url_prefix="/api/me")
 
 _CHUNK = 256 << 10
-_STOP_SECONDS = 5.0
 
 
 @blueprint.get("/export")
@@ -38,7 +38,7 @@ async def delete() -> ResponseReturnValue:
     """Delete this person's conversations and all that hangs on them."""
     actor, body = _person(), await read_object()
     if body.get("confirm") == actor.username:
-        await _end_runs(site(), actor)
+        await stop_runs(site(), actor)
     return {"conversations": await erase(site().host, actor, body.get("confirm"))}
 
 
@@ -47,19 +47,6 @@ def _person() -> Actor:
     if not actor.attended:
         raise AccessError("person_needed", "An API key cannot do this.", "Sign in, and do it in the settings.")
     return actor
-
-
-async def _end_runs(parts: Site, actor: Actor) -> None:
-    """What still runs would write into what is about to go."""
-    tasks = []
-    for conversation in await parts.conversations.list(actor.user_id):
-        for run in parts.runs.of(actor.user_id, conversation.id):
-            if not run.ended:
-                await parts.runs.stop(actor, run.id)
-                if run.task is not None:
-                    tasks.append(run.task)
-    if tasks:
-        await asyncio.wait(tasks, timeout=_STOP_SECONDS)
 
 
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:

@@ -61,6 +61,9 @@ find("#waiting-show").addEventListener("click", () => {
   card.scrollIntoView({ block: "center" });
   find(".card-head", card).focus();
 });
+document.addEventListener("toolhost:command", (event) => {
+  if (event.detail === "waiting") find("#waiting-show").click();
+});
 document.addEventListener("toolhost:answered", () => refreshSidebar(conversation));
 
 // Runs

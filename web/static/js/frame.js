@@ -2,7 +2,9 @@
 
 import { find, findAll } from "./dom.js";
 import { get, post } from "./http.js";
-import "./preferences.js";
+import "./keeping.js";
+import "./palette.js";
+import { remember } from "./preferences.js";
 
 
 const page = find("#page");
@@ -19,8 +21,17 @@ function drawer(open) {
 }
 
 for (const button of findAll("[data-drawer]")) {
-  button.addEventListener("click", () => drawer(button.dataset.drawer === "open"));
+  button.addEventListener("click", () => {
+    if (document.body.classList.contains("narrowed") && !matchMedia("(max-width: 48rem)").matches) document.dispatchEvent(new Event("toolhost:sidebar"));
+    else drawer(button.dataset.drawer === "open");
+  });
 }
+
+// On a wide page the list is folded away, and stays so; on a narrow one it is a drawer anyway.
+document.addEventListener("toolhost:sidebar", () => {
+  if (matchMedia("(max-width: 48rem)").matches) return drawer(!document.body.classList.contains("drawer"));
+  remember("sidebar", document.body.classList.toggle("narrowed") ? "closed" : "open");
+});
 
 const menu = find("#user-menu");
 document.addEventListener("click", (event) => {
@@ -58,7 +69,8 @@ export function showWaiting(count) {
 export async function refreshSidebar(here) {
   const answer = await get(`/ui/sidebar${here ? `?here=${encodeURIComponent(here)}` : ""}`).catch(() => null);
   if (!answer?.ok) return;
-  find("#conversations").innerHTML = answer.data.html;
+  const list = find("#conversations");
+  if (!find(".rename", list)) list.innerHTML = answer.data.html; // nobody's typing is taken away
   const heading = find("#page-title");
   if (heading && answer.data.title) {
     heading.textContent = answer.data.title;

@@ -2,7 +2,7 @@
 
 import { findAll } from "./dom.js";
 
-function remember(name, value) {
+export function remember(name, value) {
   const secure = location.protocol === "https:" ? "; secure" : "";
   document.cookie = `toolhost-${name}=${value}; path=/; max-age=31536000; samesite=lax${secure}`;
 }

@@ -1,0 +1,58 @@
+"""What the palette finds: commands by their names, conversations by their words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quart import Blueprint, render_template, request
+from quart.typing import ResponseReturnValue
+
+from toolhost.finding import find
+from toolhost.web.fragments import language_of_request
+from toolhost.web.guard import current_actor
+from toolhost.web.language import Translator
+from toolhost.web.settings import SECTIONS
+from toolhost.web.site import site
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("palette", __name__)
+
+_MOST = 12  # conversations
+_PLACES = (("new", "/"), ("approvals", "/approvals"))
+_ACTIONS = ("waiting", "keys", "light", "dark", "system", "sign_out")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something one can do from anywhere.
+
+    Attributes:
+        name: What the page's script does; `go` follows the path.
+        label: As people read it.
+        path: Where it leads, or empty.
+    """
+
+    name: str
+    label: str
+    path: str = ""
+
+
+@blueprint.get("/ui/search")
+async def search() -> ResponseReturnValue:
+    """What matches; without words every command, and the conversations that were used last."""
+    words = request.args.get("q", "").strip()
+    parts, owner = site(), current_actor().user_id
+    wanted = words.casefold().split()
+    commands = [one for one in _commands(language_of_request()) if all(word in one.label.casefold() for word in wanted)]
+    if words:
+        found: object = await find(parts.host.database, owner, words, most=_MOST)
+    else:
+        found = (await parts.conversations.list(owner))[:_MOST]
+    return await render_template("_found.html", commands=commands, found=found)
+
+
+def _commands(t: Translator) -> list[Command]:
+    places = [Command("go", t(f"command_name.{name}"), path) for name, path in _PLACES]
+    settings = [Command("go", f"{t('settings.title')}: {t(f'settings.{one.name}')}", one.path) for one in SECTIONS]
+    return [*places, *(Command(name, t(f"command_name.{name}")) for name in _ACTIONS), *settings]
