@@ -29,11 +29,13 @@ from toolhost.web.site import Site, site
 from toolhost.web.sockets import NOT_ALLOWED, UNAUTHENTICATED
 from toolhost.web.workspaces import check_workspace
 
-__all__ = ["blueprint"]
+__all__ = ["TYPES", "blueprint"]
 
 blueprint = Blueprint("chat", __name__)
 
-_TYPES = ("message", "retry", "call", "approve", "refuse", "stop", "edit", "send_now", "ping", "resume")
+TYPES = ("message", "retry", "call", "approve", "refuse", "stop", "edit", "send_now", "ping", "resume")
+"""What a client may send."""
+
 _RIGHTS: dict[str, Right] = {
     "message": "chat",
     "retry": "chat",
@@ -173,7 +175,7 @@ class _Connection:
             await self._resume(message, reference)
         else:
             raise UsageError(
-                "unknown_message_type", f"There is no message type {kind!r}.", f"Types: {', '.join(_TYPES)}."
+                "unknown_message_type", f"There is no message type {kind!r}.", f"Types: {', '.join(TYPES)}."
             )
 
     async def _conversation(self, message: dict[str, Any], reference: object) -> Conversation:
