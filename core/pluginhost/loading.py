@@ -59,6 +59,10 @@ class Found:
         """What kind of plugin it is."""
         return "mcp" if self.manifest.mcp else "toml" if self.manifest.module is None else "python"
 
+    def description_key(self, plan: SandboxPlan | None) -> str:
+        """Under what its description is kept: what a server lists depends on what its command is granted too."""
+        return self.digest if plan is None else f"{self.digest} {plan.digest}"
+
     @property
     def files(self) -> ServerFiles:
         """What an MCP server sees of its plugin: all that the digest is over."""
@@ -206,8 +210,7 @@ class PluginLoader:
         if found.kind == "toml":
             return command_tools(manifest, found.digest)
         plan = self._server_plan(found) if found.kind == "mcp" else None
-        # What a server lists depends on what its command is granted too.
-        key = found.digest if plan is None else f"{found.digest} {plan.digest}"
+        key = found.description_key(plan)
         described = self._descriptions.get(key)
         if described is None:
             if self._describe_inside is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,9 +41,6 @@ __all__ = ["OnPluginConnection", "PluginRegistry"]
 
 OnPluginConnection = Callable[[str, Connection, tuple[str, ...]], None]
 """Gets the plugin, a connection of its server that has ended, and the calls that were in flight then."""
-
-_COMPARING = 4
-"""Servers that are asked for their tools at once because they said that those changed."""
 
 
 class PluginRegistry:
@@ -285,14 +283,14 @@ class PluginRegistry:
             said = summary(tuple(changes(before, now)))
         except PluginError as error:
             said = error.message
-        for key in (found.digest, f"{found.digest} {self._server_plan(found).digest}"):
-            self._descriptions.forget(key)
         self._quarantine(
             name,
             "plugin_drifted",
             f"Its server lists other tools than those that were pinned: {said}. "
             f"`toolhost plugin accept {name}` shows what changed, and lets it in on a yes.",
         )
+        with suppress(PluginError):  # its policy is gone meanwhile, and with it whatever was described under it
+            self._descriptions.forget(found.description_key(self._server_plan(found)))
         raise PluginError("plugin_drifted", f"The server of the plugin {name} lists other tools now: {said}.")
 
     def _compare_soon(self, server: Server) -> None:
@@ -304,10 +302,9 @@ class PluginRegistry:
             except (PluginError, TimeoutError):
                 await server.close()
 
-        if len(self._comparing) < _COMPARING:
-            task = asyncio.create_task(compare(), name=f"compare {server.plan.tool}")
-            self._comparing.add(task)
-            task.add_done_callback(self._comparing.discard)
+        task = asyncio.create_task(compare(), name=f"compare {server.plan.tool}")
+        self._comparing.add(task)
+        task.add_done_callback(self._comparing.discard)
 
     # -- the lock ------------------------------------------------------------------------------------------------------
 

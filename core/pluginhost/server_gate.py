@@ -10,7 +10,6 @@ has and the host does not use are taken out of it.
 from __future__ import annotations
 
 import json
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 
 from toolhost.errors import PluginError
 from toolhost.pluginhost.schemas import clean_text
-from toolhost.pluginhost.wire import whole_text
+from toolhost.pluginhost.wire import finite, whole_text
 
 __all__ = ["Answer", "Changed", "Forward", "Gate", "Said"]
 
@@ -26,6 +25,10 @@ _MESSAGES = 10_000
 """Messages between two answers, and progress of one call."""
 _STRAY = 20
 """Lines beside the protocol, over the server's life: a greeting is common, a stream of them is none."""
+_CHANGES = 20
+"""Times that a server may say that its tools changed, over its life: each has it asked for them."""
+_PARTS = 1_000
+"""Parts of one answer, and tools of one list: the client takes its time with each."""
 _GIVEN_UP = 256
 """Requests nobody waits for any more, whose answers may still come."""
 _TOOL = ("name", "title", "description", "inputSchema")
@@ -77,6 +80,7 @@ class Gate:
         self._progress: dict[int, int] = {}
         self._flow = 0
         self._stray = 0
+        self._changes = 0
 
     def sent(self, message: Mapping[str, Any]) -> None:
         """Take note of a message that the client sends."""
@@ -96,7 +100,7 @@ class Gate:
             PluginError: `worker_protocol` where the server has to go.
         """
         try:
-            message = json.loads(line.decode(), parse_constant=_no_constant, parse_float=_finite)
+            message = json.loads(line.decode(), parse_constant=_no_constant, parse_float=finite)
         except (ValueError, RecursionError):
             return self._beside(line)
         if not isinstance(message, dict):
@@ -134,6 +138,9 @@ class Gate:
             return Forward({"jsonrpc": "2.0", "id": number, "error": _error(self._redact(message["error"]))}, number)
         if not isinstance(body, dict):
             raise self._violation("answered with something that is no object")
+        for many in (body.get("content"), body.get("tools")):
+            if isinstance(many, list) and len(many) > _PARTS:
+                raise self._violation(f"sent an answer of more than {_PARTS} parts")
         if method == "tools/list":
             body = _listing(body)
         return Forward({"jsonrpc": "2.0", "id": number, "result": body}, number)
@@ -148,6 +155,9 @@ class Gate:
                 raise self._violation(f"sent more than {_MESSAGES} messages in one call")
             return Forward({"jsonrpc": "2.0", "method": method, "params": self._redact(params)})
         if method == "notifications/tools/list_changed":
+            self._changes += 1
+            if self._changes > _CHANGES:
+                raise self._violation(f"said more than {_CHANGES} times that its tools changed")
             return Changed()
         if method == "notifications/message":
             data = self._redact(params.get("data"))
@@ -199,10 +209,3 @@ def _error(error: Any) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no number that JSON can express")
-    return value

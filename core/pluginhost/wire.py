@@ -6,13 +6,14 @@ A plugin owns its worker, so every line may be a lie. What is not a well-formed 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from toolhost.errors import PluginError
 from toolhost.pluginhost.schemas import clean_text
 
-__all__ = ["LineSplitter", "content_parts", "error_code", "error_message", "read_message", "whole_text"]
+__all__ = ["LineSplitter", "content_parts", "error_code", "error_message", "finite", "read_message", "whole_text"]
 
 _MAX_DEPTH = 64
 
@@ -71,7 +72,7 @@ def read_message(line: bytes) -> dict[str, Any]:
         PluginError: `worker_protocol` for anything else than a message with exactly the fields of its kind.
     """
     try:
-        message = json.loads(line.decode(), parse_constant=_no_constant)
+        message = json.loads(line.decode(), parse_constant=_no_constant, parse_float=finite)
     except (ValueError, RecursionError):
         raise PluginError("worker_protocol", "The plugin's worker wrote a line that is no message.") from None
     match message:
@@ -81,6 +82,14 @@ def read_message(line: bytes) -> dict[str, Any]:
                     raise PluginError("worker_protocol", f"The plugin's worker sent a {kind} with a wrong {name}.")
             return dict(message)
     raise PluginError("worker_protocol", "The plugin's worker sent a message of no known kind.")
+
+
+def finite(text: str) -> float:
+    """A number of a JSON document: one that is too large for a float would be written as what no JSON is."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number that JSON can express")
+    return value
 
 
 def _no_constant(name: str) -> None:

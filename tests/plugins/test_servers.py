@@ -182,6 +182,8 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
         "nothing": "return 'no object'",
         "infinite": 'print(\'{"id": %d, "result": {"a": 1e999}}\' % number, flush=True); time.sleep(60)',
         "deep": "value = []\n    for _ in range(200): value = [value]\n    return text(structuredContent={'a': value})",
+        "crowd": "return text(*['x'] * 5000)",
+        "fickle": "while True: send({'method': 'notifications/tools/list_changed'})",
         "mute": "os.close(1); time.sleep(60)",
         "hang": "time.sleep(60)",
         "large": "return text('x' * (2 << 20))",
@@ -208,7 +210,7 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
 
         done: dict[str, tuple[str, str, str]] = dict(zip(deeds, await asyncio.gather(*map(act, deeds)), strict=True))
         assert (await host.call("good.echo", text="still here")).text == "still here"
-        broken = ("flood", "garbage", "endless", "forger", "odd", "nothing", "deep")
+        broken = ("flood", "garbage", "endless", "forger", "odd", "nothing", "deep", "crowd", "fickle")
         assert {name: done[name][:2] for name in broken} == dict.fromkeys(broken, ("error", "worker_protocol"))
         assert done["twice"][0] in ("ok", "error")
         assert done["infinite"][0] == "timeout"

@@ -51,6 +51,7 @@ def test_anything_but_a_message_is_a_violation_and_nothing_else(line: bytes) -> 
         '{"op": "result", "id": 1, "content": []}',
         '{"op": "progress", "id": "a", "done": "1", "total": null, "message": ""}',
         '{"op": "progress", "id": "a", "done": NaN, "total": null, "message": ""}',
+        '{"op": "progress", "id": "a", "done": 1e999, "total": null, "message": ""}',
         '{"op": "error", "id": "a", "code": "x", "message": "x", "recoverable": 1}',
         "[" * 100_000,
         "1" * 5_000,
