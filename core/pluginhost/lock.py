@@ -14,11 +14,11 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from toolhost.errors import PluginError
+from toolhost.errors import PluginError, UsageError
 from toolhost.pluginhost.drift import changes, summary
 from toolhost.pluginhost.manifest import is_plugin_name
 from toolhost.pluginhost.pins import CHECKOUT, PluginPin, ToolPin, pin_text
@@ -40,7 +40,7 @@ _HEADER = """\
 # `toolhost plugin accept NAME` shows what changed in a plugin and, on a yes, writes its entry anew.
 format = 1
 """
-_PLUGIN_KEYS = ("version", "host", "code", "digest", "tools")
+_PLUGIN_KEYS = ("version", "host", "code", "digest", "quarantined", "tools")
 _TOOL_KEYS = ("about", "command", "cwd", "input", "output", "digest")
 
 
@@ -112,10 +112,31 @@ class PluginLock:
         Raises:
             PluginError: `lock_invalid` where the file as a whole cannot be read; `lock_not_writable`.
         """
+        self._change(lambda pins: {**pins, pin.name: pin})
+
+    def quarantine(self, name: str, reason: str) -> None:
+        """Keep a pinned plugin out of service until it is accepted again.
+
+        Raises:
+            UsageError: `unknown_plugin` where it is not pinned.
+            PluginError: As `accept`.
+        """
+
+        def out(pins: Mapping[str, PluginPin]) -> Mapping[str, PluginPin]:
+            if name not in pins:
+                raise UsageError(
+                    "unknown_plugin", f"{LOCK} has no plugin {name!r}.", "`toolhost plugin list` lists them."
+                )
+            return {**pins, name: replace(pins[name], quarantined=reason)}
+
+        self._change(out)
+
+    def _change(self, change: Callable[[Mapping[str, PluginPin]], Mapping[str, PluginPin]]) -> None:
+        """Write other pins, while no other process does."""
         try:
             with self._alone():
                 entries = self._read()
-                self._write({**entries.pins, pin.name: pin}, entries.broken)
+                self._write(change(entries.pins), entries.broken)
         except OSError as error:
             raise PluginError(
                 "lock_not_writable",
@@ -203,6 +224,8 @@ def _judge(plugins: Iterable[PluginPin], entries: _Entries) -> tuple[dict[str, P
         known = entries.pins.get(pin.name)
         if pin.name in entries.broken:
             refused[pin.name] = entries.broken[pin.name]
+        elif known is not None and known.quarantined:
+            refused[pin.name] = _quarantined(known)
         elif known is None or _follows_host(pin, known):
             fresh.append(pin)
         elif not pin.same(known):
@@ -223,6 +246,14 @@ def _drifted(known: PluginPin, pin: PluginPin) -> PluginError:
         "plugin_drifted",
         f"It is not what was pinned: {summary(list(changes(known, pin)))}.",
         f"`toolhost plugin accept {pin.name}` shows what changed, and lets it in on a yes.",
+    )
+
+
+def _quarantined(known: PluginPin) -> PluginError:
+    return PluginError(
+        "plugin_quarantined",
+        f"An administrator took it out of service: {known.quarantined}",
+        f"`toolhost plugin accept {known.name}` lets it in again.",
     )
 
 
@@ -274,6 +305,7 @@ def _pin(name: str, entry: object) -> PluginPin:
         version=table["version"],
         code=table["code"],
         host=table.get("host", ""),
+        quarantined=table.get("quarantined", ""),
         tools=tuple(_tool(tool, tools[tool]) for tool in sorted(tools)),
     )
     if pin.digest != table["digest"]:

@@ -57,6 +57,7 @@ class PluginPin:
         code: `sha256:` and the digest of its files.
         host: For a plugin that is part of toolhost, the version of toolhost it came with; else an empty string.
         tools: Its tools, sorted by name.
+        quarantined: Why an administrator took it out of service, or an empty string.
     """
 
     name: str
@@ -64,6 +65,7 @@ class PluginPin:
     code: str
     host: str = ""
     tools: tuple[ToolPin, ...]
+    quarantined: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -123,7 +125,7 @@ def _lines(pin: PluginPin) -> Iterator[str]:
     table = f"plugins.{pin.name}"  # names of plugins and tools are bare keys
     yield f"[{table}]"
     entries = (("version", pin.version), ("host", pin.host), ("code", pin.code), ("digest", pin.digest))
-    yield from _entries(entries)
+    yield from _entries((*entries, ("quarantined", pin.quarantined)))
     for tool in pin.tools:
         yield ""
         yield f"[{table}.tools.{tool.name}]"

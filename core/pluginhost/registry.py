@@ -331,6 +331,15 @@ class PluginRegistry:
         """
         self._lock.accept(pin)
 
+    def quarantine(self, name: str, reason: str) -> None:
+        """Keep a plugin out of service until somebody accepts it again; the next load does.
+
+        Raises:
+            UsageError: `unknown_plugin`.
+            PluginError: `lock_invalid`, `lock_not_writable`.
+        """
+        self._lock.quarantine(name, reason)
+
     async def _check_files(self, plan: SandboxPlan) -> None:
         """Check before a worker is started that it will run the files that the lock was compared with.
 

@@ -200,3 +200,26 @@ def test_two_commands_at_once_pin_each_plugin_once(executable, environment, echo
     assert all("echo.say" in process.communicate(timeout=60)[0] for process in running)
     assert set(tomllib.loads((data / "policies" / "lock.toml").read_text())["plugins"]) >= {"echo", "git"}
     assert not list((data / "policies").glob(".lock*"))
+
+
+def test_a_plugin_is_taken_out_of_service_and_let_in_again(toolhost, data) -> None:
+    assert toolhost("call", "system.uname").returncode == 0
+    done = toolhost("plugin", "quarantine", "system", "--reason", "looked at")
+    assert done.returncode == 0, done.stderr
+    done = toolhost("call", "system.uname")
+    assert done.returncode == 3
+    assert "[plugin_quarantined]" in done.stderr
+    assert "looked at" in done.stderr
+    shown = toolhost("plugin", "show", "system").stdout.splitlines()
+    assert shown[0].startswith("system ")
+    assert shown[1].startswith(
+        "state: quarantined, plugin_quarantined: An administrator took it out of service: looked at"
+    )
+    assert "policy: system.toml" in shown
+    assert any(line.startswith("  It runs `uname") for line in shown)
+    assert "[unknown_plugin]" in toolhost("plugin", "quarantine", "nothing").stderr
+    assert "[unknown_plugin]" in toolhost("plugin", "show", "nothing").stderr
+    done = toolhost("plugin", "accept", "system", "--yes")
+    assert "it was taken out of service: looked at" in done.stdout
+    assert toolhost("call", "system.uname").returncode == 0
+    assert '"plugin.quarantined"' in (data / "state" / "audit.log").read_text()

@@ -42,6 +42,8 @@ def command(name: str, yes: bool) -> None:
             click.echo(f"{safe(name)} as it is:")
         else:
             click.echo(f"{safe(name)} since it was pinned:")
+        if before is not None and before.quarantined:
+            click.echo(safe(f"  it was taken out of service: {before.quarantined}", keep=""))
         for line in change_lines(changes(before, pin)):
             click.echo(safe(line, keep=""))
         if not await consent(f"Let {name} in as it is now?", yes):

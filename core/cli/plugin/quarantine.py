@@ -1,0 +1,29 @@
+"""`toolhost plugin quarantine`: a plugin is taken out of service, also where a server runs."""
+
+from __future__ import annotations
+
+import click
+
+from toolhost.cli.exits import reported
+from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
+from toolhost.cli.terminal import safe
+from toolhost.host import Host
+
+__all__ = ["command"]
+
+
+@click.command("quarantine")
+@click.argument("name", metavar="NAME")
+@click.option("--reason", metavar="TEXT", default="no reason was given", help="Why; shown wherever the plugin is.")
+@reported
+def command(name: str, reason: str) -> None:
+    """Take a plugin out of service until `plugin accept`. Its policy stays as it is; calls that run go on."""
+
+    async def run(host: Host) -> None:
+        host.plugins.record(name)
+        host.plugins.quarantine(name, reason)
+        details = {"plugin": name, "reason": reason}
+        host.audit.write("security", "plugin.quarantined", details, actor=LOCAL_ADMINISTRATOR)
+        click.echo(f"{safe(name)} is out of service: {safe(reason)}")
+
+    run_with_host(run)
