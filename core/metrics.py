@@ -11,13 +11,14 @@ whoever reads metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = [
     "APPROVALS",
     "AUDIT_RECORDS",
     "CALLS",
+    "CALLS_RUNNING",
     "CALL_SECONDS",
     "DECISIONS",
     "LOOP_LAG",
@@ -29,6 +30,7 @@ __all__ = [
     "TOKENS",
     "Counter",
     "Histogram",
+    "count_record",
     "enable",
     "exposition",
     "gauge",
@@ -36,6 +38,8 @@ __all__ = [
 
 _CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+_SIGN_INS = {"login": "ok", "login_failed": "failed", "refresh_failed": "expired"}
 
 _registry: Any = None
 _metrics: list[_Metric] = []
@@ -74,6 +78,20 @@ class Counter(_Metric):
         self._real = prometheus_client.Counter(self.name, self.about, self.labels, registry=registry)
 
 
+class Gauge(_Metric):
+    """Something there is more or less of."""
+
+    def add(self, amount: float) -> None:
+        """More of it, or less."""
+        if self._real is not None:
+            self._real.inc(amount)
+
+    def enable(self, registry: Any) -> None:
+        import prometheus_client
+
+        self._real = prometheus_client.Gauge(self.name, self.about, registry=registry)
+
+
 class Histogram(_Metric):
     """Something that takes time."""
 
@@ -98,6 +116,7 @@ CALLS = Counter("toolhost_calls_total", "Calls by how they ended.", "plugin", "s
 CALL_SECONDS = Histogram(
     "toolhost_call_duration_seconds", "Time from a call's intent to its outcome.", "plugin", buckets=_CALL_BUCKETS
 )
+CALLS_RUNNING = Gauge("toolhost_calls_running", "Calls under way.")
 DECISIONS = Counter("toolhost_decisions_total", "Decisions by the rule they came from.", "outcome", "code", "rule")
 APPROVALS = Counter("toolhost_approvals_total", "Questions to people by what became of them.", "decision")
 SANDBOX_STARTS = Counter("toolhost_sandbox_starts_total", "Sandboxes that a call began in.", "armed")
@@ -122,6 +141,29 @@ def enable() -> None:
         prometheus_client.ProcessCollector(registry=_registry)
         for metric in _metrics:
             metric.enable(_registry)
+
+
+def count_record(category: str, event: str, details: Mapping[str, Any]) -> None:
+    """Count what an audit record says: whatever is refused, decided, asked or carried out has one."""
+    if _registry is None:
+        return
+    AUDIT_RECORDS.inc(category=category)
+    plugin = str(details.get("tool", "")).partition(".")[0]
+    if event == "tool.intent" or event == "command_blocked":
+        decision = details["decision"]
+        DECISIONS.inc(outcome=decision["outcome"], code=decision["code"], rule=decision["source"] or "none")
+    if event == "tool.intent":
+        CALLS_RUNNING.add(1)
+    elif event == "tool.outcome":
+        CALLS_RUNNING.add(-1)
+        CALLS.inc(plugin=plugin, status=details["status"])
+        CALL_SECONDS.observe(details["duration_ms"] / 1000, plugin=plugin)
+    elif event == "command_blocked":
+        CALLS.inc(plugin=plugin, status="denied")
+    elif event in _SIGN_INS:
+        SIGN_INS.inc(result=_SIGN_INS[event])
+    elif event.startswith("approval."):
+        APPROVALS.inc(decision=event.removeprefix("approval."))
 
 
 def gauge(name: str, about: str, read: Callable[[], float]) -> None:

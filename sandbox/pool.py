@@ -137,12 +137,17 @@ class Pool:
         self.drop()
         await asyncio.gather(*self._arming, return_exceptions=True)
 
+    @property
+    def standing(self) -> int:
+        """How many sandboxes stand and wait for a call."""
+        return sum(len(line.parked) for line in self._lines.values())
+
     async def settled(self) -> int:
         """Wait until as many stand as are wanted. Returns how many that are."""
         # Three causes, and nothing but tests and benchmarks waits: asking now and then beats an event for each.
         while self._arming or self._refill_timer is not None or self._fresh:  # noqa: ASYNC110
             await asyncio.sleep(_QUIET)
-        return sum(len(line.parked) for line in self._lines.values())
+        return self.standing
 
     # -- making ------------------------------------------------------------------------------------------------------
 

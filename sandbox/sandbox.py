@@ -248,6 +248,11 @@ class Sandbox:
             os.close(self._launcher)
             self._launcher = -1
 
+    @property
+    def armed(self) -> int:
+        """How many sandboxes stand and wait for a call."""
+        return self._pool.standing
+
     def disarm(self) -> None:
         """Let go of every armed sandbox, such as after the policies were read again."""
         self._pool.drop()

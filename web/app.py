@@ -23,6 +23,7 @@ from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
 from toolhost.web.headers import add_headers, add_refusal_headers
 from toolhost.web.language import Languages
+from toolhost.web.measuring import measure
 from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
 from toolhost.web.site import EXTENSION, Site, site
@@ -74,6 +75,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     accounts.changes.on_change(parts.sockets.recheck)
     host.stopping.on_stop(parts.runs.close)
     app.extensions[EXTENSION] = parts
+    measure(parts)
 
     @app.while_serving
     async def following() -> AsyncGenerator[None]:

@@ -73,7 +73,7 @@ _INTERNAL = ("internal_error", "Something went wrong in the server.", "The log h
 
 def is_api(path: str) -> bool:
     """Whether answers at this path are JSON."""
-    return path.startswith(("/api/", "/ws/")) or path in ("/api", "/ws", "/health")
+    return path.startswith(("/api/", "/ws/")) or path in ("/api", "/ws", "/health", "/health/deep", "/metrics")
 
 
 def status_of(error: ToolHostError | SandboxError) -> int:

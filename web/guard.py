@@ -15,6 +15,7 @@ from quart.wrappers.base import BaseRequestWebsocket
 from toolhost.accounts import Client, Principal
 from toolhost.errors import AccessError
 from toolhost.identifiers import new_id, now_ms
+from toolhost.logs import bind
 from toolhost.model import Actor
 from toolhost.rights import check, check_role
 from toolhost.web.access import STEP_UP_SECONDS, Access, access_of, public, requires
@@ -22,7 +23,17 @@ from toolhost.web.cookies import COOKIES, read_cookie
 from toolhost.web.errors import is_api
 from toolhost.web.site import site
 
-__all__ = ["LOOPBACK_NAMES", "admit", "client", "current", "current_actor", "public", "requires", "visitor"]
+__all__ = [
+    "LOOPBACK_NAMES",
+    "admit",
+    "client",
+    "current",
+    "current_actor",
+    "public",
+    "requires",
+    "signed_in",
+    "visitor",
+]
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -51,6 +62,15 @@ def current_actor() -> Actor:
     return current().actor(client())
 
 
+async def signed_in() -> Principal:
+    """Who sends this request, for a public route that asks by itself.
+
+    Raises:
+        AccessError: `not_authenticated`.
+    """
+    return await _authenticate(_incoming())
+
+
 async def visitor() -> Principal | None:
     """Who looks at a public page, where they are signed in."""
     try:
@@ -68,6 +88,7 @@ async def admit() -> ResponseReturnValue | None:
     """
     incoming = _incoming()
     g.request_id = new_id("req")
+    bind(request_id=g.request_id)  # for every entry of the log, in whatever layer it is written
     g.bearer = "Authorization" in incoming.headers
     if await site().accounts.blocks.blocked(incoming.remote_addr):
         raise AccessError("address_blocked", "Your address gets no answer here.", "An administrator can change that.")

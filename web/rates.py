@@ -12,6 +12,7 @@ from typing import Literal
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from toolhost import metrics
 from toolhost.audit import AuditLog
 from toolhost.errors import AccessError
 from toolhost.settings import Rate, Settings
@@ -214,6 +215,7 @@ class Rates:
 
     def _refuse(self, limit: str, who: str, address: str | None, user_id: str | None) -> None:
         """Write it down, once a minute for the same somebody: a flood must not fill the log."""
+        metrics.RATE_LIMITED.inc(limit=limit)
         key, now = f"{limit} {who}", time.monotonic()
         if now - self._recorded.get(key, float("-inf")) < _QUIET_SECONDS:
             return

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import socket
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from hypercorn.config import Config
 from hypercorn.logging import Logger
 from quart import Quart
 
+from toolhost import metrics
 from toolhost.web.site import EXTENSION, Site
 
 __all__ = ["LARGEST_FRAME", "serve"]
@@ -24,25 +22,28 @@ LARGEST_FRAME = 1 << 20
 """Bytes of one WebSocket message from a client; a larger one closes the socket with 1009."""
 
 _GRACE_SECONDS = 3.0
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 
 
 class _AccessLog(Logger):
-    """One JSON line a request: no query, no header, no body, so no secret; and no line that a path could forge."""
+    """One entry a request: no query, no header, no body, so no secret; and no line that a path could forge."""
 
     async def access(self, request: Any, response: Any, request_time: float) -> None:
         """Log one request."""
         if self.access_logger is None:
             return
         peer = request.get("client")
+        method = request.get("method", "WEBSOCKET")
+        status = None if response is None else response["status"]
+        metrics.REQUESTS.inc(method=method if method in _METHODS else "other", status=str(status or "none"))
         line = {
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "ip": peer[0] if peer else None,
-            "method": request.get("method", "WEBSOCKET"),
+            "method": method,
             "path": request["path"][:200],
-            "status": None if response is None else response["status"],
+            "status": status,
             "ms": round(request_time * 1000, 1),
         }
-        self.access_logger.info(json.dumps(line))
+        self.access_logger.info("request", extra=line)
 
 
 async def serve(
@@ -82,8 +83,9 @@ async def serve(
     config.graceful_timeout = _GRACE_SECONDS
     config.h11_max_incomplete_size = 32 * 1024
     config.logger_class = _AccessLog
-    config.accesslog = _stream_logger("toolhost.access", logging.INFO)
-    config.errorlog = _stream_logger("toolhost.server", logging.WARNING)
+    # What is not a name of ours would get a handler of Hypercorn's; these go where everything is logged.
+    config.accesslog = logging.getLogger("toolhost.access")
+    config.errorlog = logging.getLogger("toolhost.server")
     await parts.messages.restore()
     # Beside the first requests: the library takes seconds, and whoever does not talk to a model need not wait for it.
     loading = asyncio.create_task(parts.models.start(), name="models")
@@ -92,12 +94,3 @@ async def serve(
     finally:
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
-
-
-def _stream_logger(name: str, level: int) -> logging.Logger:
-    logger = logging.getLogger(name)
-    if not logger.handlers:
-        logger.addHandler(logging.StreamHandler(sys.stderr))
-        logger.setLevel(level)
-        logger.propagate = False
-    return logger

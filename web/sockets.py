@@ -31,6 +31,9 @@ class Sockets:
     def __init__(self) -> None:
         self._open: set[Closable] = set()
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def add(self, socket: Closable) -> None:
         """Keep a socket in mind."""
         self._open.add(socket)

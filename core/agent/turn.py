@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from toolhost import metrics
 from toolhost.agent.asking import Listener, Said, ask
 from toolhost.agent.clients import Client
 from toolhost.agent.config import Caps, ModelSpec, Profile
@@ -210,6 +211,8 @@ class Turn:
         self.usage.steps += 1
         self.usage.input_tokens += response.usage.input_tokens
         self.usage.output_tokens += response.usage.output_tokens
+        metrics.TOKENS.inc(response.usage.input_tokens, model=self.spec.name, direction="in")
+        metrics.TOKENS.inc(response.usage.output_tokens, model=self.spec.name, direction="out")
         cut = response.finish_reason == "length"
         if not said.text.strip() and not _requests(response):
             raise ModelError(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolhost import metrics
 from toolhost.audit.files import begins, log_files, rotated_name, tail_record
 from toolhost.audit.record import GENESIS, AuditRecord, Category, Level, seal
 from toolhost.audit.security_log import SecurityLog
@@ -123,6 +124,7 @@ class AuditLog:
             self._sync_soon()
         for one in written:
             self._on_record(one)
+        metrics.count_record(category, event, details)
         return record
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from toolhost import metrics
 from toolhost.errors import ToolHostError
 from toolhost.model import Call, CallResult, Decision, Status
 from toolhost.policy import limits_view
@@ -107,6 +108,9 @@ def from_outcome(
     call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None, outcome: Outcome
 ) -> CallResult:
     """The result of a command that ran."""
+    metrics.SANDBOX_STARTS.inc(armed=_word(outcome.armed))
+    if outcome.status in ("limit", "timeout"):
+        metrics.SANDBOX_KILLS.inc(limit=outcome.limit or "wall")
     status: Status = "ok" if outcome.exit_code == 0 else _STATUS.get(outcome.status, "error")
     stdout = outcome.stdout.decode("utf-8", "replace")
     return CallResult(
@@ -132,6 +136,7 @@ def from_reply(
 ) -> CallResult:
     """The result of a worker tool."""
     texts = [str(part["text"]) for part in reply.content if part.get("type") == "text"]
+    metrics.SANDBOX_STARTS.inc(armed=_word(reply.armed))
     return CallResult(
         call_id=call.id,
         tool=call.tool.name,
@@ -212,3 +217,7 @@ def _signal_name(number: int) -> str:
 
 def _error(code: str, message: str, recoverable: bool, hint: str) -> dict[str, Any]:
     return {"code": code, "message": message, "recoverable": recoverable, "hint": hint}
+
+
+def _word(armed: bool) -> str:
+    return "yes" if armed else "no"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
+import json
 import signal
 import socket
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +21,7 @@ from toolhost.panic import PanicSwitch
 from toolhost.settings import SETTINGS, Settings, check_exposure
 
 if TYPE_CHECKING:
+    from toolhost.host import Host
     from toolhost.sandbox import Sandbox
     from toolhost.sandbox.errors import SandboxUnavailable
 
@@ -76,11 +80,15 @@ async def _serve(
     settings: Settings, listener: socket.socket, sandbox: Sandbox | None, problem: SandboxUnavailable | None
 ) -> None:
     # Imported here: the web room and its framework are for the server alone.
+    from toolhost import metrics
     from toolhost.host import Host
+    from toolhost.logs import configure
     from toolhost.sandbox.selfattack import proven
     from toolhost.web import create_app, new_setup_token
     from toolhost.web import serve as serve_app
 
+    configure(settings)
+    metrics.enable()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -107,8 +115,25 @@ async def _serve(
             click.echo(f"hint: {problem.hint}", err=True)
         if panicked:
             click.echo("warning: everything is stopped until `toolhost resume`", err=True)
+        host.audit.write(
+            "system", "server.started", _started(host, problem), level="INFO" if problem is None else "WARNING"
+        )
         click.echo("Ready. Ctrl-C stops it.")
         await serve_app(app, listener, stopped, certfile=settings.certfile, keyfile=settings.keyfile)
+        host.audit.write("system", "server.stopped", {})
+
+
+def _started(host: Host, problem: SandboxUnavailable | None) -> dict[str, object]:
+    """What was in force when a server began: later, the records of changes say what became of it."""
+    settings, policies = host.settings, host.policies.current
+    shown = {one.name: "****" if one.secret else str(getattr(settings, one.name)) for one in SETTINGS}
+    return {
+        "version": metadata.version("toolhost"),
+        "settings_digest": "sha256:" + hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest(),
+        "settings": {name: origin for name, origin in settings.origins.items() if origin != "default"},
+        "policies": {name: policies.digest(name) for name in sorted(policies.policies)},
+        "sandbox": "ok" if problem is None else problem.code,
+    }
 
 
 def _in_url(host: str) -> str:

@@ -220,6 +220,11 @@ class PluginRegistry:
             return WorkerReply(status="unavailable", error=error)
         return await self._pool.call(call, plan, arguments, before_start, on_progress, secrets, errands)
 
+    @property
+    def worker_count(self) -> int:
+        """How many workers there are, those that begin or end included."""
+        return 0 if self._pool is None else self._pool.count
+
     def retire_workers(self) -> None:
         """Let every worker go that was made under the policies until now; those at work, when their calls end."""
         if self._pool is not None:

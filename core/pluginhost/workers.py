@@ -143,6 +143,11 @@ class WorkerPool:
             self._blame(tool.plugin, health, worker.failure)
         return replace(reply, armed=armed)
 
+    @property
+    def count(self) -> int:
+        """How many workers there are, those that begin or end included."""
+        return len(self._workers) + len(self._ending)
+
     def retire(self) -> None:
         """End the workers that are idle; the others when they have nothing to do any more."""
         for key in list(self._retirements):

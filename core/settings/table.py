@@ -232,6 +232,13 @@ class Settings:
         default=False,
     )
 
+    log_format: str = row(
+        choice("json", "console"), "How the server writes its log: JSON lines, or lines for people.", default="json"
+    )
+    log_level: str = row(
+        choice("debug", "info", "warning", "error"), "What is logged: entries of this level and above.", default="info"
+    )
+
     # Finding faults
 
     debug: bool = row(

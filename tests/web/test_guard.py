@@ -17,6 +17,8 @@ PUBLIC = {
     "doors.invite",
     "doors.reset",
     "health.health",
+    "health.health_of_old",
+    "metrics.show",
     "pages.login",
     "pages.setup",
     "pages.shared",

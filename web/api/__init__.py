@@ -4,6 +4,7 @@ from quart import Quart
 
 from toolhost.web.api import (
     approvals,
+    audit,
     auth,
     blocks,
     branches,
@@ -16,6 +17,7 @@ from toolhost.web.api import (
     keeping,
     keys,
     me,
+    metrics,
     models,
     policies,
     sessions,
@@ -32,5 +34,5 @@ def register(app: Quart) -> None:
     """Add every route of the interface."""
     people = (auth, me, sessions, keys, users, blocks)
     calling = (tools, approvals, calls, conversations, keeping, shares, branches, files, grants, chat, models)
-    for module in (*people, *calling, health, policies, system):
+    for module in (*people, *calling, health, policies, system, audit, metrics):
         app.register_blueprint(module.blueprint)

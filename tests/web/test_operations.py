@@ -1,0 +1,182 @@
+"""What whoever runs a server sees of it: health, metrics, the log, the audit log; and no secret in any of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from owners import SERVICE_USER, give
+from webserver import PASSWORD, Person, WebServer
+
+PLANTED = "planted-Kx7f3a9c51e2Wq"
+KEY = "J3fK9dLq2PvX8sTz5WmY7bRc4NhG6tUa1EoI0"
+
+POLICY = """plugin = "shell"
+runs_code = ["bash"]
+[commands]
+allow = ["bash -c {text}"]
+inside = ["cat", "base64"]
+[paths]
+write = ["{workspace}"]
+[secrets]
+token = { env = "PLANTED_TOKEN" }
+"""
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[WebServer]:
+    """A server with a secret for a tool, and one for itself."""
+    running = WebServer(PLANTED_TOKEN=PLANTED, JWT_SECRET_KEY=KEY)
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def admin(own: WebServer) -> Person:
+    person = own.set_up()
+    policy = own.data / "policies" / "shell.toml"
+    policy.write_text(POLICY)
+    give(policy, SERVICE_USER)
+    for _ in range(600):
+        if person.call("shell.run", script="cat /run/secrets/token").json.get("status") == "ok":
+            return person
+    raise AssertionError(person.call("shell.run", script="cat /run/secrets/token").text)
+
+
+@pytest.fixture(scope="module")
+def eve(own: WebServer, admin: Person) -> Person:
+    """Somebody without rights."""
+    return own.add_user("eve")
+
+
+def metric(text: str, name: str) -> float:
+    """The sum of a metric's values."""
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+def test_the_deep_health_is_what_was_tried_out_and_for_administrators(
+    own: WebServer, admin: Person, eve: Person
+) -> None:
+    assert own.stranger().get("/health").json == {"status": "ok"}
+    assert own.stranger().get("/api/health").json == {"status": "ok"}
+    assert own.stranger().get("/health/deep").status == 401
+    assert eve.get("/health/deep").status == 403
+    deep = admin.get("/health/deep")
+    assert deep.status == 200
+    found = {probe["name"]: probe["status"] for probe in deep.json["probes"]}
+    assert {name: found[name] for name in ("sandbox", "database", "policies", "audit")} == dict.fromkeys(
+        ("sandbox", "database", "policies", "audit"), "pass"
+    )
+    broken = own.data / "policies" / "broken.toml"
+    broken.write_text("plugin = 1\n")
+    give(broken, SERVICE_USER)
+    for _ in range(200):
+        found = {probe["name"]: probe["status"] for probe in admin.get("/health/deep").json["probes"]}
+        if found["policies"] == "warn":
+            break
+    broken.unlink()
+    assert found["policies"] == "warn"
+
+
+def test_metrics_count_what_happens_and_are_for_this_machine_or_a_bearer(
+    own: WebServer, admin: Person, eve: Person
+) -> None:
+    def text() -> str:
+        answer = own.stranger().get("/metrics")
+        assert answer.status == 200
+        return answer.text
+
+    before = text()
+    admin.call("shell.run", script="cat /run/secrets/token")
+    admin.call("shell.run", script="exit 3")
+    assert admin.call("files.read", path="../../etc/shadow").json["status"] == "denied"
+    after = text()
+    for name, grown in (
+        ('toolhost_calls_total{plugin="shell",status="ok"}', 1),
+        ('toolhost_calls_total{plugin="shell",status="error"}', 1),
+        ('toolhost_calls_total{plugin="files",status="denied"}', 1),
+        ('toolhost_decisions_total{code="rule_allow",outcome="allow",rule="shell.toml:4"}', 2),
+        ("toolhost_sandbox_starts_total", 2),
+        ("toolhost_call_duration_seconds_count", 2),
+    ):
+        assert metric(after, name) - metric(before, name) == grown, name
+    assert metric(after, "toolhost_event_loop_lag_seconds_count") > 0
+    assert metric(after, "toolhost_healthy") == 1
+    assert metric(after, "toolhost_http_requests_total") > metric(before, "toolhost_http_requests_total")
+    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+        assert own.stranger().get("/metrics", headers={header: "127.0.0.1"}).status == 401
+        assert eve.get("/metrics", headers={header: "127.0.0.1"}).status == 403
+        assert admin.get("/metrics", headers={header: "127.0.0.1"}).status == 200
+
+
+def test_the_audit_log_can_be_asked(own: WebServer, admin: Person, eve: Person) -> None:
+    call_id = admin.call("shell.run", script="true").json["call_id"]
+    found = admin.get(f"/api/audit?call_id={call_id}").json["records"]
+    assert [record["event"] for record in found] == ["tool.outcome", "tool.intent"]
+    assert found[0]["request_id"] == found[1]["request_id"]
+    page = admin.get("/api/audit?limit=3").json["records"]
+    after = admin.get(f"/api/audit?limit=1&before={page[-1]['seq']}").json["records"]
+    assert [record["seq"] for record in (*page, *after)] == list(range(page[0]["seq"], page[0]["seq"] - 4, -1))
+    logins = admin.get("/api/audit?category=auth&event=login").json["records"]
+    assert {record["event"] for record in logins} == {"login"}
+    assert admin.get("/api/audit?since=2099-01-01").json["records"] == []
+    assert admin.get("/api/audit?colour=red").code == "query_invalid"
+    assert admin.get("/api/audit?since=yesterday").code == "query_invalid"
+    assert eve.get("/api/audit").status == 403
+    assert own.stranger().get("/api/audit").status == 401
+
+
+def test_every_entry_of_the_log_is_an_object_and_those_of_a_request_have_its_id(own: WebServer, admin: Person) -> None:
+    answer = admin.get("/health/deep?token=planted-in-the-query")
+    wanted = answer.headers["x-request-id"]
+    entries: list[dict] = []
+    for _ in range(200):  # the line is written after the answer
+        entries = [json.loads(line) for line in own.log.read_text().splitlines() if line.startswith("{")]
+        if any(entry.get("request_id") == wanted for entry in entries):
+            break
+    mine = [entry for entry in entries if entry.get("request_id") == wanted]
+    (entry,) = [entry for entry in mine if entry["logger"] == "toolhost.access"]
+    assert (entry["method"], entry["path"], entry["status"]) == ("GET", "/health/deep", 200)
+    assert {"timestamp", "level", "message", "logger"} <= entry.keys()
+    assert "planted-in-the-query" not in own.log.read_text()
+
+
+def test_no_secret_is_in_any_file_log_metric_or_page(own: WebServer, admin: Person) -> None:
+    script = (
+        "cat /run/secrets/token; base64 /run/secrets/token; cat /run/secrets/token >&2; cat /run/secrets/token > kept"
+    )
+    said = admin.call("shell.run", script=script).text
+    conversation = admin.conversation(title="tour")
+    said += admin.call("shell.run", conversation, script="cat /run/secrets/token; exit 1").text
+    command = [str(Path(sys.executable).parent / "toolhost")]
+    for words in (["config", "show"], ["audit", "search"], ["audit", "export", "--format", "csv"], ["doctor"]):
+        done = subprocess.run(
+            [*command, *words], cwd="/", env=own.variables, capture_output=True, text=True, timeout=120, check=False
+        )
+        said += done.stdout + done.stderr
+    pages = (
+        "/metrics",
+        "/health/deep",
+        "/api/audit?limit=500",
+        f"/api/conversations/{conversation}",
+        "/",
+        "/approvals",
+    )
+    for path in pages:
+        said += admin.get(path).text + admin.browse("GET", path).text
+    own.stranger().post("/api/auth/login", {"username": "ada", "password": PLANTED})
+    own.stranger().get("/api/tools", headers={"Authorization": f"Bearer {PLANTED}"})
+    own.stranger().get("/metrics", headers={"Authorization": f"Bearer {PLANTED}", "X-Forwarded-For": "192.0.2.1"})
+    state = own.data / "state"
+    files = [path for path in state.rglob("*") if path.is_file() and not path.is_symlink()]
+    texts = {str(path): path.read_bytes() for path in (*files, own.log)} | {"what was said": said.encode()}
+    assert {"audit.log", "security.log", "toolhost.db"} <= {path.name for path in files}
+    for secret in (PLANTED, KEY, PASSWORD, admin.bearer, *admin.cookies.values()):
+        assert secret
+        assert not [name for name, text in texts.items() if secret.encode() in text], secret[:12]
