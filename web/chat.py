@@ -278,7 +278,8 @@ class _Connection:
     async def _last_words(self) -> None:
         # The last event of each run, if the other side still takes it.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._send_new(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._send_new()
 
     async def _recheck(self) -> None:
         while True:

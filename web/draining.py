@@ -44,7 +44,8 @@ class Draining:
         async def sent(message: Any) -> None:
             if message["type"] == "http.response.body" and not message.get("more_body", False) and not arrived.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(arrived.wait(), _SECONDS)
+                    async with asyncio.timeout(_SECONDS):
+                        await arrived.wait()
             await send(message)
 
         await self._app(scope, received, sent)

@@ -78,4 +78,5 @@ class Watch:
                     settled.set_result(None)
             rest = _LOOK_SECONDS if self._waiting else max(0, self._until - now_ms()) / 1000 + _LOOK_SECONDS
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), rest)
+                async with asyncio.timeout(rest):
+                    await self._wake.wait()

@@ -178,6 +178,13 @@ def test_without_a_terminal_a_question_ends_with_exit_4(toolhost, data) -> None:
     assert not any(record["event"] == "tool.intent" for record in audit(data))
 
 
+def test_a_question_that_nobody_is_there_to_answer_ends_the_command(toolhost) -> None:
+    for _ in range(3):  # the second time there is an open question already
+        done = toolhost("call", "shell.run", "script=true", timeout=40)
+        assert done.returncode == 4, done.stderr
+        assert "approval_required" in done.stderr
+
+
 def test_approve_is_recorded_as_an_approval_by_the_local_administrator(toolhost, data) -> None:
     done = toolhost("call", "shell.run", "script=echo hello; echo oops >&2", "--approve")
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "oops\n")

@@ -106,7 +106,8 @@ async def _follow(runs: Runs, run: Run) -> AsyncIterator[dict[str, Any] | None]:
             if run.ended or runs.closing:
                 return
             try:
-                await asyncio.wait_for(wake.wait(), _QUIET_SECONDS)
+                async with asyncio.timeout(_QUIET_SECONDS):
+                    await wake.wait()
             except TimeoutError:
                 yield None
             wake.clear()
