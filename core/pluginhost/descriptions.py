@@ -6,12 +6,19 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from toolhost.errors import PluginError
+
 __all__ = ["DescriptionCache"]
+
+_SLOW = ".slow"
+_PATIENCE = 300.0
+"""Seconds for which a plugin that could not be described in time is not tried again."""
 
 
 class DescriptionCache:
@@ -25,6 +32,29 @@ class DescriptionCache:
         self._folder = folder
         # What a description depends on beside the plugin: the schemas are pydantic's, read by this host's worker.
         self._host = "/".join((metadata.version("toolhost"), metadata.version("pydantic"), sys.version))
+
+    def check_patience(self, digest: str) -> None:
+        """Refuse at once what took too long a moment ago: every command would wait for it again.
+
+        Raises:
+            PluginError: `worker_not_ready`, with what was said then.
+        """
+        file = self._file(digest).with_suffix(_SLOW)
+        try:
+            if time.time() - file.stat().st_mtime > _PATIENCE:
+                return
+            said = json.loads(file.read_bytes())
+        except (OSError, ValueError):
+            return
+        if isinstance(said, str):
+            raise PluginError(
+                "worker_not_ready", said, f"It is tried again when it changed, or after {_PATIENCE / 60:g} minutes."
+            )
+
+    def note_slow(self, digest: str, said: str) -> None:
+        """Remember that a description took too long."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file(digest).with_suffix(_SLOW).write_text(json.dumps(said))
 
     def forget(self, digest: str) -> None:
         """Let go of a description that turned out to be old."""

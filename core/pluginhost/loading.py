@@ -215,7 +215,13 @@ class PluginLoader:
         if described is None:
             if self._describe_inside is None:
                 raise PluginError("sandbox_unavailable", "It cannot be described, because there is no sandbox.")
-            described = await self._describe_inside(plan or _description_plan(found), found.kind)
+            self._descriptions.check_patience(key)
+            try:
+                described = await self._describe_inside(plan or _description_plan(found), found.kind)
+            except PluginError as error:
+                if error.code == "worker_not_ready":
+                    self._descriptions.note_slow(key, error.message)
+                raise
         tools = (declared_tools if plan is None else served_tools)(manifest, found.digest, described)
         self._descriptions.put(key, described)
         return tools

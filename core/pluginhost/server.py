@@ -291,8 +291,7 @@ class Server(Contained):
         try:
             while chunk := await self._execution.stdout.read(CHUNK):
                 for line in splitter.feed(chunk):
-                    if line.strip():
-                        self._take(self._gate.receive(line))
+                    self._take(self._gate.receive(line))
         except PluginError as error:
             self._fail(error)
         finally:

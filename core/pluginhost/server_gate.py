@@ -17,7 +17,7 @@ from typing import Any
 
 from toolhost.errors import PluginError
 from toolhost.pluginhost.schemas import clean_text
-from toolhost.pluginhost.wire import finite, whole_text
+from toolhost.pluginhost.wire import finite, is_crowded, whole_text
 
 __all__ = ["Answer", "Changed", "Forward", "Gate", "Said"]
 
@@ -99,6 +99,13 @@ class Gate:
         Raises:
             PluginError: `worker_protocol` where the server has to go.
         """
+        if not line.strip():
+            self._flow += 1
+            if self._flow > _MESSAGES:
+                raise self._violation(f"wrote more than {_MESSAGES} empty lines")
+            return None
+        if is_crowded(line):
+            raise self._violation("sent a message of too many values")
         try:
             message = json.loads(line.decode(), parse_constant=_no_constant, parse_float=finite)
         except (ValueError, RecursionError):

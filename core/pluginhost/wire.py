@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from toolhost.errors import PluginError
 from toolhost.pluginhost.schemas import clean_text
 
-__all__ = ["LineSplitter", "content_parts", "error_code", "error_message", "finite", "read_message", "whole_text"]
+__all__ = [
+    "LineSplitter",
+    "content_parts",
+    "error_code",
+    "error_message",
+    "finite",
+    "is_crowded",
+    "read_message",
+    "whole_text",
+]
 
 _MAX_DEPTH = 64
+_MOST_VALUES = 300_000
+"""Values of one message: reading them is a matter of tenths of a second, in which nothing else is done."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "ready": {"tools": list},
@@ -71,6 +84,8 @@ def read_message(line: bytes) -> dict[str, Any]:
     Raises:
         PluginError: `worker_protocol` for anything else than a message with exactly the fields of its kind.
     """
+    if is_crowded(line):
+        raise PluginError("worker_protocol", f"The plugin's worker sent a message of more than {_MOST_VALUES} values.")
     try:
         message = json.loads(line.decode(), parse_constant=_no_constant, parse_float=finite)
     except (ValueError, RecursionError):
@@ -82,6 +97,19 @@ def read_message(line: bytes) -> dict[str, Any]:
                     raise PluginError("worker_protocol", f"The plugin's worker sent a {kind} with a wrong {name}.")
             return dict(message)
     raise PluginError("worker_protocol", "The plugin's worker sent a message of no known kind.")
+
+
+def is_crowded(line: bytes) -> bool:
+    """Whether a line of JSON has more values than may be read at once, known without reading it."""
+    if line.count(b'"') > 2 * _MOST_VALUES:
+        return True
+    if _values(line) <= _MOST_VALUES:
+        return False
+    return _values(_STRING.sub(b"", line)) > _MOST_VALUES  # what stands in a string is none
+
+
+def _values(line: bytes) -> int:
+    return line.count(b",") + line.count(b"[") + line.count(b"{")
 
 
 def finite(text: str) -> float:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from mcpserver import grant, manifest, server
 from pluginbench import Bench, Running
+
+from toolhost.pluginhost import registry
 
 
 def add(bench: Bench, name: str, code: str = "", *tools: str, **policy: str) -> Path:
@@ -183,6 +186,8 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
         "infinite": 'print(\'{"id": %d, "result": {"a": 1e999}}\' % number, flush=True); time.sleep(60)',
         "deep": "value = []\n    for _ in range(200): value = [value]\n    return text(structuredContent={'a': value})",
         "crowd": "return text(*['x'] * 5000)",
+        "blank": "while True: print(flush=True)",
+        "values": "return text(structuredContent={'a': [[]] * 400_000})",
         "fickle": "while True: send({'method': 'notifications/tools/list_changed'})",
         "mute": "os.close(1); time.sleep(60)",
         "hang": "time.sleep(60)",
@@ -210,7 +215,19 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
 
         done: dict[str, tuple[str, str, str]] = dict(zip(deeds, await asyncio.gather(*map(act, deeds)), strict=True))
         assert (await host.call("good.echo", text="still here")).text == "still here"
-        broken = ("flood", "garbage", "endless", "forger", "odd", "nothing", "deep", "crowd", "fickle")
+        broken = (
+            "flood",
+            "garbage",
+            "endless",
+            "forger",
+            "odd",
+            "nothing",
+            "deep",
+            "crowd",
+            "fickle",
+            "blank",
+            "values",
+        )
         assert {name: done[name][:2] for name in broken} == dict.fromkeys(broken, ("error", "worker_protocol"))
         assert done["twice"][0] in ("ok", "error")
         assert done["infinite"][0] == "timeout"
@@ -387,5 +404,26 @@ sys.exit()
         asked = (await host.call("new.echo", text="ask")).worker
         assert asked.error is not None
         assert (asked.status, asked.error.code) == ("error", "server_asks_back")
+
+    bench.run(scenario)
+
+
+def test_a_server_that_hangs_when_it_is_asked_is_not_waited_for_by_every_command(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(bench, "hang", "time.sleep(600)\n")
+    monkeypatch.setattr(registry, "START_SECONDS", 2.0)
+
+    async def scenario(host: Running) -> None:
+        assert host.registry.plugins["hang"].code == "worker_not_ready"
+        monkeypatch.setattr(registry, "START_SECONDS", 600.0)
+        async with asyncio.timeout(30):
+            await host.registry.load()
+        assert host.registry.plugins["hang"].code == "worker_not_ready"
+        assert "tried again" in host.registry.plugins["hang"].reason
+        with (bench.plugins / "hang" / "server.py").open("w") as file:
+            file.write(server())
+        await host.registry.load()
+        assert (await host.call("hang.echo", text="woken")).text == "woken"
 
     bench.run(scenario)

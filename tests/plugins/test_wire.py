@@ -54,12 +54,20 @@ def test_anything_but_a_message_is_a_violation_and_nothing_else(line: bytes) -> 
         '{"op": "progress", "id": "a", "done": 1e999, "total": null, "message": ""}',
         '{"op": "error", "id": "a", "code": "x", "message": "x", "recoverable": 1}',
         "[" * 100_000,
+        '{"op": "result", "id": "a", "content": [' + ",".join(["{}"] * 200_000) + "]}",
+        '{"op": "result", "id": "a", "content": [' + ",".join(['""'] * 400_000) + "]}",
         "1" * 5_000,
     ],
 )
 def test_a_message_with_wrong_fields_is_a_violation(line: str) -> None:
     with pytest.raises(PluginError):
         read_message(line.encode())
+
+
+def test_a_text_may_hold_any_number_of_commas() -> None:
+    text = 'a,"b",[c],{' * 70_000
+    message = read_message(json.dumps({"op": "log", "id": "a", "level": "info", "text": text}).encode())
+    assert message["text"] == text
 
 
 def test_a_well_formed_message_is_read() -> None:
