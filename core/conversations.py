@@ -121,7 +121,7 @@ class Conversations:
         """Start a conversation. Whether the owner may use the workspace is the caller's question."""
         now = now_ms()
         conversation = Conversation(id=new_id("v"), title=_title(title), workspace=workspace, created=now, updated=now)
-        async with self._database.begin() as connection:
+        async with self._database.writing() as connection:
             await connection.execute(
                 insert(conversations).values(
                     id=conversation.id,
@@ -169,7 +169,7 @@ class Conversations:
             .values(title=_title(title))
             .returning(*conversations.c)
         )
-        async with self._database.begin() as connection:
+        async with self._database.writing() as connection:
             row = (await connection.execute(change)).first()
         if row is None:
             raise _not_found()
@@ -192,7 +192,7 @@ class Conversations:
             AccessError: `conversation_not_found`.
         """
         now = now_ms()
-        async with self._database.begin() as connection:
+        async with self._database.writing() as connection:
             touched = (
                 await connection.execute(
                     update(conversations)
@@ -323,7 +323,7 @@ class Conversations:
 
     async def _set(self, owner: str, conversation_id: str, **values: object) -> None:
         change = update(conversations).where(_owned(owner, conversation_id)).values(**values)
-        async with self._database.begin() as connection:
+        async with self._database.writing() as connection:
             found = (await connection.execute(change.returning(conversations.c.id))).first()
         if found is None:
             raise _not_found()

@@ -65,7 +65,7 @@ tools = ["system.*"]
 {more}
 """
 
-AGENT = "[agent]\nfind_ollama = false\n"
+AGENT = "[agent]\n"
 
 
 def write_settings(server: WebServer, text: str) -> None:

@@ -11,6 +11,7 @@ Run alone it serves until its input ends: `python modelserver.py PORT`.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import threading
@@ -90,7 +91,9 @@ class ModelServer:
             return _plain(writer, 200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
         request = json.loads(body)
         self.requests.append({**request, "headers": headers})
-        if headers.get("authorization", f"Bearer {KEY}") != f"Bearer {KEY}" or headers.get("x-api-key", KEY) != KEY:
+        open_to_all = ":" in request["model"]  # as those of Ollama are
+        keys = (headers.get("authorization", f"Bearer {KEY}"), headers.get("x-api-key", KEY))
+        if not open_to_all and keys != (f"Bearer {KEY}", KEY):
             return _fault(writer, 401, None)
         if request["model"] == "missing":
             return _fault(writer, 404, None)
@@ -105,9 +108,12 @@ class ModelServer:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         self.open += 1
         try:
-            for number, piece in enumerate(pieces):
+            for number in itertools.count():
                 if step.get("delay"):
                     await asyncio.sleep(step["delay"])
+                piece = next(pieces, None)  # made now: it may be stamped
+                if piece is None:
+                    break
                 if fault == "cut" and number == 3:
                     return False
                 while fault == "stall" and number == 3:

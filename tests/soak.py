@@ -165,6 +165,20 @@ def attacked(rounds: int) -> str:
     return f"{rounds} times: {done.stdout.splitlines()[-1]}"
 
 
+def streamed(rounds: int) -> str:
+    """Two hundred conversations stream at once; every run ends once and every word arrives."""
+    sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+    import chat
+
+    delays: list[float] = []
+    with chat.model_server() as url, chat.server_with(url) as server:
+        person = server.set_up()
+        for _ in range(rounds):
+            delays += chat.crowd(server, person.bearer or "", url, conversations=200, words_per_second=5, seconds=20)
+    assert len(delays) == rounds * 200 * 100, f"{len(delays)} words arrived"
+    return f"{len(delays)} words, p95 {chat.p95(delays):.0f} ms after they were sent"
+
+
 SOAKS: dict[str, tuple[Callable[[int], str], int]] = {
     "swapped": (swapped, 10_000),
     "masked": (masked, 2_000),
@@ -172,6 +186,7 @@ SOAKS: dict[str, tuple[Callable[[int], str], int]] = {
     "stalled": (stalled, 6),
     "crowded": (crowded, 20),
     "attacked": (attacked, 20),
+    "streamed": (streamed, 3),
 }
 
 

@@ -57,6 +57,7 @@ class WebServer:
             "PATH": "/usr/bin:/bin",
             "LANG": "C.UTF-8",
             "TOOLHOST_DATA": str(self.data),
+            "TOOLHOST_OLLAMA": "off",  # whatever this machine has, a test names its models
             **GENEROUS,
             **variables,
         }
@@ -94,6 +95,14 @@ class WebServer:
             self.process.wait(10)
             assert self.process.stdout is not None
             self.process.stdout.close()
+
+    def kill(self) -> None:
+        """End the server as a power cut would."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        self.process.kill()
+        self.process.wait(20)
+        self.process.stdout.close()
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -191,6 +191,13 @@ class Messages:
         """Let nothing begin any more."""
         self._closing = True
 
+    async def stop_all(self) -> None:
+        """End everything: what waits for its turn, then what runs."""
+        for queue in list(self._queues.values()):
+            for run in list(queue):
+                await self.stop(run.actor, run.id)
+        await self._runs.stop_all()
+
     async def _interrupted(self, record: RunRecord) -> None:
         owner, place = record.user_id, record.conversation_id
         if record.kind == "message":
@@ -209,23 +216,26 @@ class Messages:
     # Queue
 
     async def _enter(self, actor: Actor, conversation_id: str, text: str) -> Run:
+        if len(self._queues.get(conversation_id, ())) >= LONGEST_QUEUE:
+            raise UsageError(
+                "queue_full", f"{LONGEST_QUEUE} messages wait for their turn already.", "Wait, or remove one."
+            )
         run = self._runs.new(actor, conversation_id, "message")
         run.text = text
         if conversation_id not in self._answered:
             self._begin(run, self._answer(run))
             return run
-        queue = self._queues.setdefault(conversation_id, [])
-        if len(queue) >= LONGEST_QUEUE:
-            run.end("run.cancelled")
-            self._runs.over(run)
-            raise UsageError(
-                "queue_full", f"{LONGEST_QUEUE} messages wait for their turn already.", "Wait, or remove one."
-            )
-        queue.append(run)
-        run.emit("run.queued", text=text, position=len(queue))
+        # Written down before anybody is told: what is told outlives this process.
         await self._runs.records.begin(
             run.id, actor.user_id, conversation_id, kind="message", state="queued", text=text
         )
+        run.recorded = True
+        if conversation_id not in self._answered:  # its turn has come meanwhile
+            self._begin(run, self._answer(run))
+            return run
+        queue = self._queues.setdefault(conversation_id, [])
+        queue.append(run)
+        run.emit("run.queued", text=text, position=len(queue))
         return run
 
     def _begin(self, run: Run, work: Awaitable[None]) -> None:
@@ -274,20 +284,27 @@ class Messages:
     async def _answer(self, run: Run) -> None:
         owner, place_id = run.actor.user_id, run.conversation_id
         assert place_id is not None
-        records = self._runs.records
-        if not await records.change(run.id, state="running", text=run.text):
-            await records.begin(run.id, owner, place_id, kind="message", state="running", text=run.text)
         place = await self._conversations.get(owner, place_id)
-        chosen = await self._models.choose(run.actor, place.model, place.profile)
+        failure, chosen = None, None
+        try:
+            chosen = await self._models.choose(run.actor, place.model, place.profile)
+        except ToolHostError as error:  # said once the message is in the thread
+            failure = error
         model = None if chosen is None else chosen.model.name
         profile = None if chosen is None or chosen.profile is None else chosen.profile.name
+        begun = {"text": run.text, "model": model, "profile": profile}
+        if run.recorded:  # it waited for its turn
+            await self._runs.records.change(run.id, state="running", **begun)
+        else:
+            await self._runs.records.begin(run.id, owner, place_id, kind="message", state="running", **begun)
         run.emit("run.started", conversation_id=place_id, model=model, profile=profile)
         if run.text:
             await self._runs.calling.entry(run, "user", text=run.text)
+        if failure is not None:
+            raise failure
         if chosen is None:
             await self._runs.calling.entry(run, "notice", text="no_model")
             return
-        await records.change(run.id, model=model, profile=profile)
         turn = await self._turn(run, chosen, before=None)
         await self._finish(run, turn, turn.run)
 
@@ -335,9 +352,7 @@ class Messages:
         try:
             await work()
         finally:
-            await self._runs.records.change(
-                run.id, messages=dump(turn.messages), usage=json.dumps(turn.usage.as_json())
-            )
+            run.kept = {"messages": dump(turn.messages), "usage": json.dumps(turn.usage.as_json())}
 
 
 def _check(text: str) -> None:

@@ -73,7 +73,8 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         static=_HERE / "static",
     )
     accounts.changes.on_change(parts.sockets.recheck)
-    host.stopping.on_stop(parts.runs.close)
+    accounts.changes.on_change(runs.recheck)
+    host.stopping.on_stop(parts.messages.stop_all)
     app.extensions[EXTENSION] = parts
     measure(parts)
 

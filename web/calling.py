@@ -142,6 +142,7 @@ class Calling:
         settled = asyncio.create_task(self._host.until_settled(approval_id, run.actor))
         try:
             await self._on_wait(run)
+            run.tell()
             either: set[asyncio.Future[Any]] = {answered, settled}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if answered.done():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -70,7 +71,7 @@ class _Connection:
         self._fragments = fragments
         self._wake = asyncio.Event()
         self._replies: deque[dict[str, Any]] = deque()
-        self._followed: dict[str, None] = {}
+        self._followed: dict[str, Callable[[], None]] = {}
         self._sent: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -95,7 +96,6 @@ class _Connection:
 
     async def serve(self) -> None:
         """Read and write until either side closes."""
-        unsubscribe = self._site.runs.subscribe(self._actor.user_id, self._wake.set)
         self._site.sockets.add(self)
         halves = [asyncio.create_task(half) for half in (self._read(), self._write(), self._recheck())]
         try:
@@ -105,7 +105,8 @@ class _Connection:
                 await self._last_words()
                 await websocket.close(self._closing.result())
         finally:
-            unsubscribe()
+            for unsubscribe in self._followed.values():
+                unsubscribe()
             self._site.sockets.remove(self)
             for task in (*halves, *self._tasks):
                 task.cancel()
@@ -234,7 +235,10 @@ class _Connection:
     def _follow(self, conversation_id: str, seen: dict[str, int], after: int | None = None) -> None:
         """Send a conversation's events from now on; of its earlier runs what comes after the numbers given."""
         new = conversation_id not in self._followed
-        self._followed[conversation_id] = None
+        if new:
+            self._followed[conversation_id] = self._site.runs.subscribe(
+                self._actor.user_id, conversation_id, self._wake.set
+            )
         for run in self._site.runs.of(self._actor.user_id, conversation_id):
             if after is not None:
                 self._sent[run.id] = seen.get(run.id, after)

@@ -87,6 +87,8 @@ class Run:
 
     Attributes:
         text: The message that began it.
+        recorded: Whether it is written down already.
+        kept: What is written down of it when it ends, besides how.
         calls: Its calls by their id, in the order they were made.
         draft: What its model is writing, until that is an entry of the conversation.
         first_result: How far its first call came at first: its result, or the question it waits for.
@@ -105,6 +107,8 @@ class Run:
         self.conversation_id = conversation_id
         self.kind = kind
         self.text = ""
+        self.recorded = False
+        self.kept: dict[str, str] = {}
         self.events: list[dict[str, Any]] = []
         self.calls: dict[str, LiveCall] = {}
         self.draft: Draft | None = None
@@ -189,22 +193,30 @@ class Run:
         self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
 
     def wait_for(self, call: LiveCall, question: Question) -> None:
-        """A call waits for a person."""
+        """A call waits for a person. Nobody is told before `tell`: what was told must outlive this process."""
         call.state, call.approval_id, call.expires = "waiting", question.id, question.expires
         call.plan, call.decision, call.offers = question.plan, question.decision.as_json(), question.grants
         if any(event.get("approval_id") == question.id for event in self.events):
             return  # it was said before the host was started again
-        self.emit(
+        self._flush()
+        self._add(
             "approval.required",
-            approval_id=question.id,
-            call_id=call.call_id,
-            tool=call.tool,
-            expires=question.expires,
-            plan=call.plan,
-            decision=call.decision,
-            scopes=list(question.scopes),
-            grants=dict(call.offers),
+            {
+                "approval_id": question.id,
+                "call_id": call.call_id,
+                "tool": call.tool,
+                "expires": question.expires,
+                "plan": call.plan,
+                "decision": call.decision,
+                "scopes": list(question.scopes),
+                "grants": dict(call.offers),
+            },
+            tell=False,
         )
+
+    def tell(self) -> None:
+        """Let watchers look again."""
+        self._on_change()
 
     def expire(self, call: LiveCall, approval_id: str) -> None:
         """Nobody answered in time."""
@@ -277,11 +289,12 @@ class Run:
                 self.draft.text += piece.text
             self._add(piece.kind, {**piece.of, "text": piece.text})
 
-    def _add(self, kind: str, fields: Mapping[str, Any]) -> None:
+    def _add(self, kind: str, fields: Mapping[str, Any], *, tell: bool = True) -> None:
         self.events.append(
             {"type": kind, "seq": len(self.events) + 1, "run_id": self.id, "timestamp": now_ms(), **fields}
         )
-        self._on_change()
+        if tell:
+            self._on_change()
 
 
 @dataclass(frozen=True, slots=True)

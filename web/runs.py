@@ -51,20 +51,21 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._in: dict[tuple[str, str | None], dict[str, Run]] = {}
         self._answering: set[str] = set()
-        self._listeners: dict[str, set[Callable[[], None]]] = {}
+        self._listeners: dict[tuple[str, str | None], set[Callable[[], None]]] = {}
         self.closing = False
 
     # Looking
 
-    def subscribe(self, user_id: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Have `wake()` called when something happens in a run of this person's; returns what ends that."""
-        listeners = self._listeners.setdefault(user_id, set())
+    def subscribe(self, user_id: str, conversation_id: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake()` called when something happens in a conversation's runs; returns what ends that."""
+        place = (user_id, conversation_id)
+        listeners = self._listeners.setdefault(place, set())
         listeners.add(wake)
 
         def unsubscribe() -> None:
             listeners.discard(wake)
-            if not listeners and self._listeners.get(user_id) is listeners:
-                del self._listeners[user_id]
+            if not listeners and self._listeners.get(place) is listeners:
+                del self._listeners[place]
 
         return unsubscribe
 
@@ -230,6 +231,12 @@ class Runs:
         """End every run, each with its last event, within a bounded time; a model's that waits for a person goes on
         when the host is started again."""
         self.closing = True
+        await self.stop_all()
+        for place in tuple(self._listeners):
+            self._wake(place)  # whoever follows what goes on only after a restart waits no longer
+
+    async def stop_all(self) -> None:
+        """End what every run does, within a bounded time."""
         alive = [run for run in self._runs.values() if run.task is not None and not run.task.done()]
         for run in alive:
             run.stopping = True
@@ -240,6 +247,18 @@ class Runs:
             for task in late:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def recheck(self) -> None:
+        """Somebody's access changed: end the runs of who may not come in any more, and let the others go on as who
+        they are now."""
+        owners = {run.actor.user_id for run in self._runs.values() if not run.ended}
+        standing = await self.records.standing(owners)
+        for run in [run for run in self._runs.values() if not run.ended]:
+            role = standing.get(run.actor.user_id)
+            if role is None:
+                await self.stop_run(run)
+            elif role != run.actor.role:
+                run.actor = replace(run.actor, role=role)
 
     # For what answers messages
 
@@ -257,9 +276,10 @@ class Runs:
                     f"{alive} runs are under way in this conversation; at most {AT_ONCE} may be.",
                     "Wait for one to end, or stop it.",
                 )
-        run = Run(run_id or new_id("r"), actor, conversation_id, kind, on_change=lambda: self._wake(actor.user_id))
+        place = (actor.user_id, conversation_id)
+        run = Run(run_id or new_id("r"), actor, conversation_id, kind, on_change=lambda: self._wake(place))
         self._runs[run.id] = run
-        self._in.setdefault((actor.user_id, conversation_id), {})[run.id] = run
+        self._in.setdefault(place, {})[run.id] = run
         return run
 
     def drive(self, run: Run, work: Awaitable[CallResult | None]) -> None:
@@ -317,7 +337,7 @@ class Runs:
         try:
             if error is not None and run.kind == "message":
                 await self.calling.entry(run, "error", text=str(error["code"]), data=error)
-            await self.records.end(run.id, _STATES[kind], error)
+            await self.records.end(run.id, _STATES[kind], error, **run.kept)
         except Exception:
             _log.exception("the end of run %s could not be written down", run.id)
         finally:
@@ -331,8 +351,8 @@ class Runs:
         if not together:
             self._in.pop(place, None)
 
-    def _wake(self, user_id: str) -> None:
-        for wake in tuple(self._listeners.get(user_id, ())):
+    def _wake(self, place: tuple[str, str | None]) -> None:
+        for wake in tuple(self._listeners.get(place, ())):
             wake()
 
 

@@ -25,7 +25,7 @@ async def stop_runs(parts: Site, actor: Actor, conversation_id: str | None = Non
     for each in here:
         for run in parts.runs.of(actor.user_id, each):
             if not run.ended:
-                await parts.runs.stop(actor, run.id)
+                await parts.messages.stop(actor, run.id)
                 if run.task is not None:
                     tasks.append(run.task)
     if tasks:

@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     from toolhost.policy.table import Located, Table
     from toolhost.settings import Settings
 
-__all__ = ["OLLAMA", "PROVIDERS", "AgentSettings", "Caps", "Key", "ModelSpec", "Profile", "Provider", "read_agent"]
+__all__ = ["PROVIDERS", "AgentSettings", "Caps", "Key", "ModelSpec", "Profile", "Provider", "read_agent"]
 
 Provider = Literal["openai", "anthropic"]
 PROVIDERS: tuple[Provider, ...] = ("openai", "anthropic")
-
-OLLAMA = "http://127.0.0.1:11434"
-"""Where Ollama answers on this machine, if it runs."""
 
 _ROLES = ("admin", "operator", "user", "viewer")
 _USUAL = frozenset({"admin", "operator", "user"})
@@ -35,7 +32,7 @@ _LARGEST_KEY = 16 << 10
 
 _MODEL_KEYS = ("name", "provider", "model", "url", "key_env", "key_file", "key_credential", "context", "output", "who")
 _PROFILE_KEYS = ("name", "about", "model", "prompt", "tools", "who")
-_AGENT_KEYS = ("steps", "tool_calls", "tokens", "seconds", "runs", "find_ollama")
+_AGENT_KEYS = ("steps", "tool_calls", "tokens", "seconds", "runs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +154,13 @@ class AgentSettings:
         models: In the order of the file; the first that a person may use answers them by default.
         profiles: Likewise.
         caps: The limits of a run.
-        find_ollama: Whether to look for Ollama on this machine.
+        ollama: Where to look for Ollama on this machine, or None.
     """
 
     models: tuple[ModelSpec, ...] = ()
     profiles: tuple[Profile, ...] = ()
     caps: Caps = field(default_factory=Caps)
-    find_ollama: bool = True
+    ollama: str | None = None
 
 
 def read_agent(settings: Settings) -> AgentSettings:
@@ -178,13 +175,26 @@ def read_agent(settings: Settings) -> AgentSettings:
         _unique(top, "models", models)
         _unique(top, "profiles", profiles)
         agent = top.table("agent", _AGENT_KEYS)
-        given = {name: agent.count(name) for name in _AGENT_KEYS if name != "find_ollama"}
+        given = {name: agent.count(name) for name in _AGENT_KEYS}
         return AgentSettings(
             models=tuple(models),
             profiles=tuple(profiles),
             caps=Caps(**{name: value for name, value in given.items() if value is not None}),
-            find_ollama=agent.flag("find_ollama", default=True),
+            ollama=_ollama(settings.ollama),
         )
+
+
+def _ollama(text: str) -> str | None:
+    if text == "off":
+        return None
+    parts = urlsplit(text)
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
+        raise UsageError(
+            "setting_invalid",
+            f"The setting ollama is {text!r}; it takes an http address of this machine, or `off`.",
+            "An Ollama of another machine goes under [[models]].",
+        )
+    return text.rstrip("/")
 
 
 def _model(table: Table) -> ModelSpec | None:

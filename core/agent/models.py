@@ -9,7 +9,7 @@ from typing import Any
 
 from toolhost.agent.asking import Said, ask
 from toolhost.agent.clients import Client, Clients
-from toolhost.agent.config import OLLAMA, AgentSettings, ModelSpec, Profile
+from toolhost.agent.config import AgentSettings, ModelSpec, Profile
 from toolhost.agent.faults import ModelError
 from toolhost.errors import ToolHostError, UsageError
 from toolhost.model import Actor
@@ -76,10 +76,11 @@ class Models:
 
     async def all(self) -> tuple[ModelSpec, ...]:
         """Every model: those of the settings, then those found on this machine."""
-        if self.settings.find_ollama:
+        if self.settings.ollama is not None:
             async with self._looking:
                 if time.monotonic() - self._looked > _LOOK_AGAIN:
-                    self._found = await _find_ollama({model.name for model in self.settings.models})
+                    taken = {model.name for model in self.settings.models}
+                    self._found = await _find_ollama(self.settings.ollama, taken)
                     self._looked = time.monotonic()
         return (*self.settings.models, *self._found)
 
@@ -179,19 +180,24 @@ class _Heard:
         raise error
 
 
-async def _find_ollama(taken: set[str]) -> tuple[ModelSpec, ...]:
+async def _find_ollama(address: str, taken: set[str]) -> tuple[ModelSpec, ...]:
     import httpx2  # imported here: it takes as long as the rest of a start
 
     try:
         # No proxy of the environment: this asks this machine and no other.
         async with httpx2.AsyncClient(trust_env=False, timeout=_LOOK_SECONDS) as client:
-            answer = await client.get(f"{OLLAMA}/api/tags")
+            answer = await client.get(f"{address}/api/tags")
             names = [str(item["name"]) for item in answer.json()["models"]]
     except (httpx2.HTTPError, ValueError, KeyError, TypeError):
         return ()
     return tuple(
         ModelSpec(
-            name=f"ollama/{name}", provider="openai", model=name, url=f"{OLLAMA}/v1", context=_FOUND_CONTEXT, found=True
+            name=f"ollama/{name}",
+            provider="openai",
+            model=name,
+            url=f"{address}/v1",
+            context=_FOUND_CONTEXT,
+            found=True,
         )
         for name in names
         if f"ollama/{name}" not in taken and "embed" not in name

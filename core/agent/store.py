@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,25 +84,26 @@ class RunRecords:
         self._database = database
 
     async def begin(
-        self, run_id: str, user_id: str, conversation_id: str, *, kind: RunKind, state: RunState, text: str = ""
+        self, run_id: str, user_id: str, conversation_id: str, *, kind: RunKind, state: RunState, **more: str | None
     ) -> None:
-        """Write down a run that begins, or waits for its turn."""
+        """Write down a run that begins, or waits for its turn; of a message also `text`, `model` and `profile`."""
         values = {
             "id": run_id,
             "user_id": user_id,
             "conversation_id": conversation_id,
             "kind": kind,
             "state": state,
-            "text": text,
+            "text": "",
             "created": now_ms(),
+            **more,
         }
-        async with self._database.begin() as connection:
+        async with self._database.writing() as connection:
             await connection.execute(insert(runs).values(**values))
 
     async def change(self, run_id: str, **values: Any) -> bool:
         """Change a run that has not ended. False where it has: a run ends once."""
         change = update(runs).where(runs.c.id == run_id, runs.c.state.in_(ALIVE)).values(**values)
-        async with self._database.begin() as connection:
+        async with self._database.writing() as connection:
             return (await connection.execute(change.returning(runs.c.id))).first() is not None
 
     async def save(
@@ -115,10 +116,12 @@ class RunRecords:
         """Write down that a run waits for a person, and what its watchers have seen."""
         await self.change(run_id, state="waiting", events=zlib.compress(json.dumps(events).encode()))
 
-    async def end(self, run_id: str, state: RunState, error: Mapping[str, Any] | None = None) -> bool:
-        """Write down how a run ended. False where it had ended before."""
+    async def end(
+        self, run_id: str, state: RunState, error: Mapping[str, Any] | None = None, **more: str | None
+    ) -> bool:
+        """Write down how a run ended; of a model's also `messages` and `usage`. False where it had ended before."""
         text = None if error is None else json.dumps(error)
-        return await self.change(run_id, state=state, error=text, ended=now_ms(), pending=None, events=None)
+        return await self.change(run_id, state=state, error=text, ended=now_ms(), pending=None, events=None, **more)
 
     async def get(self, user_id: str, run_id: str) -> RunRecord:
         """One run.
@@ -138,6 +141,14 @@ class RunRecords:
     async def alive_of_all(self) -> list[RunRecord]:
         """Everybody's runs that have not ended: what an earlier process left."""
         return await self._read(runs.c.state.in_(ALIVE))
+
+    async def standing(self, user_ids: Collection[str]) -> dict[str, str]:
+        """The role of each of these people who may sign in."""
+        if not user_ids:
+            return {}
+        query = select(users.c.id, users.c.role).where(users.c.id.in_(list(user_ids)), users.c.disabled.is_(False))
+        async with self._database.begin() as connection:
+            return {row.id: row.role for row in (await connection.execute(query)).all()}
 
     async def _read(self, *conditions: Any) -> list[RunRecord]:
         query = (

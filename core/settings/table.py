@@ -239,6 +239,14 @@ class Settings:
         choice("debug", "info", "warning", "error"), "What is logged: entries of this level and above.", default="info"
     )
 
+    # Models; those of the file are in its sections
+
+    ollama: str = row(
+        TEXT,
+        "Where Ollama is looked for on this machine, to offer its models; `off` for nowhere.",
+        default="http://127.0.0.1:11434",
+    )
+
     # Finding faults
 
     debug: bool = row(
@@ -260,6 +268,6 @@ SETTINGS: tuple[Setting, ...] = tuple(
 SECTIONS: tuple[Section, ...] = (
     Section(name="models", help="`[[models]]`: the language models that may answer in the chat."),
     Section(name="profiles", help="`[[profiles]]`: a model, what it is told and the tools it may call, under a name."),
-    Section(name="agent", help="`[agent]`: how far one run of a model may go, and whether Ollama is looked for."),
+    Section(name="agent", help="`[agent]`: how far one run of a model may go."),
 )
 """Every section that the file may have besides the settings."""

@@ -45,7 +45,7 @@ class WriteBehind:
             if not batch:
                 return
             try:
-                async with self._database.begin() as connection:
+                async with self._database.writing() as connection:
                     for statement, rows in _together(batch):
                         await connection.execute(statement, rows)
             except SQLAlchemyError:

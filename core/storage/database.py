@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._writing = asyncio.Lock()
 
     @classmethod
     async def open(cls, path: Path) -> Database:
@@ -38,6 +40,12 @@ class Database:
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: committed at the end, rolled back on an exception."""
         async with self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """The same for what writes, one after the other: of many that ask SQLite for its lock one can wait too long."""
+        async with self._writing, self._engine.begin() as connection:
             yield connection
 
     async def close(self) -> None:

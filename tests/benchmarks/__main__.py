@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import chat
 import latency
 import policy_costs
 import scale
@@ -26,7 +27,7 @@ from toolhost.sandbox import Sandbox
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings, load_settings
 
-PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload")
+PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload", "chat")
 
 
 async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds: int, parts: list[str]) -> None:
@@ -63,6 +64,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("parts", nargs="*", default=PARTS, help=", ".join(PARTS))
     options = parser.parse_args()
+    if "chat" in options.parts:
+        # Before root is given up: it starts a server of its own, as people do.
+        chat.measure(options.rounds, conversations=200, words_per_second=5, seconds=20)
     folder = Path(tempfile.mkdtemp(prefix="toolhost-bench-"))
     os.environ["TOOLHOST_DATA"] = str(folder / "data")
     try:

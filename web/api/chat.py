@@ -96,7 +96,8 @@ async def _whole(runs: Runs, run: Run) -> ResponseReturnValue:
 async def _follow(runs: Runs, run: Run) -> AsyncIterator[dict[str, Any] | None]:
     """The events of a run until its last; None where it has been quiet for a while."""
     wake = asyncio.Event()
-    unsubscribe = runs.subscribe(run.actor.user_id, wake.set)
+    assert run.conversation_id is not None
+    unsubscribe = runs.subscribe(run.actor.user_id, run.conversation_id, wake.set)
     seen = 0
     try:
         while True:
