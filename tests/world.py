@@ -16,6 +16,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 FOLDER = sys.argv[1]
 REQUESTS = os.open(f"{FOLDER}/requests", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
 
+PAGES = {
+    "/page": (
+        "text/html",
+        """<!doctype html><html><head><meta charset=iso-8859-1><title>Café &amp; more</title><style>p {}</style>
+        <script>evil()</script></head><body><nav><a href="/">Home</a></nav><h1>Menu</h1><p>One
+        <b>two</b>&nbsp;three.<br>Four<ul><li>tea<li><a href="cake?a=1&amp;b=2">cake</a></ul><ol><li>first</ol>
+        <table><tr><th>what<th>price<tr><td>tea<td>2</table><pre>a  b
+  c</pre><img alt="A cup" src=x><p>last <template>no</template></body></html>""".encode("latin-1"),
+    ),
+    "/article": (
+        "text/html; charset=utf-8",
+        b"<body><nav>around</nav><main><h2>Story</h2><p>" + b"word " * 100 + b"</main><footer>below</footer>",
+    ),
+    "/data.json": ("application/json", b'{"a": [1, 2]}'),
+    "/image.png": ("image/png", b"\x89PNG\0\0"),
+    "/missing": ("text/plain", b"nothing here\n"),
+}
+
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -48,6 +66,9 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             for _ in range(1600):
                 self.wfile.write(b"x" * 65536)
+        elif self.path in PAGES:
+            kind, content = PAGES[self.path]
+            self._answer(404 if self.path == "/missing" else 200, content, ("Content-Type", kind))
         elif self.path == "/away":
             self._answer(302, b"", ("Location", "http://evil.com/stolen"))
         else:

@@ -41,6 +41,7 @@ def bundled_host() -> Iterator[Hosted]:
     folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
     folder.chmod(0o755)
     host = Hosted(folder, **{file.stem: file.read_text() for file in POLICIES.glob("*.toml")})
+    assert host.ask(do="facts")["problems"] == []
     yield host
     host.close()
     shutil.rmtree(folder, ignore_errors=True)

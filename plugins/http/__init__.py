@@ -1,0 +1,1 @@
+"""Bundled plugin: pages and files from servers that the policy names."""

@@ -1,0 +1,1 @@
+"""Bundled plugin: Python snippets and files."""

@@ -1,0 +1,1 @@
+"""Bundled plugin: named steps, one after the other."""
