@@ -14,7 +14,7 @@ from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
 from toolhost.host import Host
 from toolhost.sharing import Shares
-from toolhost.web import admin, api, chat, doors, errors, images, pages, palette, settings
+from toolhost.web import admin, api, chat, doors, errors, pages, palette, settings, workspace_panel
 from toolhost.web.answering import Messages
 from toolhost.web.bodies import LARGEST
 from toolhost.web.draining import Draining
@@ -27,6 +27,7 @@ from toolhost.web.measuring import measure
 from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
 from toolhost.web.site import EXTENSION, Site, site
+from toolhost.web.sizes import Sized, size_text
 from toolhost.web.sockets import Sockets
 from toolhost.web.tidying import keep_tidy
 from toolhost.web.visible import chip, excerpt, prose, visible, visible_text
@@ -49,8 +50,11 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     """
     app = Quart("toolhost.web", static_folder=None, template_folder=str(_HERE / "templates"), root_path=str(_HERE))
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
+    app.request_class = Sized
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(chip=chip, excerpt=excerpt, prose=prose, visible=visible, visible_text=visible_text)
+    app.jinja_env.filters.update(
+        size=size_text, chip=chip, excerpt=excerpt, prose=prose, visible=visible, visible_text=visible_text
+    )
     accounts = Accounts(
         host.database, host.audit, SigningKeys.load(host.data.state, host.settings.jwt_secret_key), host.data.state
     )
@@ -95,7 +99,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(settings.blueprint)
     app.register_blueprint(admin.blueprint)
-    app.register_blueprint(images.blueprint)
+    app.register_blueprint(workspace_panel.blueprint)
     app.register_blueprint(palette.blueprint)
     app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)

@@ -51,15 +51,15 @@ class Fragments:
         """Render a template."""
         return await self.environment.get_template(template).render_async(t=self.t, shared=self.shared, **values)
 
-    async def entry(self, entry: Mapping[str, Any], conversation_id: str | None) -> str:
+    async def entry(self, entry: Mapping[str, Any], conversation_id: str | None, rating: str | None = None) -> str:
         """A message or a notice."""
         written = entry["kind"] == "assistant" or (entry["kind"] == "user" and not entry["text"].startswith("/"))
         prose = await self.prose(entry["text"], conversation_id, breaks=entry["kind"] == "user") if written else ""
-        return await self.render("_entry.html", entry=entry, prose=prose)
+        return await self.render("_entry.html", entry=entry, prose=prose, rating=rating)
 
     async def prose(self, text: str, conversation_id: str | None, *, breaks: bool = False) -> Markup:
         """Markdown that somebody wrote. Images of the conversation's own workspace are shown, no others."""
-        files = "" if conversation_id is None or self.shared else f"/c/{conversation_id}/image/"
+        files = "" if conversation_id is None or self.shared else f"/api/conversations/{conversation_id}/files/"
         copy = self.t("card.copy")
         if len(text) <= _AT_ONCE:
             return rendered(text, copy=copy, files=files, breaks=breaks)
@@ -90,7 +90,7 @@ class Fragments:
         cards, conversation_id = shown.cards, shown.conversation.id
         for entry in shown.entries:
             if entry.kind != "call":
-                pieces.append(await self.entry(entry.as_json(), conversation_id))
+                pieces.append(await self.entry(entry.as_json(), conversation_id, shown.ratings.get(entry.id)))
             elif entry.call_id is not None and entry.call_id in cards:
                 pieces.append(await self.card(cards[entry.call_id]))
         for run_id, draft in shown.drafts.items():

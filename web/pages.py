@@ -70,6 +70,7 @@ async def thread(conversation_id: str) -> ResponseReturnValue:
         "external": await fragments.external(shown.external),
         "seen": shown.seen,
         "alive": shown.alive,
+        "queued": shown.queued,
     }
 
 
@@ -155,6 +156,8 @@ async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
         tools=_by_plugin(tools),
         starters=starters(tools),
         workspaces=named_workspaces(parts.host, actor),
+        models=await parts.models.of(actor),
+        profiles=parts.models.profiles_of(actor),
         **await frame(here=None if shown is None else shown.conversation.id),
     )
     return await make_response(page)

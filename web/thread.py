@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from toolhost.conversations import Conversation, Entry
 from toolhost.model import Actor, ExternalContent
 from toolhost.web.cards import Card, card_of_live, card_of_record
-from toolhost.web.live import Draft
+from toolhost.web.live import Draft, Run
 from toolhost.web.site import Site
 from toolhost.web.spelling import attempted_argv
 
@@ -27,6 +27,8 @@ class Snapshot:
         seen: For each run that can still be followed, the number of the last event that is in here.
         alive: The runs that go on, and whether each waits for a person.
         drafts: What models are writing, by run.
+        queued: The messages that wait for their turn: run and text, in their order.
+        ratings: What this person said of answers, by entry.
     """
 
     conversation: Conversation
@@ -36,6 +38,8 @@ class Snapshot:
     seen: dict[str, int]
     alive: dict[str, bool]
     drafts: dict[str, Draft]
+    queued: tuple[tuple[str, str], ...]
+    ratings: dict[int, str]
 
 
 async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
@@ -48,6 +52,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
     entries = await parts.conversations.entries(actor.user_id, conversation_id)
     stored = await _stored(parts, actor, entries)
     external = await parts.host.external_content(conversation_id, actor)
+    ratings = await parts.feedback.of(actor.user_id, conversation_id)
     # From here on without a wait: the live cards, the entries that came meanwhile and the numbers are of one moment.
     runs = parts.runs.of(actor.user_id, conversation_id)
     cards = dict(stored)
@@ -61,13 +66,33 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
                 late.append(Entry.from_json(event["entry"]))
     return Snapshot(
         conversation=conversation,
-        entries=(*entries, *sorted(late, key=lambda entry: entry.id)),
+        entries=_continued(entries, late),
         cards=cards,
         external=external,
         seen={run.id: run.seq for run in runs},
-        alive={run.id: run.waiting for run in runs if not run.ended},
+        alive={run.id: run.waiting for run in runs if not run.ended and not _queued(run)},
+        queued=tuple((run.id, run.text) for run in sorted(filter(_queued, runs), key=_position)),
+        ratings=dict(ratings),
         drafts={run.id: replace(run.draft) for run in runs if run.draft is not None},
     )
+
+
+def _continued(entries: tuple[Entry, ...], late: list[Entry]) -> tuple[Entry, ...]:
+    """The branch that is shown, with what came to its end since it was read; other branches' entries are not of it."""
+    shown = list(entries)
+    for entry in sorted(late, key=lambda entry: entry.id):
+        if entry.parent_id == (shown[-1].id if shown else None):
+            shown.append(entry)
+    return tuple(shown)
+
+
+def _queued(run: Run) -> bool:
+    """Whether a run waits for its turn."""
+    return not run.ended and bool(run.events) and run.events[-1]["type"] == "run.queued"
+
+
+def _position(run: Run) -> int:
+    return int(run.events[-1]["position"])
 
 
 async def card_of_call(parts: Site, actor: Actor, call_id: str) -> Card | None:

@@ -63,7 +63,7 @@ def test_a_message_is_read_as_it_was_meant(chat, scheme, width) -> None:
 def test_code_is_copied_as_it_is(chat) -> None:
     page = chat(permissions=["clipboard-read", "clipboard-write"])
     say(page, LETTER)
-    page.locator(".message-user").last.get_by_role("button", name="Copy").click()
+    page.locator(".message-user").last.locator(".code-copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()").startswith("def water(tree: str)")
 

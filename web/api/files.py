@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from io import FileIO
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
 from toolhost.calls.produced import image_type
 from toolhost.downloads import open_download
 from toolhost.sandbox.collect import spelled
+from toolhost.uploads import receive
 from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import site
+from toolhost.web.workspace_panel import listing
 
 __all__ = ["blueprint"]
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/conversations")
 
 _CHUNK = 256 << 10
+_UPLOAD_SECONDS = 300.0
 
 
 @blueprint.get("/<conversation_id>/files/<path:path>")
@@ -36,6 +40,28 @@ async def download(conversation_id: str, path: str) -> ResponseReturnValue:
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
     response.headers.set("Content-Disposition", "attachment", filename=spelled(path.rpartition("/")[2]))
     return response
+
+
+@blueprint.get("/<conversation_id>/files")
+@requires("look", scope="chat")
+async def index(conversation_id: str) -> ResponseReturnValue:
+    """What is in the conversation's own workspace."""
+    found = await listing(site().host, current_actor(), conversation_id)
+    files = [
+        {"path": spelled(one.path), "kind": one.kind, "size": one.size, "modified": one.modified_ns // 1_000_000}
+        for one in found.entries
+    ]
+    return {"files": files, "more": found.more}
+
+
+@blueprint.put("/<conversation_id>/files/<path:path>")
+@requires("chat", scope="chat")
+async def upload(conversation_id: str, path: str) -> ResponseReturnValue:
+    """Put a file into the conversation's own workspace."""
+    replace = request.args.get("replace") == "true"
+    async with asyncio.timeout(_UPLOAD_SECONDS):
+        size = await receive(site().host, current_actor(), conversation_id, path, request.body, replace=replace)
+    return {"path": path, "size": size}, 201
 
 
 async def _pieces(file: FileIO, size: int) -> AsyncIterator[bytes]:

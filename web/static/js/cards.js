@@ -1,6 +1,7 @@
 // Tool cards: folding, tabs, copying, elapsed time, and the two buttons that matter.
 
 import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
+import "./finder.js";
 import { get, post } from "./http.js";
 
 const ARM_MS = 500; // a card that appears under a moving finger is not approved by it
@@ -148,6 +149,14 @@ document.addEventListener("click", async (event) => {
   } else if (button.dataset.card === "wrap") {
     const output = find(".pane-output .output", card);
     button.setAttribute("aria-pressed", String(output.classList.toggle("wrap")));
+  } else if (button.dataset.card === "stop") {
+    button.disabled = true;
+    await post(`/api/calls/${card.dataset.call}/cancel`, {});
+  } else if (button.dataset.card === "again") {
+    button.disabled = true;
+    const made = await get(`/api/calls/${card.dataset.call}`);
+    if (made.ok) document.dispatchEvent(new CustomEvent("toolhost:again", { detail: { tool: made.data.tool, arguments: made.data.arguments } }));
+    setTimeout(() => (button.disabled = false), ARM_MS);
   } else if (button.dataset.card === "copy") {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     const label = find("span", button);

@@ -5,8 +5,12 @@ import "./code.js";
 import { Composer } from "./composer.js";
 import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
 import * as drafts from "./drafts.js";
+import { entries } from "./entries.js";
+import { filesChanged, filesPanel } from "./files.js";
+import { foldDone } from "./folding.js";
+import * as queued from "./queue.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
-import { get, leave, renew } from "./http.js";
+import { get, leave, renew, request } from "./http.js";
 import { Connection } from "./socket.js";
 
 const texts = strings();
@@ -72,12 +76,14 @@ function runs() {
   composer.running([...alive.values()].includes(false));
 }
 
+function send(message) {
+  if (!connection.ready) composer.complain(texts.sending);
+  const first = { workspace: find("#workspace")?.value || null, ...choice() };
+  connection.send({ ...message, conversation_id: conversation, ...(conversation || message.type !== "message" ? {} : first), ...(conversation || message.type === "message" ? {} : { workspace: first.workspace }) });
+}
+
 const composer = new Composer(
-  (message) => {
-    const workspace = find("#workspace");
-    if (!connection.ready) composer.complain(texts.sending);
-    connection.send({ ...message, conversation_id: conversation, ...(conversation ? {} : { workspace: workspace?.value || null }) });
-  },
+  send,
   () => {
     for (const [run, waits] of alive) if (!waits) connection.sendNow({ type: "stop", run_id: run });
   },
@@ -92,6 +98,41 @@ const said = {
   cancelled: texts.call_cancelled,
 };
 
+// Who answers
+
+const model = find("#model");
+const profile = find("#profile");
+
+/** What was chosen above the thread; in a conversation the server knows it already. */
+function choice() {
+  return model ? { model: model.value, profile: profile?.value ?? "" } : {};
+}
+
+async function choose() {
+  if (!conversation) return;
+  const answer = await request(`/api/conversations/${conversation}/model`, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: model.value, profile: profile?.value || null }) });
+  composer.complain(answer.ok ? "" : (answer.data?.error?.message ?? ""));
+}
+model?.addEventListener("change", choose);
+profile?.addEventListener("change", choose);
+
+filesPanel({ conversation: () => conversation, call: (tool, values) => composer.submit({ type: "call", tool, arguments: values }, false, true) });
+document.addEventListener("toolhost:again", ({ detail }) => composer.submit({ type: "call", ...detail }, false, true));
+entries(thread, { conversation: () => conversation, send: (message) => composer.submit(message, false, true), reload, complain: (text) => composer.complain(text) });
+queued.queue(
+  (message) => connection.sendNow(message),
+  (run, text) => composer.rework(text, (changed) => connection.sendNow({ type: "edit", run_id: run, text: changed })),
+);
+queued.restore(JSON.parse(thread.dataset.queued));
+
+const runStatus = find("#run-status");
+
+/** One line on how the present run stands, where that is worth a line. */
+function standing(text) {
+  runStatus.textContent = text;
+  runStatus.hidden = !text;
+}
+
 const TERMINAL = new Set(["run.completed", "run.failed", "run.cancelled"]);
 
 function take(event) {
@@ -103,18 +144,25 @@ function take(event) {
     append(event.call_id, event.html);
   } else if (event.type === "conversation.tainted") {
     tainted(event.html);
+  } else if (event.type === "run.queued") {
+    queued.enqueue(event.run_id, event.text, event.position);
+  } else if (event.type === "model.retry") {
+    standing(fill(runStatus.dataset.retry, { reason: event.error.message, seconds: Math.ceil(event.after_ms / 1000) }));
   } else if (event.type === "message.started") {
+    standing("");
     drafts.begin(thread, event);
   } else if (event.type === "message.delta") {
     drafts.grow(event);
   } else if (event.type === "message.reasoning") {
     drafts.reason(event);
   } else if (event.type === "message.completed") {
+    if (event.entry && elsewhere(event.entry)) return reload();
     if (drafts.finish(thread, event)) announce(messageTexts.answered);
   } else if (event.type === "tool.arguments") {
     const card = document.getElementById(`call-${event.request_id}`);
     if (card) find(".card-summary", card).append(nodes(event.html));
   } else if (event.html && event.type === "entry.added" && event.entry.kind !== "call") {
+    if (elsewhere(event.entry)) return reload();
     thread.append(element(event.html));
     if (event.entry.kind === "user") following = true;
   } else if (event.html) {
@@ -125,6 +173,7 @@ function take(event) {
     const text = said[card.dataset.state];
     if (text && card.dataset.state !== "running") announce(fill(text, { tool: card.dataset.tool }));
   }
+  if (event.type === "run.started") queued.dequeue(event.run_id);
   if (event.type === "run.started" || event.type === "approval.answered") alive.set(event.run_id, false);
   else if (event.type === "approval.required") alive.set(event.run_id, true);
   else if (TERMINAL.has(event.type)) ended(event.run_id);
@@ -132,17 +181,37 @@ function take(event) {
   else if (event.type === "accepted") composer.accepted(event.ref);
   else if (event.type === "error") failed(event);
   if (event.type.startsWith("approval.") || TERMINAL.has(event.type)) refreshSidebar(conversation);
-  if (event.type === "run.failed" && !event.html) composer.complain(event.error.message);
+  if (event.type === "run.failed" && !thread.lastElementChild?.matches(".message-error")) composer.complain(event.error.message);
+  if (event.type === "tool.shortened") shortened(event);
+  if (event.type === "tool.completed") {
+    foldDone(thread);
+    filesChanged();
+  }
   runs();
   settle();
+}
+
+/** Whether an entry begins a branch beside what is shown: another page of this person's did that. */
+function elsewhere(entry) {
+  return entry.siblings.some((id) => id !== entry.id && find(`[data-entry="${id}"]`, thread));
 }
 
 /** What a model was still writing when its run ended is not kept. */
 function ended(run) {
   alive.delete(run);
+  queued.dequeue(run);
+  standing("");
   for (const card of requested.get(run) || []) if (card.dataset.state === "preparing") card.remove();
   requested.delete(run);
   for (const left of findAll(`.message-draft[data-run="${run}"]`, thread)) left.remove();
+}
+
+/** How much of a call's output its model was told. */
+function shortened({ call_id, shown, total }) {
+  const note = find("[data-shortened]", document.getElementById(`call-${call_id}`) ?? thread);
+  if (!note) return;
+  note.textContent = fill(note.dataset.shortened, { shown, total });
+  note.hidden = false;
 }
 
 /** The mark in the header: what this conversation has taken in from elsewhere. */
@@ -159,9 +228,7 @@ function begun(created) {
   find("#hero")?.remove();
   const workspace = find("#workspace");
   if (workspace) {
-    const chip = find("#workspace-chip");
-    find(".chip-text", chip).textContent = workspace.selectedOptions[0].text;
-    chip.hidden = false;
+    find("#workspace-chip .chip-text").textContent = workspace.selectedOptions[0].text;
     workspace.closest("label").remove();
   }
   history.replaceState(null, "", `/c/${created.id}`);
@@ -170,7 +237,7 @@ function begun(created) {
 async function failed(event) {
   if (event.error.code === "run_not_found") return reload();
   if (event.error.code === "conversation_not_found") return location.assign("/");
-  composer.refused(event.ref, event.error);
+  if (composer.refused(event.ref, event.error)) reload(); // what was cut out of the thread for it stands there again
 }
 
 /** The page was away for longer than the server remembers: take the thread as it is now. */
@@ -182,7 +249,9 @@ async function reload() {
   Object.assign(seen, answer.data.seen);
   alive.clear();
   for (const [run, waits] of Object.entries(answer.data.alive)) alive.set(run, waits);
+  queued.restore(answer.data.queued);
   arm(thread);
+  foldDone(thread);
   runs();
   resume();
 }
@@ -223,6 +292,7 @@ const connection = new Connection({
 
 document.addEventListener("toolhost:leaving", () => connection.stop());
 
+foldDone(thread);
 showWaiting(Number(document.body.dataset.waiting));
 runs();
 scrollDown();

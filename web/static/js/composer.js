@@ -113,18 +113,31 @@ export class Composer {
     this.form.open(name);
   }
 
+  /** Bring a text back to be changed; `done(text)` takes it instead of the next message. */
+  rework(text, done) {
+    this.reworking = done;
+    this.fill(text);
+  }
+
   submitText() {
     const text = this.input.value;
     if (!text.trim()) return;
     this.menu.close();
+    if (this.reworking) {
+      this.reworking(text);
+      this.reworking = null;
+      this.input.value = "";
+      this.changed(false);
+      return;
+    }
     this.submit({ type: "message", text }, false);
   }
 
-  submit(message, fromForm) {
+  submit(message, fromForm, fromThread = false) {
     this.complain("");
     const ref = `m${++this.count}`;
-    this.pending.set(ref, { text: message.text, fromForm });
-    if (!fromForm) {
+    this.pending.set(ref, { text: message.text, fromForm, fromThread });
+    if (!fromForm && !fromThread) {
       this.input.value = "";
       this.changed(false);
     }
@@ -141,12 +154,13 @@ export class Composer {
   refused(ref, error) {
     const sent = this.pending.get(ref);
     this.pending.delete(ref);
-    if (sent && !sent.fromForm && !this.input.value) {
+    if (sent?.text && !sent.fromForm && !this.input.value) {
       this.input.value = sent.text;
       this.changed(false);
     }
     this.complain(error.hint ? `${error.message} ${error.hint}` : error.message);
     if (sent && !sent.fromForm) this.input.focus();
+    return Boolean(sent?.fromThread);
   }
 
   complain(text) {

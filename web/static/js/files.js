@@ -1,0 +1,113 @@
+// The panel of the workspace: a list, a look at one file, and files dropped into it.
+
+import { announce, element, fill, find, strings } from "./dom.js";
+import { get, request } from "./http.js";
+
+const texts = strings("filesStrings");
+const panel = find("#files");
+const body = find("#files-body");
+const problem = find("#files-problem");
+const toggle = find("#files-toggle");
+let handlers = null;
+
+/** `handlers`: conversation(), call(tool, arguments). */
+export function filesPanel(given) {
+  handlers = given;
+  toggle.addEventListener("click", () => (panel.hidden ? open() : close()));
+  find("#files-close").addEventListener("click", close);
+  panel.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    close();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.altKey && !event.ctrlKey && event.key.toLowerCase() === "f") {
+      event.preventDefault();
+      toggle.click();
+    }
+  });
+  panel.addEventListener("click", act);
+  panel.addEventListener("change", (event) => {
+    if (event.target.dataset.files === "upload") upload([...event.target.files]);
+  });
+  for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) document.addEventListener(kind, drag);
+}
+
+/** What a tool did may have changed the files. */
+export function filesChanged() {
+  if (!panel.hidden && !find(".preview", body)) list();
+}
+
+async function open() {
+  panel.hidden = false;
+  toggle.setAttribute("aria-expanded", "true");
+  await list();
+  find("#files-close").focus();
+}
+
+function close() {
+  panel.hidden = true;
+  toggle.setAttribute("aria-expanded", "false");
+  toggle.focus();
+}
+
+function complain(text) {
+  problem.textContent = text;
+  problem.hidden = !text;
+}
+
+async function list() {
+  const place = handlers.conversation();
+  complain("");
+  if (!place) {
+    body.textContent = texts.none;
+    return;
+  }
+  const answer = await get(`/c/${place}/files`).catch(() => null);
+  if (answer?.ok) body.innerHTML = answer.data;
+  else body.textContent = texts.not_here;
+}
+
+async function act(event) {
+  const button = event.target.closest("[data-preview], [data-files]");
+  if (!button) return;
+  if (button.dataset.preview) {
+    const answer = await get(button.dataset.preview);
+    if (answer.ok) body.replaceChildren(element(answer.data));
+    find("button", body)?.focus();
+  } else if (button.dataset.files === "back") {
+    list();
+  } else if (button.dataset.files === "undo") {
+    handlers.call("files.undo", {});
+  } else if (button.dataset.files === "changes") {
+    handlers.call("files.changes", {});
+  }
+}
+
+let inside = 0;
+
+function drag(event) {
+  if (!event.dataTransfer?.types.includes("Files") || !handlers.conversation()) return;
+  event.preventDefault();
+  inside += { dragenter: 1, dragleave: -1, drop: -inside }[event.type] ?? 0;
+  document.body.classList.toggle("dropping", inside > 0);
+  if (event.type === "drop") {
+    if (panel.hidden) open();
+    upload([...event.dataTransfer.files]);
+  }
+}
+
+async function upload(files) {
+  complain("");
+  for (const file of files) {
+    const path = `/api/conversations/${handlers.conversation()}/files/${encodeURIComponent(file.name)}`;
+    const send = (query) => request(path + query, { method: "PUT", headers: { "content-type": "application/octet-stream" }, body: file });
+    let answer = await send("").catch(() => null);
+    if (answer?.data?.error?.code === "upload_exists" && confirm(fill(texts.replace, { name: file.name }))) answer = await send("?replace=true").catch(() => null);
+    if (answer?.ok) announce(fill(texts.uploaded, { name: file.name }));
+    else complain(answer?.data?.error?.message ?? texts.failed);
+  }
+  const said = problem.textContent;
+  await list();
+  complain(said);
+}
