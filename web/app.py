@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
-from quart import Quart, has_request_context, request
+from quart import Quart, current_app, has_request_context, request
 
 from toolhost.accounts import Accounts
 from toolhost.accounts.signing import SigningKeys
@@ -14,7 +14,7 @@ from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
 from toolhost.host import Host
 from toolhost.sharing import Shares
-from toolhost.web import admin, api, chat, doors, errors, pages, palette, settings, workspace_panel
+from toolhost.web import admin, api, chat, doors, errors, pages, palette, settings, welcome, workspace_panel
 from toolhost.web.answering import Messages
 from toolhost.web.bodies import LARGEST
 from toolhost.web.draining import Draining
@@ -100,6 +100,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.register_blueprint(settings.blueprint)
     app.register_blueprint(admin.blueprint)
     app.register_blueprint(workspace_panel.blueprint)
+    app.register_blueprint(welcome.blueprint)
     app.register_blueprint(palette.blueprint)
     app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)
@@ -120,6 +121,7 @@ def _template_values() -> dict[str, object]:
     return {
         "t": language_of_request(),
         "languages": site().languages.codes,
+        "demo": current_app.config.get("DEMO", False),
         "narrowed": cookies.get("toolhost-sidebar") == "closed",
         "theme": theme if theme in ("light", "dark") else "system",
     }

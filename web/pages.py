@@ -19,6 +19,7 @@ from toolhost.web.site import site
 from toolhost.web.starters import starters
 from toolhost.web.thread import Snapshot, card_of_call, snapshot
 from toolhost.web.visible import visible_text
+from toolhost.web.welcome import tour
 from toolhost.web.workspaces import named_workspaces
 
 __all__ = ["blueprint"]
@@ -158,6 +159,7 @@ async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
         workspaces=named_workspaces(parts.host, actor),
         models=await parts.models.of(actor),
         profiles=parts.models.profiles_of(actor),
+        tour=tour(parts, actor) if shown is None and "tour" in request.args else [],
         **await frame(here=None if shown is None else shown.conversation.id),
     )
     return await make_response(page)

@@ -8,6 +8,8 @@ from quart import Blueprint, render_template, request
 from quart.typing import ResponseReturnValue
 
 from toolhost.finding import find
+from toolhost.model import Actor
+from toolhost.rights import allowed
 from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import current_actor
 from toolhost.web.language import Translator
@@ -42,17 +44,24 @@ class Command:
 async def search() -> ResponseReturnValue:
     """What matches; without words every command, and the conversations that were used last."""
     words = request.args.get("q", "").strip()
-    parts, owner = site(), current_actor().user_id
+    parts, actor = site(), current_actor()
     wanted = words.casefold().split()
-    commands = [one for one in _commands(language_of_request()) if all(word in one.label.casefold() for word in wanted)]
+    every = _commands(language_of_request(), actor)
+    commands = [one for one in every if all(word in one.label.casefold() for word in wanted)]
     if words:
-        found: object = await find(parts.host.database, owner, words, most=_MOST)
+        found: object = await find(parts.host.database, actor.user_id, words, most=_MOST)
     else:
-        found = (await parts.conversations.list(owner))[:_MOST]
+        found = (await parts.conversations.list(actor.user_id))[:_MOST]
     return await render_template("_found.html", commands=commands, found=found)
 
 
-def _commands(t: Translator) -> list[Command]:
+def _commands(t: Translator, actor: Actor) -> list[Command]:
     places = [Command("go", t(f"command_name.{name}"), path) for name, path in _PLACES]
-    settings = [Command("go", f"{t('settings.title')}: {t(f'settings.{one.name}')}", one.path) for one in SECTIONS]
+    if allowed(actor, "admin"):
+        places.append(Command("go", t("command_name.welcome"), "/welcome"))
+    settings = [
+        Command("go", f"{t('settings.title')}: {t(f'settings.{one.name}')}", one.path)
+        for one in SECTIONS
+        if one.right is None or allowed(actor, one.right)
+    ]
     return [*places, *(Command(name, t(f"command_name.{name}")) for name in _ACTIONS), *settings]

@@ -21,6 +21,7 @@ COMMANDS = {
     "block": ("toolhost.cli.block", "Manage the addresses that get no answer."),
     "call": ("toolhost.cli.call", "Call a tool."),
     "config": ("toolhost.cli.config", "Look at the settings."),
+    "demo": ("toolhost.cli.demo", "Try everything out, with nothing to set up and nothing that stays."),
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),
     "key": ("toolhost.cli.key", "Manage API keys."),
     "model": ("toolhost.cli.model", "Look at the language models and try them."),

@@ -21,11 +21,15 @@ from toolhost.panic import PanicSwitch
 from toolhost.settings import SETTINGS, Settings, check_exposure
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from quart import Quart
+
     from toolhost.host import Host
     from toolhost.sandbox import Sandbox
     from toolhost.sandbox.errors import SandboxUnavailable
 
-__all__ = ["command"]
+__all__ = ["command", "listen", "serve"]
 
 
 @click.command("serve")
@@ -39,10 +43,10 @@ def command(**flags: str | None) -> None:
     check_exposure(settings)
     data = DataDirectory(settings)
     data.prepare()
-    with data.lock(), _listen(settings) as listener:
+    with data.lock(), listen(settings) as listener:
         # Before the event loop: the sandbox forks, and a fork copies whatever threads and loops there are.
         sandbox, problem = start_sandbox(data)
-        asyncio.run(_serve(settings, listener, sandbox, problem), debug=settings.debug)
+        asyncio.run(serve(settings, listener, sandbox, problem), debug=settings.debug)
 
 
 for _setting in reversed(SETTINGS):
@@ -53,7 +57,7 @@ for _setting in reversed(SETTINGS):
         )(command)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
     """The listening socket, bound here so that a port in use is one sentence before anything was started."""
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -76,9 +80,15 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _serve(
-    settings: Settings, listener: socket.socket, sandbox: Sandbox | None, problem: SandboxUnavailable | None
+async def serve(
+    settings: Settings,
+    listener: socket.socket,
+    sandbox: Sandbox | None,
+    problem: SandboxUnavailable | None,
+    *,
+    prepare: Callable[[Quart, str], Awaitable[None]] | None = None,
 ) -> None:
+    """Serve until a signal comes; before the first request `prepare(app, url)` does what there is to do, if given."""
     # Imported here: the web room and its framework are for the server alone.
     from toolhost import metrics
     from toolhost.host import Host
@@ -107,6 +117,8 @@ async def _serve(
         scheme = "http" if settings.certfile is None else "https"
         url = f"{scheme}://{_in_url(settings.host)}:{settings.port}"
         click.echo(f"Toolhost serves on {url}")
+        if prepare is not None:
+            await prepare(app, url)
         token = await new_setup_token(app)
         if token is not None:
             click.echo(f"Create the first administrator: {url}/setup#token={token}")

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from playwright.sync_api import Page, expect
+from shots import look
 from webserver import PASSWORD, WebServer
 
 NARROW = {"viewport": {"width": 320, "height": 640}}
@@ -59,11 +60,25 @@ def test_from_the_printed_address_to_a_denied_push(watched_page) -> None:
         page.locator("#password").fill(PASSWORD)
         page.get_by_label("Password again").fill(PASSWORD)
         page.get_by_role("button", name="Create account").click()
+        expect(page.locator(".probe").first).to_be_visible()
+        expect(page.locator(".tag-fail")).to_have_count(0)
+        assert no_sideways_scroll(page)
+        look(page, "welcome")
+        page.get_by_role("link", name="Start").click()
         page.locator("#connection[data-state=online]").wait_for()
-        say(page, "/files.list")
+        tour = page.locator("#tour")
+        tour.get_by_role("button", name="Do it").click()
         settled(page, "done")
-        say(page, "/git.push")
+        tour.get_by_role("button", name="Next").click()
+        tour.get_by_role("button", name="Do it").click()
+        look(page, "tour")
+        approve(page)
+        expect(tour.get_by_role("button", name="Next")).to_be_visible()
+        tour.get_by_role("button", name="Next").click()
+        tour.get_by_role("button", name="Do it").click()
         card = settled(page, "denied")
+        tour.get_by_role("button", name="Done").click()
+        expect(tour).to_have_count(0)
         expect(card).to_contain_text(re.compile(r"Denied by git\.toml:\d+"))
         expect(card).to_contain_text("An administrator can change git.toml")
         page.locator("#user-menu summary").click()

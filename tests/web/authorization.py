@@ -25,7 +25,12 @@ OWNED = frozenset(
 )
 """Parts of addresses that name something of somebody's: everybody tries the user's."""
 
-LAST = ("DELETE /api/sessions/<session_id>", "DELETE /api/sessions", "POST /api/auth/logout")
+LAST = (
+    "DELETE /api/conversations/<conversation_id>",
+    "DELETE /api/sessions/<session_id>",
+    "DELETE /api/sessions",
+    "POST /api/auth/logout",
+)
 """What ends a session that others still need to try with."""
 
 
@@ -99,6 +104,7 @@ class Cast:
             "name": "files.list",
             "path": "kept.txt",
             "network": "203.0.113.0/24",
+            "share_id": "h_none",
         }
 
     def row(self, method: str, rule: str) -> list[str]:

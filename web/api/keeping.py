@@ -11,7 +11,7 @@ from toolhost.errors import UsageError
 from toolhost.exporting import as_json, as_markdown, gather
 from toolhost.finding import find
 from toolhost.web.bodies import read_object
-from toolhost.web.guard import current_actor
+from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import site
 from toolhost.web.stopping import stop_runs
 
@@ -23,6 +23,7 @@ _FORMATS = {"json": "application/json", "md": "text/markdown"}
 
 
 @blueprint.get("/search")
+@requires("look", scope="chat")
 async def search() -> ResponseReturnValue:
     """Conversations whose title or messages hold all the words."""
     found = await find(site().host.database, current_actor().user_id, request.args.get("q", ""))
@@ -30,9 +31,11 @@ async def search() -> ResponseReturnValue:
 
 
 @blueprint.patch("/<conversation_id>")
+@requires("chat", scope="chat")
 async def change(conversation_id: str) -> ResponseReturnValue:
     """Give it another title, pin it, or let it go."""
     owner, body, all_of = current_actor().user_id, await read_object(), site().conversations
+    await all_of.get(owner, conversation_id)
     title, pinned = body.get("title"), body.get("pinned")
     if (
         not body.keys() <= {"title", "pinned"}
@@ -50,6 +53,7 @@ async def change(conversation_id: str) -> ResponseReturnValue:
 
 
 @blueprint.delete("/<conversation_id>")
+@requires("chat", scope="chat")
 async def delete(conversation_id: str) -> ResponseReturnValue:
     """Delete it: what runs in it is stopped at once, and after a minute it is gone for good."""
     parts, actor = site(), current_actor()
@@ -61,12 +65,14 @@ async def delete(conversation_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/<conversation_id>/restore")
+@requires("chat", scope="chat")
 async def restore(conversation_id: str) -> ResponseReturnValue:
     """Take a deletion back, within its minute."""
     return (await site().conversations.restore(current_actor().user_id, conversation_id)).as_json()
 
 
 @blueprint.get("/<conversation_id>/export")
+@requires("look", scope="chat")
 async def export(conversation_id: str) -> ResponseReturnValue:
     """One conversation as a file."""
     kind = request.args.get("format", "json")

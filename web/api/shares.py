@@ -9,7 +9,7 @@ from toolhost.errors import AccessError
 from toolhost.model import Actor
 from toolhost.web.bodies import read_object
 from toolhost.web.fragments import Fragments
-from toolhost.web.guard import current_actor, public
+from toolhost.web.guard import current_actor, public, requires
 from toolhost.web.site import site
 from toolhost.web.thread import snapshot
 from toolhost.web.visible import visible_text
@@ -20,10 +20,11 @@ blueprint = Blueprint("shares", __name__, url_prefix="/api")
 
 
 @blueprint.post("/conversations/<conversation_id>/shares")
+@requires("chat")
 async def create(conversation_id: str) -> ResponseReturnValue:
     """A new link. Its token is in the address's fragment, which no browser sends, and is shown this once."""
     _check()
-    actor = _person()
+    actor = current_actor()
     await site().conversations.get(actor.user_id, conversation_id)
     share, token = await site().shares.create(actor.user_id, conversation_id)
     site().host.audit.write(
@@ -41,6 +42,7 @@ async def index(conversation_id: str) -> ResponseReturnValue:
 
 
 @blueprint.delete("/conversations/<conversation_id>/shares/<share_id>")
+@requires("chat")
 async def revoke(conversation_id: str, share_id: str) -> ResponseReturnValue:
     """End a link."""
     actor = current_actor()
@@ -69,10 +71,3 @@ def _check() -> None:
         raise AccessError(
             "shares_off", "This server makes no links to conversations.", "An administrator can set `shares = true`."
         )
-
-
-def _person() -> Actor:
-    actor = current_actor()
-    if not actor.attended:
-        raise AccessError("person_needed", "An API key cannot do this.", "Sign in, and do it in the page.")
-    return actor

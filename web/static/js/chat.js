@@ -12,6 +12,7 @@ import * as queued from "./queue.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
 import { get, leave, renew, request } from "./http.js";
 import { Connection } from "./socket.js";
+import { guide } from "./tour.js";
 
 const texts = strings();
 const messageTexts = strings("messageStrings");
@@ -116,6 +117,7 @@ async function choose() {
 model?.addEventListener("change", choose);
 profile?.addEventListener("change", choose);
 
+guide((line) => composer.submit({ type: "message", text: line }, false, true));
 filesPanel({ conversation: () => conversation, call: (tool, values) => composer.submit({ type: "call", tool, arguments: values }, false, true) });
 document.addEventListener("toolhost:again", ({ detail }) => composer.submit({ type: "call", ...detail }, false, true));
 entries(thread, { conversation: () => conversation, send: (message) => composer.submit(message, false, true), reload, complain: (text) => composer.complain(text) });
@@ -170,6 +172,7 @@ function take(event) {
     if (event.type === "tool.requested") requested.set(event.run_id, [...(requested.get(event.run_id) || []), card]);
     // Its name is the model's, which may use it again: from now on it is nobody's.
     if (event.type === "tool.rejected") card.removeAttribute("id");
+    document.dispatchEvent(new CustomEvent("toolhost:card", { detail: card }));
     const text = said[card.dataset.state];
     if (text && card.dataset.state !== "running") announce(fill(text, { tool: card.dataset.tool }));
   }

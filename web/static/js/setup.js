@@ -27,5 +27,5 @@ form.addEventListener("submit", async (event) => {
     return;
   }
   const login = await send(form, "/api/auth/login", { username, password });
-  location.replace(login && login.status === 200 ? "/" : "/login");
+  location.replace(login && login.status === 200 ? "/welcome" : "/login");
 });

@@ -1,0 +1,21 @@
+// The first run's page: asking a model whether it answers.
+
+import { find } from "./dom.js";
+import { showWaiting } from "./frame.js";
+import { post } from "./http.js";
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-test]");
+  if (!button || button.disabled) return;
+  const said = find("[role=status]", button.closest("li"));
+  const texts = button.closest("ul").dataset;
+  button.disabled = true;
+  said.textContent = texts.working;
+  const answer = await post(`/api/models/${encodeURIComponent(button.dataset.test)}/test`, {}).catch(() => null);
+  button.disabled = false;
+  if (!answer?.data) said.textContent = texts.unreachable;
+  else if (answer.data.ok) said.textContent = `${texts.good} (${Math.round(answer.data.first_ms)} ms)`;
+  else said.textContent = [answer.data.error?.message, answer.data.error?.hint].filter(Boolean).join(" ");
+});
+
+showWaiting(Number(document.body.dataset.waiting));
