@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import soakhttp
 from driver import becomes, children, no_tools, own, processes
 from hosted import Hosted
 from racing import Swapper
@@ -187,6 +188,7 @@ SOAKS: dict[str, tuple[Callable[[int], str], int]] = {
     "crowded": (crowded, 20),
     "attacked": (attacked, 20),
     "streamed": (streamed, 3),
+    **soakhttp.SOAKS,
 }
 
 

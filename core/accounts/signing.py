@@ -26,10 +26,15 @@ class SigningKeys:
         current: At least 32 bytes.
         previous: The one before, while its tokens may still be about.
         state: The folder the keys were read from; None for keys that are given and cannot be rotated here.
+
+    Attributes:
+        kid: Of the current key.
+        generation: Grows each time the keys are taken anew.
     """
 
     def __init__(self, current: bytes, previous: bytes | None = None, *, state: Path | None = None) -> None:
         self._state = state
+        self.generation = 0
         self._take(current, previous)
 
     @classmethod
@@ -80,6 +85,7 @@ class SigningKeys:
         return self.kid
 
     def _take(self, current: bytes, previous: bytes | None) -> None:
+        self.generation += 1
         self.kid = _kid(current)
         self._keys = {self.kid: current} if previous is None else {_kid(previous): previous, self.kid: current}
 

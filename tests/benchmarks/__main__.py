@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import chat
+import http_costs
 import latency
 import policy_costs
 import scale
@@ -27,7 +28,7 @@ from toolhost.sandbox import Sandbox
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings, load_settings
 
-PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload", "chat")
+PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload", "chat", "http")
 
 
 async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds: int, parts: list[str]) -> None:
@@ -82,6 +83,8 @@ def main() -> None:
         sandbox = Sandbox.start(settings.data / "state")
         asyncio.run(measure(settings, sandbox, workspace, options.rounds, options.parts))
         measure_policies(settings.data / "bench", options.rounds, options.parts)
+        if "http" in options.parts:
+            http_costs.measure(options.rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,14 +1,19 @@
 """How often somebody may ask, what they are told, and whose address a request has."""
 
+import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from soakhttp import flood
 from test_people import SOON, until
 from webserver import PASSWORD, Person, WebServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from toolhost.accounts import passwords
+from toolhost.errors import MachineError
 from toolhost.settings import Rate
 from toolhost.web.counters import Counters
 from toolhost.web.rates import RateLimitedError, Rates, group
@@ -223,6 +228,27 @@ def test_a_window_slides_and_the_clock_on_the_wall_is_nobody_s_business(monkeypa
     now[0] = 1500.0
     assert sum(hit() for _ in range(20)) == 10
     assert not [key for key in ("other",) if counters.get(key)]
+
+
+def test_many_who_sign_in_at_once_wait_in_turn_and_keep_nobody_else_waiting(server, ada) -> None:
+    """A reduced form; `scripts/soak storm` does it with ten thousand and looks at the memory."""
+    with ThreadPoolExecutor(1) as pool:
+        flooding = pool.submit(asyncio.run, flood(server.port, 40))
+        asked = 0
+        while not flooding.done():
+            assert ada.get(ME).status == 200
+            asked += 1
+    assert flooding.result() == {"401": 40}
+    assert asked > 5
+
+
+async def test_whoever_comes_when_too_many_wait_is_told_to_come_back(monkeypatch) -> None:
+    monkeypatch.setattr(passwords, "_WAITING", 3)
+    hashing = passwords.Passwords()
+    done = await asyncio.gather(*(hashing.verify("wrong and long", None) for _ in range(6)), return_exceptions=True)
+    assert [one for one in done if not isinstance(one, MachineError)] == [(False, None)] * 3
+    assert {one.code for one in done if isinstance(one, MachineError)} == {"login_busy"}
+    assert await hashing.verify("wrong and long", None) == (False, None)
 
 
 def test_one_machine_s_ipv6_addresses_are_one() -> None:

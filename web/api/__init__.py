@@ -19,6 +19,7 @@ from toolhost.web.api import (
     me,
     metrics,
     models,
+    openapi,
     policies,
     sessions,
     shares,
@@ -34,5 +35,5 @@ def register(app: Quart) -> None:
     """Add every route of the interface."""
     people = (auth, me, sessions, keys, users, blocks)
     calling = (tools, approvals, calls, conversations, keeping, shares, branches, files, grants, chat, models)
-    for module in (*people, *calling, health, policies, system, audit, metrics):
+    for module in (*people, *calling, health, policies, system, audit, metrics, openapi):
         app.register_blueprint(module.blueprint)
