@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolhost.approvals import Answer, Grant, Question
-from toolhost.audit import AuditLog, AuditTerms
+from toolhost.audit import AuditLog, AuditRecord, AuditTerms
 from toolhost.audit.index import AuditIndex
 from toolhost.calls.again import Again
 from toolhost.calls.arguments import prepare as prepare_arguments
 from toolhost.calls.asking import Asking
-from toolhost.calls.connections import connection_details
+from toolhost.calls.connections import record_connection
+from toolhost.calls.hooked import HookedCalls
 from toolhost.calls.pipeline import OnEvent, Pipeline
 from toolhost.calls.records import CallRecords
 from toolhost.calls.taints import Taints
@@ -28,6 +29,7 @@ from toolhost.calls.words import parse_words
 from toolhost.conversation_folders import ConversationFolders
 from toolhost.data import DataDirectory
 from toolhost.errors import ApprovalError, UsageError
+from toolhost.hooks import Hooks
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
 from toolhost.panic import PanicSwitch
@@ -35,7 +37,7 @@ from toolhost.pluginhost import PluginLock, PluginRegistry
 from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy import Considered, PolicySet, PolicyStore, Request, check_workspace
 from toolhost.rights import check
-from toolhost.sandbox import Connection, Sandbox, SandboxError
+from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings
 from toolhost.stopping import Stopping
 from toolhost.storage import Database
@@ -59,6 +61,7 @@ class Host:
         sandbox_problem: Why there is no sandbox.
         database: State.
         audit: The audit log.
+        hooks: The trusted extensions.
         audit_index: What can be asked of it.
         stopping: Stops everything, and lets it run again.
     """
@@ -80,6 +83,8 @@ class Host:
         records: CallRecords,
         taints: Taints,
         stopping: Stopping,
+        hooks: Hooks,
+        hooked: HookedCalls,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -96,6 +101,8 @@ class Host:
         self._records = records
         self._taints = taints
         self.stopping = stopping
+        self.hooks = hooks
+        self._hooked = hooked
         self._folders = ConversationFolders(database, data, policies)
 
     @classmethod
@@ -119,6 +126,7 @@ class Host:
         async with AsyncExitStack() as stack:
             if sandbox is not None:
                 stack.push_async_callback(sandbox.close)
+            hooks = Hooks.load(settings)
             data = DataDirectory(settings)
             data.prepare()
             database = await Database.open(data.state / "toolhost.db")
@@ -126,14 +134,20 @@ class Host:
             behind = WriteBehind(database)
             stack.push_async_callback(behind.close)
             audit_index = AuditIndex(database, behind)
-            audit = AuditLog(data.audit_log, audit_index.put, _audit_terms(settings))
+
+            def recorded(record: AuditRecord) -> None:
+                audit_index.put(record)
+                hooks.observe(event=record)
+
+            audit = AuditLog(data.audit_log, recorded, AuditTerms.of(settings))
             stack.callback(audit.close)
+            stack.push_async_callback(hooks.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
             # From the manifests alone: what a server is asked for its tools by is granted by a policy.
             policies.declared = declared_settings(settings.plugins)
             policies.load()
             lock = PluginLock(settings.policies, lambda event, details: _note(audit, event, details))
-            told = partial(_note_connection, audit)
+            told = partial(record_connection, audit)
             plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state, policies, told)
             stack.push_async_callback(plugins.close)
             await plugins.load()
@@ -153,10 +167,11 @@ class Host:
                 records=records,
                 taints=taints,
                 panic=panic,
+                hooked=(hooked := HookedCalls(hooks)),
             )
             stack.push_async_callback(pipeline.end_calls)
             stopping = Stopping(panic, pipeline=pipeline, plugins=plugins, sandbox=sandbox, audit=audit)
-            yield cls(
+            host = cls(
                 settings=settings,
                 data=data,
                 policies=policies,
@@ -171,13 +186,19 @@ class Host:
                 records=records,
                 taints=taints,
                 stopping=stopping,
+                hooks=hooks,
+                hooked=hooked,
             )
+            await hooks.start(host)
+            stack.push_async_callback(hooks.stop, host)
+            yield host
 
     # -- tools ---------------------------------------------------------------------------------------------------
 
     def tools_for(self, actor: Actor) -> list[Tool]:
         """The tools the actor may ask for: those of active plugins that a policy grants anything to this actor."""
-        return [tool for tool in self.plugins.tools() if self._serves(tool.plugin, actor)]
+        granted = [tool for tool in self.plugins.tools() if self._serves(tool.plugin, actor)]
+        return list(self._hooked.offered(actor, granted))
 
     def tool(self, name: str) -> Tool:
         """A tool by name.
@@ -280,7 +301,10 @@ class Host:
         """Check a request and make a call of it, without deciding or running anything. See `call`."""
         tool = self.tool(name)
         check(actor, "tools:run", tool.plugin)
-        checked = prepare_arguments(tool, arguments)
+        if not self._hooked.offered(actor, (tool,)):
+            raise UsageError("unknown_tool", f"There is no tool {name!r}.", "`toolhost tools` lists them.")
+        prepared = await self._hooked.prepared(tool, actor, arguments)
+        checked = prepare_arguments(tool, prepared)
         identifier = call_id or self.new_call_id()
         own = False
         if workspace is not None:
@@ -300,6 +324,7 @@ class Host:
             workspace_own=own,
             conversation_id=conversation_id,
             attended=attended and actor.attended,
+            asked=None if prepared is arguments else arguments,
         )
 
     def consider(self, call: Call) -> tuple[Considered, Request]:
@@ -470,23 +495,3 @@ class Host:
 
 def _note(audit: AuditLog, event: str, details: Mapping[str, Any]) -> None:
     audit.write("security", event, details)
-
-
-def _audit_terms(settings: Settings) -> AuditTerms:
-    return AuditTerms(
-        sync_each=settings.audit_sync == "record",
-        largest=settings.audit_rotate_size,
-        oldest=settings.audit_rotate_age,
-        keep=settings.audit_keep,
-    )
-
-
-def _note_connection(audit: AuditLog, plugin: str, made: Connection, calls: tuple[str, ...]) -> None:
-    """A connection of a plugin's server: of one call where it worked at one alone, else of any of those."""
-    audit.write(
-        "security",
-        "egress.connection",
-        {"plugin": plugin, "calls": list(calls), **connection_details(made, made.host)},
-        call_id=calls[0] if len(calls) == 1 else None,
-        level="INFO" if made.code == "ok" else "WARNING",
-    )

@@ -130,6 +130,7 @@ class Call:
         attended: Whether somebody is there who can be asked while it runs.
         parent_id: The call whose worker asks for this one; None for a call that somebody made.
         errand: What that worker asks for; None likewise.
+        asked: The arguments as they came, where a trusted extension changed them; else None.
     """
 
     id: str
@@ -143,6 +144,7 @@ class Call:
     attended: bool = True
     parent_id: str | None = None
     errand: Errand | None = None
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,18 @@ class Hosting:
         made = await self.host.answer(request["approval"], actor_of(request), answer)
         return made.as_json()
 
+    async def events(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One call, and the events that its listener was told of."""
+        seen: list[str] = []
+        await self.host.call(
+            request["tool"],
+            request["arguments"],
+            actor_of(request),
+            workspace=Path(request["workspace"]),
+            on_event=lambda event: seen.append(event["type"]),
+        )
+        return {"events": seen}
+
     async def record(self, request: dict[str, Any]) -> dict[str, Any]:
         return await self.host.call_record(request["call"], actor_of(request)) or {}
 
@@ -151,7 +163,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     become_service_user()
     os.environ["SECRET"] = "CANARY"
-    settings = load_settings({}, {"TOOLHOST_DATA": sys.argv[1]})
+    extensions = {key: os.environ[key] for key in ("TOOLHOST_EXTENSIONS",) if key in os.environ}
+    settings = load_settings({}, {"TOOLHOST_DATA": sys.argv[1], **extensions})
     data = DataDirectory(settings)
     data.prepare()
     asyncio.run(serve(settings, Sandbox.start(data.state)))

@@ -8,7 +8,10 @@ from typing import Any
 
 from toolhost.settings import Network
 
-__all__ = ["Forwarded"]
+__all__ = ["PEER", "Forwarded"]
+
+PEER = "toolhost.peer"
+"""In a connection's scope: the address it comes from, and whether that is a trusted proxy's."""
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -28,6 +31,7 @@ class Forwarded:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection. The scope is changed in place: the server's access log reads it too."""
         peer = scope.get("client")
+        scope[PEER] = ("", False) if peer is None else (peer[0], self._trusts(peer[0]))
         if self._trusted and peer is not None and self._trusts(peer[0]):
             headers = scope["headers"]
             client = self._client(_joined(headers, b"x-forwarded-for"))

@@ -6,6 +6,7 @@ came from, whose it is, and what they may do.
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from quart import current_app, g, has_websocket_context, redirect, request, url_for, websocket
@@ -13,7 +14,8 @@ from quart.typing import ResponseReturnValue
 from quart.wrappers.base import BaseRequestWebsocket
 
 from toolhost.accounts import Client, Principal
-from toolhost.errors import AccessError
+from toolhost.errors import AccessError, PluginError
+from toolhost.extensions import Identity, IncomingRequest
 from toolhost.identifiers import new_id, now_ms
 from toolhost.logs import bind
 from toolhost.model import Actor
@@ -21,6 +23,7 @@ from toolhost.rights import check, check_role
 from toolhost.web.access import STEP_UP_SECONDS, Access, access_of, public, requires
 from toolhost.web.cookies import COOKIES, read_cookie
 from toolhost.web.errors import is_api
+from toolhost.web.forwarded import PEER
 from toolhost.web.site import site
 
 __all__ = [
@@ -174,10 +177,35 @@ async def _authenticate(incoming: BaseRequestWebsocket) -> Principal:
                 "not_authenticated", "The Authorization header is not `Bearer` and a token.", "Sign in for a token."
             )
         return await site().accounts.authenticate(token.strip())
+    identity = await _vouched(incoming)
+    if identity is not None:
+        return await site().accounts.vouched(identity)
     cookie = read_cookie(incoming.cookies, "access", incoming.scheme)
     if cookie is None:
         raise AccessError("not_authenticated", "You are not signed in.", "Sign in first.")
     return await site().accounts.sessions.authenticate(cookie)  # a key in a cookie is none
+
+
+async def _vouched(incoming: BaseRequestWebsocket) -> Identity | None:
+    """Who sends a request by what a trusted extension says; None where it says nothing."""
+    hooks = site().host.hooks
+    if not hooks.has("actor_from_request"):
+        return None
+    scope: Any = incoming.scope  # of Quart's own making
+    peer, trusted = scope.get(PEER, ("", False))
+    headers: dict[str, str] = {}
+    for name, value in incoming.headers.items():
+        known = headers.get(name.lower())
+        headers[name.lower()] = value if known is None else f"{known},{value}"
+    method = getattr(incoming, "method", "GET") or "GET"
+    facts = IncomingRequest(peer=peer, trusted=trusted, method=method, path=incoming.path, headers=headers)
+    try:
+        found = await hooks.first("actor_from_request", request=facts)
+    except PluginError as error:
+        raise AccessError("not_authenticated", error.message, error.hint) from None
+    if found is None or isinstance(found, Identity):
+        return found
+    raise AccessError("not_authenticated", "An extension answered actor_from_request with something else.", "")
 
 
 def _check_host(incoming: BaseRequestWebsocket) -> None:

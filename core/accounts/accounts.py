@@ -19,8 +19,10 @@ from toolhost.accounts.record import Recorder
 from toolhost.accounts.second_factor import SecondFactor
 from toolhost.accounts.sessions import Sessions
 from toolhost.accounts.signing import SigningKeys
+from toolhost.accounts.vouched import vouched
 from toolhost.audit import AuditLog
 from toolhost.errors import AccessError, UsageError
+from toolhost.extensions.model import Identity
 from toolhost.model import Actor
 from toolhost.storage import Database
 from toolhost.storage.tables import users
@@ -140,7 +142,17 @@ class Accounts:
         Raises:
             AccessError: `not_authenticated`.
         """
+        if principal.session_id is None and principal.key_id is None:
+            return await self.vouched(Identity(username=principal.user.username, proved=principal.proved))
         return await (self.sessions if principal.key_id is None else self.keys).check(principal)
+
+    async def vouched(self, identity: Identity) -> Principal:
+        """Somebody whom a trusted extension vouches for.
+
+        Raises:
+            AccessError: `not_authenticated`.
+        """
+        return await vouched(self.people, identity)
 
     async def rotate(self, by: Actor) -> str:
         """Sign access tokens with a new key; a running server follows within a second. Returns the key's id.

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolhost import metrics
 from toolhost.audit.files import begins, log_files, rotated_name, tail_record
@@ -27,6 +27,9 @@ from toolhost.audit.security_log import SecurityLog
 from toolhost.errors import MachineError
 from toolhost.identifiers import now_ms
 from toolhost.model import Actor
+
+if TYPE_CHECKING:
+    from toolhost.settings import Settings
 
 __all__ = ["SYNC_DELAY", "AuditLog", "AuditTerms"]
 
@@ -53,6 +56,16 @@ class AuditTerms:
     largest: int = 64 << 20
     oldest: float = 30 * 86400.0
     keep: float | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> AuditTerms:
+        """As the settings want it."""
+        return cls(
+            sync_each=settings.audit_sync == "record",
+            largest=settings.audit_rotate_size,
+            oldest=settings.audit_rotate_age,
+            keep=settings.audit_keep,
+        )
 
 
 class AuditLog:

@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from toolhost.calls.awaited import Awaited
+from toolhost.calls.awaited import AwaitedCalls
 from toolhost.calls.errands import PluginErrands, stdin_digest
+from toolhost.calls.hooked import HookedCalls
 from toolhost.calls.produced import checked
 from toolhost.calls.recording import Recording
 from toolhost.calls.records import CallRecords
@@ -89,6 +90,7 @@ class Pipeline:
         records: CallRecords,
         taints: Taints,
         panic: PanicSwitch,
+        hooked: HookedCalls,
     ) -> None:
         self._policies = policies
         self._plugins = plugins
@@ -98,9 +100,10 @@ class Pipeline:
         self._asking = asking
         self._records = records
         self._taints = taints
+        self._hooked = hooked
         self._panic = panic
         self._running: dict[str, _Running] = {}
-        self._awaited: dict[str, Awaited] = {}
+        self._awaited = AwaitedCalls(asking, records)
         self._turns = Turns()
         self._recall = Recall()
 
@@ -135,7 +138,7 @@ class Pipeline:
 
     def consider(self, request: Request) -> Considered:
         """Resolve, decide and plan, without doing anything: what `explain` shows is what a call gets."""
-        return self._recall.consider(request, self._policies.current)
+        return self._hooked.tightened(request, self._recall.consider(request, self._policies.current))
 
     async def call(self, call: Call, *, approve: bool = False, on_event: OnEvent = _ignore) -> CallResult:
         """Carry one call as far as it goes: to its result, its denial, or the question it waits for.
@@ -204,8 +207,8 @@ class Pipeline:
         awaited = self._awaited.get(question.call_id)
         if not answer.approve:
             result = await self._asking.refuse(question, actor, answer.reason)
-            if awaited is not None and not awaited.answered.done():
-                awaited.answered.set_result(result)
+            if awaited is not None:
+                awaited.refuse(result)
             return result
         if not actor.attended:
             raise AccessError(
@@ -222,8 +225,7 @@ class Pipeline:
         if awaited is not None:
             considered = await self._consider(awaited.call)
             await self._asking.approve(question, awaited.call, considered, answer.scope)
-            awaited.answered.set_result(considered)
-            return await asyncio.shield(awaited.result)
+            return await awaited.go_on(considered)
         with self._turns.admit(actor.user_id):
             row = await self._records.row(question.call_id, actor)
             assert row is not None  # the question was read together with it
@@ -234,7 +236,7 @@ class Pipeline:
 
     def awaits(self, call_id: str) -> bool:
         """Whether a call waits for its answer where it is, because it is an errand of another call."""
-        return call_id in self._awaited
+        return self._awaited.get(call_id) is not None
 
     def cancel(self, call_id: str, actor: Actor) -> bool:
         """End a running call of the actor's (any call, for an administrator). False where there is none."""
@@ -274,6 +276,7 @@ class Pipeline:
             standing: Stops the parent's clock while a person is asked.
             telling: Tells of the parent.
         """
+        self._panic.check()
         considered = await self._consider(call)
         decision, plan = considered.decision, considered.plan
         if decision.outcome == "deny" or plan is None:
@@ -285,41 +288,18 @@ class Pipeline:
             if not call.attended:
                 return self._deny(call, replace(considered, decision=unattended(decision), plan=None))
             with standing():
-                return await self._asked(call, considered, on_event, redaction, telling)
+                return await self._awaited.ask(
+                    call,
+                    considered,
+                    telling,
+                    lambda approved, by: self._run(call, approved, by, on_event, redaction),
+                )
         self._records.begin(call, decision, plan, "running")
         return await self._run(call, considered, settled, on_event, redaction)
 
-    async def _asked(
-        self, call: Call, considered: Considered, on_event: OnEvent, redaction: Redaction, telling: Telling
-    ) -> CallResult:
-        self._records.begin(call, considered.decision, considered.plan, "approval_required")
-        approval_id = await self._asking.ask(call, considered)
-        self._records.finish(ended(call, "approval_required", considered.decision, approval_id=approval_id))
-        question = await self._asking.question(approval_id, call.actor)
-        awaited = self._awaited[call.id] = Awaited(call)
-        elsewhere = asyncio.ensure_future(self._asking.until_settled(approval_id, call.actor))
-        telling.asked(question, call)
-        result: CallResult | None = None
-        try:
-            await asyncio.wait((awaited.answered, elsewhere), return_when=asyncio.FIRST_COMPLETED)
-            answer = awaited.answered.result() if awaited.answered.done() else elsewhere.result()
-            del self._awaited[call.id]
-            telling.answered(question, call, approved=isinstance(answer, Considered))
-            if isinstance(answer, Considered):
-                result = await self._run(call, answer, approval_id, on_event, redaction)
-            else:
-                assert answer is not None  # a yes comes from this process: nobody else has the call
-                result = answer
-            return result
-        finally:
-            elsewhere.cancel()
-            if self._awaited.pop(call.id, None) is not None:
-                await self._asking.withdraw(question, call.actor)
-            awaited.end(result)
-
     async def _consider(self, call: Call) -> Considered:
         """The same, and an `ask` where what the call's conversation has taken in demands a person."""
-        considered = self.consider(self.request(call))
+        considered = await self._hooked.authorized(call, self.consider(self.request(call)))
         plan = considered.plan
         if plan is None or call.conversation_id is None or REACHING.isdisjoint(plan.labels):
             return considered
@@ -390,6 +370,7 @@ class Pipeline:
             result = failed(call, "unavailable", decision, error, approval_id)
         else:
             result = await self._between(call, considered, approval_id, on_event, redaction)
+            result = await self._hooked.transformed(call, result)
             if result.status == "error" and self._panic.current() is not None:
                 result = replace(result, status="cancelled")  # it was killed from below
             self._record.outcome(call, plan, result)
@@ -421,9 +402,10 @@ class Pipeline:
                     )
                 secrets = read_secrets(considered.secrets) if plan.secrets else NO_SECRETS
                 redaction = Redaction(secrets.values()) if secrets else redaction
-                telling = Telling(call.id, on_event, redaction)
+                telling = Telling(call.id, self._hooked.shown(call, on_event), redaction)
                 await self._take_in(call, considered, on_event)
-                result = await self._inside(self._sandbox, call, considered, approval_id, secrets, telling)
+                async with self._hooked.around(call):
+                    result = await self._inside(self._sandbox, call, considered, approval_id, secrets, telling)
         except asyncio.CancelledError:
             result = ended(call, "cancelled", decision, approval_id=approval_id)
         except SandboxUnavailable as error:

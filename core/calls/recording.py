@@ -75,6 +75,7 @@ class Recording:
                 "decision": decision.as_record(),
                 "approval_id": approval_id,
                 "conversation_id": call.conversation_id,
+                **({} if call.asked is None else {"asked": dict(call.asked)}),
                 **_parent(call),
             },
             actor=call.actor,

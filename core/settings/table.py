@@ -149,6 +149,12 @@ class Settings:
         below="plugins",
     )
 
+    extensions: tuple[str, ...] = row(
+        LIST,
+        "Trusted extensions, as `module` or `module:attribute`: imported into the host, with all its power.",
+        default=(),
+    )
+
     # Listening
 
     host: str = row(
@@ -269,5 +275,6 @@ SECTIONS: tuple[Section, ...] = (
     Section(name="models", help="`[[models]]`: the language models that may answer in the chat."),
     Section(name="profiles", help="`[[profiles]]`: a model, what it is told and the tools it may call, under a name."),
     Section(name="agent", help="`[agent]`: how far one run of a model may go."),
+    Section(name="extension", help="`[extension.NAME]`: what a trusted extension is told."),
 )
 """Every section that the file may have besides the settings."""

@@ -54,7 +54,11 @@ def load(module: str) -> Plugin:
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    manager.register(importlib.import_module(module))
+    loaded = importlib.import_module(module)
+    manager.register(loaded)
+    for caller in manager.get_hookcallers(loaded) or ():
+        if caller.name not in hookspecs.WORKER_HOOKS:
+            raise ToolError(f"The hook {caller.name} is for trusted extensions, not for plugins.", "invalid_hook")
     tools: dict[str, DeclaredTool] = {}
 
     def register(function: Callable[..., Any], /, *, name: str | None = None) -> None:
