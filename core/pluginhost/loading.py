@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -254,14 +255,21 @@ def _description_plan(found: Found) -> SandboxPlan:
 
 @cache
 def _host() -> str:
-    """The toolhost that its bundled plugins came with."""
+    """The toolhost that its bundled plugins came with: its version, and a digest of what was installed under it.
+
+    The digest is that of the list of files with their digests which the installer wrote. So a version that is installed
+    anew from other sources is another toolhost, and a file that was changed in place is not.
+    """
     distribution = metadata.distribution("toolhost")
     try:
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     except ValueError:
         origin = {}
     editable = isinstance(origin, dict) and origin.get("dir_info", {}).get("editable") is True
-    return distribution.version + (CHECKOUT if editable else "")
+    if editable:
+        return distribution.version + CHECKOUT
+    installed = distribution.read_text("RECORD")
+    return distribution.version + (f"+{hashlib.sha256(installed.encode()).hexdigest()[:12]}" if installed else "")
 
 
 def _check_host_version(manifest: Manifest) -> None:

@@ -55,7 +55,7 @@ class PluginPin:
         name: The plugin's name.
         version: As its manifest said.
         code: `sha256:` and the digest of its files.
-        host: For a plugin that is part of toolhost, the version of toolhost it came with; else an empty string.
+        host: For a plugin that is part of toolhost, which toolhost it came with; else an empty string.
         tools: Its tools, sorted by name.
         quarantined: Why an administrator took it out of service, or an empty string.
     """

@@ -1,9 +1,11 @@
 """`policies/lock.toml`: what a plugin was when it was first seen, and what becomes of one that is something else."""
 
+import hashlib
 import json
 import os
 import stat
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,14 @@ def test_a_plugin_that_changed_is_refused_until_the_change_was_shown_and_accepte
     events = [(one["event"], one["details"]["plugin"]) for one in log if one["event"].startswith("plugin.")]
     assert ("plugin.pinned", "echo") in events
     assert events.index(("plugin.drifted", "echo")) < events.index(("plugin.accepted", "echo"))
+
+
+def test_a_bundled_plugin_is_pinned_to_the_files_that_were_installed_and_not_to_a_version_alone(toolhost, data) -> None:
+    assert toolhost("plugin", "list").returncode == 0
+    pinned = tomllib.loads((data / "policies" / "lock.toml").read_text())["plugins"]
+    installed = metadata.distribution("toolhost")
+    digest = hashlib.sha256((installed.read_text("RECORD") or "").encode()).hexdigest()
+    assert {pinned[name]["host"] for name in BUNDLED} == {f"{installed.version}+{digest[:12]}"}
 
 
 def test_a_person_at_a_terminal_is_asked_and_only_a_yes_is_one(toolhost, terminal, echo) -> None:
