@@ -43,7 +43,7 @@ class Member:
     Attributes:
         name: As the archive has it.
         kind: `file`, `folder`, or what is never extracted: `link`, `special` (a device, a FIFO).
-        size: Bytes as the archive says.
+        size: Bytes as the archive says; -1 for a single compressed file, which does not say.
         modified: Seconds since the epoch.
         executable: Whether its owner may execute it.
         problem: Why it is not extracted, or an empty string.
@@ -252,7 +252,7 @@ def _single(stream: io.BufferedReader, path: Path, start: bytes) -> Member:
     return Member(
         name=path.stem,
         kind="file",
-        size=0,
+        size=-1,
         modified=path.stat().st_mtime,
         executable=False,
         problem=check_name(path.stem),

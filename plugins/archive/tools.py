@@ -32,17 +32,20 @@ def list_members(ctx: ToolContext, archive: ReadPath, limit: int = 200) -> ToolO
     with members(ctx, archive) as found:
         for member in found:
             count += 1
-            size += member.size
+            size += max(0, member.size)
             bad += bool(member.problem)
             if count <= limit:
                 moment = time.strftime("%Y-%m-%d %H:%M", time.gmtime(max(0, min(member.modified, 1e11))))
                 mark = "/" if member.kind == "folder" and not member.name.endswith("/") else ""
                 note = f"  [not extracted: {member.problem}]" if member.problem else ""
-                lines.append(f"{moment}  {member.size:>12}  {_shown(member.name)}{mark}{note}")
+                lines.append(
+                    f"{moment}  {member.size if member.size >= 0 else '?':>12}  {_shown(member.name)}{mark}{note}"
+                )
                 data.append(
                     {"name": _shown(member.name), "type": member.kind, "size": member.size, "problem": member.problem}
                 )
-    lines.append(f"[{count} members, {in_bytes(size)}" + (f"; {bad} of them are not extracted]" if bad else "]"))
+    of = f"{count} member{'' if count == 1 else 's'}, {in_bytes(size) if size else 'size not known before extracting'}"
+    lines.append(f"[{of}; {bad} not extracted]" if bad else f"[{of}]")
     if count > limit:
         lines.append(f"[{count - limit} members are not shown: raise limit]")
     return ToolOutput(text="\n".join(lines), data=data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import BinaryIO, TypedDict
 
 from toolhost import ReadPath, ToolContext, ToolError, ToolOutput, tool
 from toolhost.plugins.files.names import Ignored, is_placeholder, pattern_of, walk
-from toolhost.plugins.files.opened import explained, refuse_binary, regular_file
+from toolhost.plugins.files.opened import explained, in_bytes, refuse_binary, regular_file
 
 __all__ = ["glob", "list_folder", "read", "stat_path"]
 
 _HERE = ReadPath(".")
 _MAX_ENTRIES = 1_000
 _MAX_READ = 512 << 10  # bytes of one `read`
+_IMAGE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP", re.DOTALL)
 _MAX_LINE = 20_000  # bytes of a line that are shown
 
 
@@ -85,8 +87,8 @@ def glob(
 
 @tool
 def read(path: ReadPath, offset: int = 1, limit: int = 2000, numbers: bool = False) -> ToolOutput:
-    """Read a text file, or some lines of it. Use it before `edit`. Where the file goes on after what is shown, a last
-    line in brackets says from which line.
+    """Read a text file, or some lines of it; an image (png, jpeg, gif, webp) is shown. Use it before `edit`. Where the
+    file goes on after what is shown, a last line in brackets says from which line.
 
     Args:
         path: The file.
@@ -100,6 +102,10 @@ def read(path: ReadPath, offset: int = 1, limit: int = 2000, numbers: bool = Fal
             "invalid_arguments",
         )
     with regular_file(path) as file:
+        if _IMAGE.match(file.read(16)) and os.path.realpath(path).startswith(f"{os.path.realpath('.')}/"):
+            size = in_bytes(os.fstat(file.fileno()).st_size)
+            return ToolOutput(text=f"{path} is an image of {size}.", files=[path])
+        file.seek(0)
         refuse_binary(path, file)
         if offset < 0:
             offset = max(1, _count(file) + 1 + offset)

@@ -13,6 +13,7 @@ from typing import TypedDict
 from toolhost import ReadPath, ToolContext, ToolError, ToolOutput, tool
 from toolhost.plugins.files.names import Ignored, pattern_of, walk
 from toolhost.plugins.files.opened import explained, refuse_binary, regular_file
+from toolhost.plugins.files.ripgrep import likely_files
 
 __all__ = ["search"]
 
@@ -65,15 +66,16 @@ def search(
         )
     answer = _Answer(limit, around)
     matches = _matcher(pattern, regex, ignore_case)
+    likely = likely_files(ctx, pattern, path, regex=regex, ignore_case=ignore_case, hidden=hidden)
     searched = 0
-    for file in _files(path, names, hidden):
+    for file in _files(path, names, hidden, likely):
         ctx.check()
         searched += 1
         if searched % 500 == 0:
             ctx.progress(searched, None, f"{searched} files searched, {len(answer.found)} lines found")
         if not answer.look_into(file, matches, named=str(file) == str(path)):
             break
-    return answer.output(searched)
+    return answer.output(searched if likely is None else None)
 
 
 class _Answer:
@@ -115,10 +117,11 @@ class _Answer:
                 before.append((number, line))
         return True
 
-    def output(self, searched: int) -> ToolOutput:
-        """The result."""
+    def output(self, searched: int | None) -> ToolOutput:
+        """The result; how many files were looked into is not known where ripgrep did it."""
         lines = "1 line" if len(self.found) == 1 else f"{len(self.found)} lines"
-        where = f"{self._in_files} of {searched} files"
+        of = "" if searched is None else f" of {searched}"
+        where = f"{self._in_files}{of} file{'s' if of or self._in_files != 1 else ''}"
         more = ", and more: raise limit, or narrow pattern, path or names" if self._cut else ""
         self._shown.append(f"[{lines} in {where}{more}]")
         return ToolOutput(text="\n".join(self._shown), data=self.found)
@@ -156,12 +159,13 @@ def _matcher(pattern: str, regex: bool, ignore_case: bool) -> Callable[[str], bo
     return lambda line: compiled.search(line) is not None
 
 
-def _files(path: str, names: str, hidden: bool) -> Iterator[Path]:
+def _files(path: str, names: str, hidden: bool, likely: list[Path] | None) -> Iterator[Path]:
     fits = pattern_of(names if "/" in names else f"**/{names}")
     with explained(path):
         if not stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116
             yield Path(path)
             return
-    for file, _ in walk(Path(path), Ignored(everything=hidden)):
+    below = (file for file, _ in walk(Path(path), Ignored(everything=hidden))) if likely is None else likely
+    for file in below:
         if fits(str(file.relative_to(path))):
             yield file

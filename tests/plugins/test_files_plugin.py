@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted import Hosted
+from pluginbench import POLICIES
 
 LOOKING = ("list", "glob", "read", "search", "stat", "diff", "changes")
 CHANGING = ("write", "edit", "patch", "move", "delete", "undo")
@@ -74,7 +76,8 @@ def test_files_of_every_kind_can_be_read_or_say_why_not(ada) -> None:
     (here / "empty.txt").touch()
     (here / "wide.txt").write_bytes(b"x" * 600_000 + b"\nnext\n")
     (here / "ünï – ☃.txt").write_text("snow\n")
-    (here / "image.png").write_bytes(b"\x89PNG\0\0")
+    (here / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    (here / "data.bin").write_bytes(b"\0\1")
     (here / "folder").mkdir()
     os.mkfifo(here / "pipe")
     assert ada.text("files.read", path="latin.txt") == "caf\ufffd\n\n[bytes that are no UTF-8 are shown as \ufffd]"
@@ -82,10 +85,12 @@ def test_files_of_every_kind_can_be_read_or_say_why_not(ada) -> None:
     assert ada.text("files.read", path="bare.txt") == "no end"
     assert ada.text("files.read", path="empty.txt") == ""
     assert ada.text("files.read", path="ünï – ☃.txt") == "snow\n"
+    shown = ada.call("files.read", path="image.png")
+    assert [part["type"] for part in shown["content"]] == ["text", "image"], shown
     wide = ada.text("files.read", path="wide.txt")
     assert wide.endswith("x [line goes on: 580001 more bytes]\nnext\n")
     for path, code in (
-        ("image.png", "not_text"),
+        ("data.bin", "not_text"),
         ("folder", "is_a_folder"),
         ("pipe", "not_a_file"),
         ("no", "not_found"),
@@ -113,7 +118,7 @@ def test_names_and_contents_are_found_without_what_git_ignores(ada) -> None:
     assert [match["path"] for match in found] == ["src/app.py"]
     assert len(ada.value("files.search", pattern="os", hidden=True)) == 6
     cut = ada.text("files.search", pattern="os", limit=1)
-    assert cut.endswith("[1 line in 1 of 2 files, and more: raise limit, or narrow pattern, path or names]")
+    assert cut.endswith("[1 line in 1 file, and more: raise limit, or narrow pattern, path or names]")
     assert ada.fails("files.search", pattern="(", regex=True) == "invalid_arguments"
     assert ada.fails("files.glob", pattern="/x") == "invalid_arguments"
 
@@ -122,8 +127,36 @@ def test_found_lines_come_with_the_lines_around_them(ada) -> None:
     (ada.workspace / "a.txt").write_text("one\ntwo\nthree\nfour\nfive\nsix\nseven\n")
     assert ada.text("files.search", pattern="^(two|six)$", regex=True, around=1) == (
         "a.txt-1- one\na.txt:2: two\na.txt-3- three\n--\na.txt-5- five\na.txt:6: six\na.txt-7- seven\n"
-        "[2 lines in 1 of 1 files]"
+        "[2 lines in 1 file]"
     )
+
+
+def test_a_search_finds_the_same_without_ripgrep(ada, bundled_host: Hosted) -> None:
+    (ada.workspace / "deep" / "er").mkdir(parents=True)
+    for name in ("b.txt", "a.txt", "deep/c.txt", "deep/er/d.txt", "left.out", ".hidden"):
+        (ada.workspace / name).write_text("x needle y\n")
+    (ada.workspace / ".gitignore").write_text("*.out\n")
+    asked = {"pattern": r"(?<=x )needle", "regex": True}  # ripgrep cannot look behind
+    plain = {"pattern": "needle"}
+    with_it = ada.value("files.search", **plain)
+    assert [match["path"] for match in with_it] == ["a.txt", "b.txt", "deep/c.txt", "deep/er/d.txt"]
+    assert ada.value("files.search", **asked) == with_it
+    assert len(ada.value("files.search", **plain, hidden=True)) == 6
+    policy = (POLICIES / "files.toml").read_text()
+    bundled_host.write("files", _without_rg(policy))
+    try:
+        assert bundled_host.ask(do="reload")["problems"] == []
+        assert ada.text("files.search", **plain).endswith("[4 lines in 4 of 4 files]")
+        assert ada.value("files.search", **plain) == with_it
+        assert len(ada.value("files.search", **plain, hidden=True)) == 6
+    finally:
+        bundled_host.write("files", policy)
+        assert bundled_host.ask(do="reload")["problems"] == []
+
+
+def _without_rg(policy: str) -> str:
+    before, _, rest = policy.partition("[commands]")
+    return before + rest[rest.index("[paths]") :]
 
 
 def test_files_and_folders_are_compared(ada) -> None:
