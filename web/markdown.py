@@ -24,7 +24,7 @@ from toolhost.shown import shown
 from toolhost.web.code import highlighted
 from toolhost.web.visible import visible
 
-__all__ = ["LARGEST", "readable", "rendered"]
+__all__ = ["LARGEST", "forget_rendered", "readable", "rendered"]
 
 LARGEST = 32 * 1024
 """Characters that are read as Markdown; what comes after them stands there as plain text."""
@@ -73,6 +73,11 @@ def readable(text: str) -> Markup:
         else:
             plain += char
     return Markup("").join((*pieces, visible(plain)))
+
+
+def forget_rendered() -> None:
+    """Keep nothing that was rendered: to measure what it costs the first time."""
+    _rendered.cache_clear()
 
 
 @lru_cache(maxsize=_KEPT)

@@ -16,6 +16,7 @@ from pathlib import Path
 import chat
 import http_costs
 import latency
+import page
 import policy_costs
 import scale
 import sustained
@@ -28,7 +29,7 @@ from toolhost.sandbox import Sandbox
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings, load_settings
 
-PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload", "chat", "http")
+PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload", "chat", "http", "page")
 
 
 async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds: int, parts: list[str]) -> None:
@@ -46,6 +47,8 @@ async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds:
             await latency.worker(host, workspace, rounds)
         if "decision" in parts:
             await latency.decision(host, workspace, 10 * rounds)
+        if "page" in parts:
+            await page.page(host, 1 + rounds // 10)
 
 
 def measure_policies(folder: Path, rounds: int, parts: list[str]) -> None:

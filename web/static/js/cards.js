@@ -47,13 +47,30 @@ function choose(card, name) {
   for (const pane of findAll("[data-pane]", card)) pane.hidden = pane.dataset.pane !== name;
 }
 
-/** Add live output. The view follows the end unless the reader has scrolled away from it. */
+const KEPT_LIVE = 64 * 1024; // characters of live output that stay in the page; the result has all of it
+const arriving = new Map(); // output -> pieces that wait for the next frame
+
+/** Add live output, once a frame. The view follows the end unless the reader has scrolled away from it. */
 export function append(callId, html) {
   const output = document.getElementById(`output-${callId}`);
   if (!output) return;
-  const following = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
-  output.append(nodes(html));
-  if (following) output.scrollTop = output.scrollHeight;
+  if (!arriving.size) requestAnimationFrame(drawArrived);
+  arriving.set(output, [...(arriving.get(output) || []), html]);
+}
+
+function drawArrived() {
+  for (const [output, pieces] of arriving) {
+    if (!output.isConnected) continue; // the card was replaced meanwhile, and its successor has it
+    const following = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
+    output.append(nodes(pieces.join("")));
+    let over = output.textContent.length - KEPT_LIVE;
+    while (over > 0 && output.firstChild !== output.lastChild) {
+      over -= output.firstChild.textContent.length;
+      output.firstChild.remove();
+    }
+    if (following) output.scrollTop = output.scrollHeight;
+  }
+  arriving.clear();
 }
 
 /** Give the buttons of a question their half second, and its times their local form. */

@@ -1,0 +1,86 @@
+"""What people with a screen reader, or without a mouse, meet: axe finds nothing serious on any page, in both themes."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+from webserver import Person, WebServer
+
+PATHS = (
+    "/",
+    "/?tour=1",
+    "/approvals",
+    "/welcome",
+    "/settings/profile",
+    "/settings/appearance",
+    "/settings/approvals",
+    "/settings/data",
+    "/admin/policies",
+    "/admin/plugins",
+)
+
+
+def findings(page: Page, where: str) -> list[str]:
+    """What axe calls serious or critical."""
+    answer = Axe().run(page).response
+    return [
+        f"{where}: {found['id']} ({found['impact']}): {[node['html'][:160] for node in found['nodes'][:3]]}"
+        for found in answer["violations"]
+        if found["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.fixture(scope="module")
+def talk(server: WebServer, ada: Person) -> str:
+    """A conversation with a card in each state that stays, Markdown, and external content."""
+    made = ada.conversation(title="everything", workspace="garden")
+    with ada.socket() as socket:
+        socket.send(
+            "message",
+            text="# Head\n\n**bold** `code` [link](https://a.example)\n\n```python\nx = 1  # c\n```",
+            conversation_id=made,
+        )
+        socket.to_the_end()
+    for tool, arguments in (("git.log", {}), ("git.push", {}), ("files.read", {"path": "missing"})):
+        ada.call(tool, made, **arguments)
+    asked = ada.call("shell.run", made, script="echo one; cat nothing")
+    ada.post(f"/api/approvals/{asked.json['approval_id']}", {"decision": "approve"})
+    asked = ada.call("shell.run", made, script="echo two")
+    ada.post(f"/api/approvals/{asked.json['approval_id']}", {"decision": "refuse"})
+    ada.call("note.take", made, word="three")
+    return made
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_finding(chat, watched_page, server, ada, talk, scheme) -> None:
+    found: list[str] = []
+    door = watched_page(color_scheme=scheme, expected=("status of",))
+    for path in ("/login", "/shared", "/nothing-here"):
+        door.goto(server.origin + path)
+        found += findings(door, path)
+    page = chat(color_scheme=scheme, expected=("status of",))
+    for path in PATHS:
+        page.goto(server.origin + path)
+        expect(page.locator("#main")).to_be_visible()
+        found += findings(page, path)
+    page.goto(f"{server.origin}/c/{talk}")
+    expect(page.locator(".card[data-state=waiting] [data-decision=approve]").first).to_be_enabled()
+    found += findings(page, "conversation")
+    for tab in ("Command", "Sandbox", "JSON"):
+        page.locator(".card[data-state=done]").first.get_by_role("tab", name=tab).click()
+    page.locator(".card[data-state=waiting] .further summary").click()
+    found += findings(page, "tabs")
+    page.locator("#files-toggle").click()
+    expect(page.locator("#files")).to_be_visible()
+    found += findings(page, "files")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette-list li").first).to_be_visible()
+    found += findings(page, "palette")
+    page.keyboard.press("Escape")
+    page.locator("#show-tools").click()
+    found += findings(page, "tools")
+    page.keyboard.press("Escape")
+    page.locator("#user-menu summary").click()
+    found += findings(page, "menu")
+    assert found == []
