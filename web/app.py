@@ -98,6 +98,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     errors.register(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(settings.blueprint)
+    app.register_blueprint(settings.account.blueprint)
     app.register_blueprint(admin.blueprint)
     app.register_blueprint(workspace_panel.blueprint)
     app.register_blueprint(welcome.blueprint)

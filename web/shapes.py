@@ -70,7 +70,7 @@ SHAPES: Mapping[str, Shape] = {
     "POST /api/auth/password": Shape(
         takes={"current": _PASSWORD, "password": _PASSWORD}, gives=_SIGNED_IN, also=(503,)
     ),
-    "POST /api/auth/totp": Shape(gives={"secret": _TEXT, "uri": _TEXT}, status=201),
+    "POST /api/auth/totp": Shape(gives={"secret": _TEXT, "uri": _TEXT, "qr": _TEXT}, status=201),
     "POST /api/auth/totp/confirm": Shape(
         takes={"code": {"type": "string", "pattern": "^[0-9]{6}$"}}, gives={"recovery_codes": {"type": "array"}}
     ),

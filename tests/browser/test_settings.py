@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from shots import look
 
-SECTIONS = ("profile", "appearance", "approvals", "data")
-ADMIN = ("policies", "plugins")
+SECTIONS = ("profile", "security", "sessions", "keys", "appearance", "approvals", "data")
+ADMIN = ("people", "policies", "plugins")
 
 
 def fits(page: Page) -> bool:

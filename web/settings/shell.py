@@ -31,9 +31,13 @@ class Section:
 
 SECTIONS = (
     Section("profile", "/settings/profile", "person"),
+    Section("security", "/settings/security", "lock"),
+    Section("sessions", "/settings/sessions", "screen"),
+    Section("keys", "/settings/keys", "key", "keys"),
     Section("appearance", "/settings/appearance", "sun"),
     Section("approvals", "/settings/approvals", "check"),
     Section("data", "/settings/data", "inbox"),
+    Section("people", "/admin/people", "person", "admin"),
     Section("policies", "/admin/policies", "shield", "policies:read"),
     Section("plugins", "/admin/plugins", "tool", "policies:read"),
 )

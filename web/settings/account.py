@@ -1,0 +1,54 @@
+"""The pages of one's account (password, second factor, sessions, keys), and for administrators of everybody's."""
+
+from __future__ import annotations
+
+from quart import Blueprint, render_template
+from quart.typing import ResponseReturnValue
+
+from toolhost.policy.values import RUN_SCOPE, SCOPES
+from toolhost.rights import ROLES, allowed, right_of_scope
+from toolhost.web.access import requires
+from toolhost.web.guard import current, current_actor
+from toolhost.web.settings.shell import section
+from toolhost.web.site import site
+
+__all__ = ["blueprint"]
+
+blueprint = Blueprint("account", __name__)
+
+
+@blueprint.get("/settings/security")
+async def security() -> ResponseReturnValue:
+    """Password and second factor."""
+    user = current().user
+    left = await site().accounts.second_factor.recovery_codes_left(user) if user.totp else 0
+    return await render_template("settings_security.html", codes_left=left, **await section("security"))
+
+
+@blueprint.get("/settings/sessions")
+async def sessions() -> ResponseReturnValue:
+    """Where one is signed in, and ending that."""
+    here = current()
+    found = await site().accounts.sessions.list(here.user.id)
+    values = await section("sessions")
+    return await render_template("settings_sessions.html", sessions=found, here_session=here.session_id, **values)
+
+
+@blueprint.get("/settings/keys")
+@requires("keys")
+async def keys() -> ResponseReturnValue:
+    """One's API keys."""
+    actor = current_actor()
+    plugins = sorted({tool.plugin for tool in site().host.tools_for(actor)})
+    scopes = [scope for scope in SCOPES if allowed(actor, right_of_scope(scope))]
+    scopes += [RUN_SCOPE + plugin for plugin in plugins]
+    found = await site().accounts.keys.list(current().user)
+    return await render_template("settings_keys.html", keys=found, scopes=scopes, **await section("keys"))
+
+
+@blueprint.get("/admin/people")
+@requires("admin")
+async def people() -> ResponseReturnValue:
+    """Everybody with an account."""
+    found = await site().accounts.people.list()
+    return await render_template("admin_people.html", people=found, roles=ROLES, **await section("people"))
