@@ -111,7 +111,8 @@ def _output(result: CallResult) -> str:
         elif part.get("type") == "json":
             pieces.append(json.dumps(part["value"], ensure_ascii=False, indent=1))
         else:
-            pieces.append(f"[{part.get('type')} {part.get('path', '')}, which the person can see]")
+            what = part.get("path") or part.get("media_type")
+            pieces.append(f"[{part.get('type')} {what}, which the person can see]")
     text = "\n".join(pieces) or result.stdout
     if result.stderr:
         text += f"\n[standard error]\n{result.stderr}" if text else result.stderr

@@ -166,7 +166,8 @@ def _content(part: Mapping[str, Any]) -> str:
     elif part["type"] == "json":
         text = json.dumps(part["value"], indent=2, ensure_ascii=False)
     else:
-        text = str(part["path"])
+        # What a server sent whole is in --output json; bytes are nothing for a terminal.
+        text = str(part.get("path") or f"({part['type']}, {part['media_type']}, {part['size']} bytes)")
     line = text if text.endswith("\n") else text + "\n"
     return safe(line) if sys.stdout.isatty() else line.encode("utf-8", "replace").decode()
 

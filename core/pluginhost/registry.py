@@ -16,7 +16,7 @@ from toolhost.model import Call, Tool
 from toolhost.pluginhost.command import expand
 from toolhost.pluginhost.contained import owned_limits
 from toolhost.pluginhost.descriptions import DescriptionCache
-from toolhost.pluginhost.discovery import digest
+from toolhost.pluginhost.discovery import digest, left_out
 from toolhost.pluginhost.drift import changes, summary
 from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.loading import Found, Loaded, PluginLoader
@@ -366,6 +366,15 @@ class PluginRegistry:
             )
         if now != plan.plugin_digest:
             raise PluginError("plugin_drifted", f"The files of the plugin {plan.tool} are not those that were pinned.")
+        files = self._files.get(plan.tool)
+        if files is not None and (fresh := set(left_out(folder)) - set(files.hidden)):
+            del self._files[plan.tool]
+            raise PluginError(
+                "plugin_drifted",
+                f"Something that is not pinned has come into the folder of the plugin {plan.tool}: {min(fresh)}.",
+                "Make the call again: it will not be there for the server.",
+                recoverable=True,
+            )
 
     def _quarantine(self, plugin: str, code: str, reason: str) -> None:
         """Take a plugin out of service while the host runs."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import py_compile
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,29 @@ TOOLS[0]["description"] = seen()
         assert (
             host.tool("talk.echo").about == '[[], ["__pycache__", "plugin.toml", "server.py"], false, false, "alone"]'
         )
+
+    bench.run(scenario)
+
+
+def test_compiled_code_beside_a_server_is_never_run_however_late_it_comes(bench: Bench) -> None:
+    folder = add(bench, "late", "import helper\nTOOLS[0]['description'] = helper.WHO\n")
+    (folder / "helper.py").write_text("WHO = 'pinned'\n")
+
+    async def scenario(host: Running) -> None:
+        assert host.tool("late.echo").about == "pinned"
+        assert (await host.call("late.echo", text="a")).text == "a"
+        host.registry.retire_workers()
+        planted = folder / "planted.py"
+        planted.write_text("WHO = 'planted'\n")
+        cache = folder / "__pycache__" / f"helper.{sys.implementation.cache_tag}.pyc"
+        py_compile.compile(str(planted), str(cache), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        planted.unlink()
+        refused = (await host.call("late.echo", text="a")).worker
+        assert refused.error is not None
+        assert (refused.error.code, refused.error.recoverable) == ("plugin_drifted", True)
+        # The code that was planted would have listed another description, and been found out by that.
+        assert (await host.call("late.echo", text="a")).text == "a"
+        assert host.registry.plugins["late"].state == "active"
 
     bench.run(scenario)
 
