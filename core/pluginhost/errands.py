@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ _MOST = 256
 """Errands of one call."""
 _AT_ONCE = 4
 """Of those at a time; more wait."""
+_HELD = 32 << 20
+"""Bytes of what those that run or wait were given."""
 
 
 class Clock:
@@ -85,6 +88,7 @@ class CallErrands:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._taken = 0
+        self._held = 0
 
     def begin(self, message: Mapping[str, Any]) -> bool:
         """Take one up; False for a number that is in use, which no honest worker sends."""
@@ -116,12 +120,15 @@ class CallErrands:
             raise asyncio.CancelledError
 
     async def _run(self, number: int, message: Mapping[str, Any]) -> None:
+        size = len(json.dumps(message["wanted"]))
+        self._held += size
         try:
             said = {"answer": await self._answer(number, message)}
         except ToolHostError as error:
             more = f" {error.hint}" if error.hint else ""
             said = {"error": {"code": error.code, "message": error.message + more, "recoverable": error.recoverable}}
         finally:
+            self._held -= size
             del self._running[number]
         self._send({"op": "done", "errand": number, **said})
 
@@ -130,6 +137,14 @@ class CallErrands:
             raise ToolHostError("no_host", "Nothing can be asked of the host here.")
         if self._taken > _MOST:
             raise ToolHostError("too_many_errands", f"A call can ask the host for at most {_MOST} things.")
+
+        if self._held > _HELD:
+            raise ToolHostError(
+                "too_many_errands",
+                f"What a call asks the host for at a time can take at most {_HELD >> 20} MiB.",
+                "Ask for less at once.",
+                recoverable=True,
+            )
 
         def piece(stream: str, data: bytes) -> None:
             self._send({"op": "piece", "errand": number, "stream": stream, "data": b64encode(data).decode()})

@@ -68,5 +68,6 @@ def _refuse(uri: str) -> None:
 
 def clean_text(text: str, limit: int = 2000) -> str:
     """A plugin's text without what could rewrite the line it is shown in: control, format and surrogate characters."""
-    kept = (char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    cut = text[: 4 * limit]  # each character is looked at, and a hostile text may have millions
+    kept = (char for char in cut if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
     return "".join(kept)[:limit].strip()

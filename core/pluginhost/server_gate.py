@@ -29,6 +29,8 @@ _CHANGES = 20
 """Times that a server may say that its tools changed, over its life: each has it asked for them."""
 _PARTS = 1_000
 """Parts of one answer, and tools of one list: the client takes its time with each."""
+_LONGEST_NUMBER = 200
+_LONGEST_PROGRESS = 2_000
 _GIVEN_UP = 256
 """Requests nobody waits for any more, whose answers may still come."""
 _TOOL = ("name", "title", "description", "inputSchema")
@@ -121,11 +123,25 @@ class Gate:
             return (
                 self._notified(method, params if isinstance(params, dict) else {})
                 if number is None
-                else (_refusal(method, number))
+                else self._refused(method, number)
             )
         if ("result" in message) == ("error" in message) or method is not None:
             raise self._violation("sent a message that is no request, answer or notification")
         return self._answered(number, message)
+
+    def _refused(self, method: str, number: object) -> Answer:
+        """The answer to a request of the server's: it may ask whether anybody is there, and nothing else."""
+        # The number is sent back, and waits in memory until the server reads it.
+        if isinstance(number, bool) or not isinstance(number, str | int) or len(str(number)) > _LONGEST_NUMBER:
+            raise self._violation("sent a request with a number that is none")
+        if method == "ping":
+            return Answer({"jsonrpc": "2.0", "id": number, "result": {}})
+        shown = clean_text(method, 60)
+        error = {"code": _METHOD_NOT_FOUND, "message": f"This host does not offer {shown}."}
+        return Answer(
+            {"jsonrpc": "2.0", "id": number, "error": error},
+            f"The server asked for {shown}, which no server of a plugin is given.\n",
+        )
 
     def _answered(self, number: object, message: dict[str, Any]) -> Forward | None:
         if isinstance(number, bool) or not isinstance(number, int):
@@ -160,7 +176,10 @@ class Gate:
             self._progress[token] = self._progress.get(token, 0) + 1
             if self._progress[token] > _MESSAGES:
                 raise self._violation(f"sent more than {_MESSAGES} messages in one call")
-            return Forward({"jsonrpc": "2.0", "method": method, "params": self._redact(params)})
+            told = {key: self._redact(params[key]) for key in ("progress", "total", "message") if key in params}
+            if isinstance(told.get("message"), str):
+                told["message"] = told["message"][:_LONGEST_PROGRESS]
+            return Forward({"jsonrpc": "2.0", "method": method, "params": {"progressToken": token, **told}})
         if method == "notifications/tools/list_changed":
             self._changes += 1
             if self._changes > _CHANGES:
@@ -178,20 +197,6 @@ class Gate:
         if self._stray > _STRAY:
             raise self._violation(f"wrote {self._stray} lines that are no messages; the last: {shown}")
         return Said(str(self._redact(whole_text(line.decode(errors="replace")))) + "\n")
-
-
-def _refusal(method: str, number: object) -> Answer:
-    """The answer to a request of the server's: it may ask whether anybody is there, and nothing else."""
-    if isinstance(number, float | list | dict | bool):
-        number = None
-    if method == "ping":
-        return Answer({"jsonrpc": "2.0", "id": number, "result": {}})
-    shown = clean_text(method, 60)
-    error = {"code": _METHOD_NOT_FOUND, "message": f"This host does not offer {shown}."}
-    return Answer(
-        {"jsonrpc": "2.0", "id": number, "error": error},
-        f"The server asked for {shown}, which no server of a plugin is given.\n",
-    )
 
 
 def _listing(result: dict[str, Any]) -> dict[str, Any]:

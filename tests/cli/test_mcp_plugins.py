@@ -77,6 +77,7 @@ def test_a_server_is_granted_explained_and_called_like_any_plugin(
     granted = toolhost("plugin", "enable", "greeter", "--yes")
     assert granted.returncode == 0, granted.stderr
     assert "sh /plugin/start.sh" in granted.stdout
+    assert "\nserver: sh /plugin/start.sh\n" in toolhost("plugin", "show", "greeter").stdout
     tools = toolhost("tools").stdout
     assert "greeter.backwards" in tools
     assert "greeter.echo  text=" in tools

@@ -41,9 +41,11 @@ def stream_sync(ctx: ToolContext) -> list[str]:
     return [piece.text for piece in ctx.stream("echo", "one")]
 
 @tool
-async def many(ctx: ToolContext, count: int) -> list[str]:
+async def many(ctx: ToolContext, count: int, size: int = 0) -> list[str]:
     """Run many at once; an error is a text."""
-    found = await asyncio.gather(*(ctx.run("echo", str(n)) for n in range(count)), return_exceptions=True)
+    command = ("sleep", "1") if size else ("echo",)
+    runs = (ctx.run(*command, *([] if size else [str(n)]), stdin="x" * size) for n in range(count))
+    found = await asyncio.gather(*runs, return_exceptions=True)
     return [getattr(one, "code", "") or one.stdout.strip() for one in found]
 
 @tool
@@ -251,6 +253,9 @@ def test_where_nobody_is_there_to_be_asked_an_ask_is_a_no(host: Hosted, more: di
 def test_a_call_may_ask_for_so_much_and_no_more(host: Hosted) -> None:
     said = value(call(host, "many", count=12))
     assert said == [str(number) for number in range(12)]
+    large = value(call(host, "many", count=45, size=1_000_000))
+    assert large[0] == ""
+    assert "too_many_errands" in large, "what waits for its turn waits in the host's memory"
     too_long = call(host, "run", argv=["sh", "-c", "yes"])
     assert too_long["error"]["code"] == "limit_exceeded"
 

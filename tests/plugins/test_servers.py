@@ -213,6 +213,7 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
         "crowd": "return text(*['x'] * 5000)",
         "blank": "while True: print(flush=True)",
         "values": "return text(structuredContent={'a': [[]] * 400_000})",
+        "numbers": "while True: send({'id': 'x' * 1_000_000, 'method': 'ping'})",
         "fickle": "while True: send({'method': 'notifications/tools/list_changed'})",
         "mute": "os.close(1); time.sleep(60)",
         "hang": "time.sleep(60)",
@@ -250,6 +251,7 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
             "deep",
             "crowd",
             "fickle",
+            "numbers",
             "blank",
             "values",
         )

@@ -1,8 +1,12 @@
 """`policy lint`: what is valid and still likely not meant, and the reasons that answer it."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from owners import SERVICE_USER, give
 from policy_bench import Bench
 
 from toolhost.policy.compile import compile_template
@@ -165,6 +169,19 @@ allow = ["example.org:443"]
 
 def test_files_that_a_tool_writes_and_may_start_are_found(bench: Bench) -> None:
     assert findings(bench, 'exec = true\n[paths]\nwrite = ["{workspace}"]\n') == [(2, "exec_writable")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can put data where policies may name it")
+def test_code_that_others_than_root_could_change_is_found(bench: Bench) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/opt"))
+    try:
+        folder.chmod(0o755)
+        text = f'support = ["{folder}"]\n'
+        assert findings(bench, text) == []
+        give(folder, SERVICE_USER)
+        assert findings(bench, text) == [(2, "support_changeable")]
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_the_packaged_policies_have_no_finding(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from toolhost.cli.exits import reported
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.host import Host
+from toolhost.shown import token
 
 __all__ = ["command"]
 
@@ -39,6 +40,8 @@ def _lines(plugin: Mapping[str, Any]) -> Iterator[str]:
     yield f"{plugin['name']} {plugin['version']}: {plugin['about']}"
     yield f"state: {plugin['state']}" + (f", {plugin['code']}: {plugin['reason']}" if plugin["reason"] else "")
     yield f"kind: {plugin['kind']}, {plugin['source']}{', part of toolhost' if plugin['bundled'] else ''}"
+    if plugin["server"]:
+        yield f"server: {' '.join(map(token, plugin['server']))}"
     yield f"location: {plugin['location']}"
     yield f"digest: {plugin['digest'] or 'none'}"
     yield f"tools: {', '.join(plugin['tools']) or 'none'}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from toolhost.policy.document import Document, KeyPath
 from toolhost.policy.problems import Problem
 from toolhost.policy.values import WORKSPACE, Policy, RootGrant
+from toolhost.sandbox.programs import is_trusted
 
 __all__ = ["wide_grants"]
 
@@ -53,6 +54,12 @@ def wide_grants(policy: Policy, document: Document) -> Iterator[Problem]:
             yield from _root(policy, root)
     for path, rule in _hosts(document):
         yield from _host(document, path, rule)
+    for number, data in enumerate(policy.support):
+        if os.path.lexists(data) and not is_trusted(data):
+            message = (
+                f"{data} can be changed by others than root, and programs load from there. Run: chown -R root {data}"
+            )
+            yield Problem.at(document.value(("support", number)), "support_changeable", message)
     if policy.executable and any(root.writable for root in policy.roots):
         message = "With `exec` a tool can write a program and start it: the list of programs bounds nothing then."
         yield Problem.at(document.key(("exec",)), "exec_writable", f"{message} Say `# because ...` if that is meant.")
