@@ -24,6 +24,7 @@ __all__ = [
     "LOOP_LAG",
     "RATE_LIMITED",
     "REQUESTS",
+    "RUNS",
     "SANDBOX_KILLS",
     "SANDBOX_STARTS",
     "SIGN_INS",
@@ -122,6 +123,7 @@ APPROVALS = Counter("toolhost_approvals_total", "Questions to people by what bec
 SANDBOX_STARTS = Counter("toolhost_sandbox_starts_total", "Sandboxes that a call began in.", "armed")
 SANDBOX_KILLS = Counter("toolhost_sandbox_kills_total", "Calls ended by a limit.", "limit")
 TOKENS = Counter("toolhost_llm_tokens_total", "Tokens of language models.", "model", "direction")
+RUNS = Counter("toolhost_runs_total", "Messages that a model answered, by how that ended.", "status")
 RATE_LIMITED = Counter("toolhost_rate_limited_total", "Requests refused by a rate limit.", "limit")
 SIGN_INS = Counter("toolhost_sign_ins_total", "Attempts to sign in.", "result")
 AUDIT_RECORDS = Counter("toolhost_audit_records_total", "Records of the audit log by category.", "category")
@@ -158,6 +160,8 @@ def count_record(category: str, event: str, details: Mapping[str, Any]) -> None:
         CALLS_RUNNING.add(-1)
         CALLS.inc(plugin=plugin, status=details["status"])
         CALL_SECONDS.observe(details["duration_ms"] / 1000, plugin=plugin)
+    elif event == "run.ended":
+        RUNS.inc(status=details["status"])
     elif event == "command_blocked":
         CALLS.inc(plugin=plugin, status="denied")
     elif event in _SIGN_INS:

@@ -62,6 +62,10 @@ name = "looker"
 about = "Looks at the system."
 prompt = "Be a looker."
 tools = ["system.*"]
+
+[[profiles]]
+name = "reader"
+tools = ["files.read"]
 {more}
 """
 

@@ -76,7 +76,8 @@ class Messages:
             AccessError: `entry_not_found`.
         """
         _check(text)
-        if edit_of is None and text.lstrip().startswith("/"):
+        command = text.lstrip().startswith("/")
+        if edit_of is None and command:
             return await self._runs.line(actor, conversation, text)
         if choice.model is not None or choice.profile:
             await self._models.choose(actor, choice.model, choice.profile or None)
@@ -88,6 +89,8 @@ class Messages:
             if entry.kind != "user":
                 raise UsageError("not_a_message", "Only a person's message can be edited.", "Choose one.")
             await self._conversations.go_back(actor.user_id, place.id, entry.parent_id)
+        if command:
+            return await self._runs.line(actor, lambda: self._conversations.get(actor.user_id, place.id), text)
         if choice.model is not None or choice.profile is not None:
             await self._conversations.choose(
                 actor.user_id,
@@ -126,7 +129,7 @@ class Messages:
         await self._conversations.get(actor.user_id, conversation_id)
         await self._conversations.show_branch(actor.user_id, conversation_id, entry_id)
 
-    def edit(self, actor: Actor, run_id: str, text: str) -> None:
+    async def edit(self, actor: Actor, run_id: str, text: str) -> None:
         """Change a message that waits for its turn.
 
         Raises:
@@ -136,7 +139,9 @@ class Messages:
         _check(text)
         run, queue = self._queued(actor, run_id)
         run.text = text
-        run.emit("run.queued", text=text, position=queue.index(run) + 1)
+        await self._runs.records.change(run.id, text=text)
+        if run in queue:
+            run.emit("run.queued", text=text, position=queue.index(run) + 1)
 
     async def send_now(self, actor: Actor, run_id: str) -> None:
         """Stop what is being answered, and answer this message that waits for its turn.
@@ -305,6 +310,19 @@ class Messages:
         if chosen is None:
             await self._runs.calling.entry(run, "notice", text="no_model")
             return
+        # What is said from here on leaves the host, unless the model is of this machine: that is recorded first.
+        self._host.audit.write(
+            "tools",
+            "run.started",
+            {
+                "run_id": run.id,
+                "conversation_id": place_id,
+                "model": model,
+                "profile": profile,
+                "local": chosen.model.local,
+            },
+            actor=run.actor,
+        )
         turn = await self._turn(run, chosen, before=None)
         await self._finish(run, turn, turn.run)
 

@@ -155,7 +155,7 @@ class _Connection:
             run = await self._site.messages.retry(self._actor, conversation_id, entry)
             self._reply("accepted", reference, started=run.id)
         elif kind == "edit":
-            self._site.messages.edit(self._actor, _text(message, "run_id"), _text(message, "text"))
+            await self._site.messages.edit(self._actor, _text(message, "run_id"), _text(message, "text"))
             self._reply("accepted", reference, started=None)
         elif kind == "send_now":
             self._spawn(self._now(_text(message, "run_id"), reference))

@@ -7,6 +7,7 @@ growing numbers, so that whoever comes late, or back, reads on from where they w
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -338,6 +339,11 @@ class Runs:
             if error is not None and run.kind == "message":
                 await self.calling.entry(run, "error", text=str(error["code"]), data=error)
             await self.records.end(run.id, _STATES[kind], error, **run.kept)
+            if run.kept:
+                code = None if error is None else error["code"]
+                usage = json.loads(run.kept["usage"])
+                details = {"run_id": run.id, "status": _STATES[kind], "error": code, "usage": usage}
+                self._host.audit.write("tools", "run.ended", details, actor=run.actor)
         except Exception:
             _log.exception("the end of run %s could not be written down", run.id)
         finally:

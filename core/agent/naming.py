@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from hashlib import sha256
@@ -40,5 +39,6 @@ def definition(name: str, tool: Tool) -> ToolDefinition:
     from pydantic_ai.tools import ToolDefinition
 
     # Not strict: a plugin's schema is what it is, and `strict` asks for one of the provider's own dialect.
-    schema = json.loads(json.dumps(tool.input_schema))
-    return ToolDefinition(name=name, description=tool.about, parameters_json_schema=schema, strict=False)
+    return ToolDefinition(
+        name=name, description=tool.about, parameters_json_schema=dict(tool.input_schema), strict=False
+    )

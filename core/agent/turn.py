@@ -258,6 +258,8 @@ class Turn:
         self.messages.append(
             ModelRequest(parts=[_return(one.part, text) for one, text in zip(asked, texts, strict=True)])
         )
+        if pending:
+            await self.surface.save(self.messages, {}, self.usage)
 
     async def _one(self, request: _Request) -> str:
         """Carry out one request; whatever happens becomes words for the model."""

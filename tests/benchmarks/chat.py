@@ -25,6 +25,8 @@ from report import p50, p95
 from webserver import WebServer
 from websockets.asyncio.client import connect
 
+_BEGUN_A_SECOND = 4
+
 _SETTINGS = """
 [[models]]
 name = "stamped"
@@ -98,13 +100,16 @@ def crowd(
 async def _crowd(
     take: Any, server: WebServer, token: str, url: str, count: int, rate: float, seconds: float
 ) -> list[float]:
+    # One begins after the other; what counts is the time in which all of them stream.
     async with _bare_proxy(url) as port:
-        text = _script(int(rate * seconds), 1 / rate)
+        all_stream = count / _BEGUN_A_SECOND
 
         async def one(number: int) -> list[float]:
-            await asyncio.sleep(number * 2 / count)  # people do not all press Enter in the same moment
-            found: list[float] = await take(server, token, port, text)
-            return found
+            begins = number / _BEGUN_A_SECOND
+            await asyncio.sleep(begins)
+            words = int(rate * (all_stream - begins + seconds))
+            found: list[float] = await take(server, token, port, _script(words, 1 / rate))
+            return found[-int(rate * seconds) :]
 
         return [delay for delays in await asyncio.gather(*map(one, range(count))) for delay in delays]
 

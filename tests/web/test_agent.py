@@ -20,7 +20,7 @@ def models() -> Iterator[ModelServer]:
 
 @pytest.fixture(scope="module")
 def server(models: ModelServer) -> Iterator[WebServer]:
-    with chat_server(models, more=AGENT + "steps = 6\ntool_calls = 9\n") as made:
+    with chat_server(models, more=AGENT + "steps = 6\ntool_calls = 9\nruns = 3\n") as made:
         yield made.start()
 
 
@@ -73,6 +73,12 @@ def test_calls_go_through_the_host_and_their_results_back_to_the_model(ada: Pers
     assert results["system.uname"]["stdout"].split()[1] in last
     usage = only(events, "run.usage")[-1]
     assert (usage["steps"], usage["tool_calls"]) == (2, 2)
+    of_run = [record for record in ada.server.audit() if record["details"].get("run_id") == events[0]["run_id"]]
+    assert [(record["event"], record["user_id"]) for record in of_run] == [
+        ("run.started", of_run[0]["user_id"]),
+        ("run.ended", of_run[0]["user_id"]),
+    ]
+    assert (of_run[0]["details"]["model"], of_run[1]["details"]["status"]) == (model, "completed")
 
 
 def test_what_was_said_is_remembered(ada: Person, models: ModelServer) -> None:
@@ -295,6 +301,19 @@ def test_messages_wait_for_their_turn_and_can_be_changed_removed_and_sent_now(ad
     assert [entry["text"] for entry in entries if entry["kind"] == "user"][1:] == ["three", "two, changed"]
 
 
+def test_one_person_has_only_so_many_conversations_answered_at_once(ada: Person) -> None:
+    with ada.socket() as socket:
+        runs = []
+        for _ in range(3):
+            socket.send("message", text=script({"words": 10_000, "delay": 0.02}))
+            runs.append(socket.until("message.started")[-1]["run_id"])
+        socket.send("message", text="one more")
+        assert socket.until("error")[-1]["error"]["code"] == "too_many_runs"
+        for run in runs:
+            socket.send("stop", run_id=run)
+        assert {socket.to_the_end()[-1]["run_id"] for _ in runs} == set(runs)
+
+
 def test_a_profile_narrows_the_tools_and_the_server_holds_it(ada: Person, models: ModelServer, server) -> None:
     text = script(calls("files.list", path="."), {"say": "No."})
     events = say(ada, text, profile="looker")
@@ -340,7 +359,8 @@ def test_old_outputs_are_left_out_when_the_window_nears_and_the_person_is_told(a
     write(ada, conversation, "long.txt", "word " * 900)
     step = calls("files.read", path="long.txt")
     first = script(step, {"say": "Read once."})
-    say(ada, first, conversation_id=conversation, model="small")
+    # Under a profile with one tool: the schemas of all of them would take most of so small a window.
+    say(ada, first, conversation_id=conversation, model="small", profile="reader")
     trimmed = []
     for number in range(6):
         events = say(ada, script(step, {"say": f"Read {number}."}), conversation_id=conversation)
