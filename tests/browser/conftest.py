@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from driver import own
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from webserver import PASSWORD, ROOT, Person, WebServer
+
+expect.set_options(timeout=30_000)  # a machine that is busy is slow, not wrong
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 
 import pytest
+from driver import own
 from playwright.sync_api import Page, expect
 from shots import look
 
@@ -98,3 +100,24 @@ def test_hostile_text_is_text_wherever_it_stands(chat, server, ada) -> None:
     expect(page.locator(".card").last).to_contain_text("<img src=x onerror=alert(3)>.txt")
     assert page.evaluate("document.querySelectorAll('#page img, svg[onload], #page script').length") == 0
     assert "\u202e" not in page.title()
+
+
+def test_hostile_text_of_plugins_and_policies_is_text_on_every_page(chat, server, ada) -> None:
+    folder = server.data / "plugins" / "odd"
+    folder.mkdir()
+    manifest = f'name = "odd"\nversion = "1"\nabout = {json.dumps(HOSTILE, ensure_ascii=False)}\n'
+    tool = f'[[tools]]\nname = "say"\nabout = {json.dumps(HOSTILE, ensure_ascii=False)}\ncommand = "echo {{word}}"\n'
+    schema = f'input.word = {{ type = "string", description = {json.dumps(HOSTILE, ensure_ascii=False)} }}\n'
+    (folder / "plugin.toml").write_text(manifest + tool + schema, encoding="utf-8")
+    policy = server.folder / "policies" / "odd.toml"
+    # What is wrong in it is quoted on the page; the comment stands on the very line.
+    policy.write_text(f'plugin = "odd"\n"<img src=x onerror=alert(4)>" = 1  # {HOSTILE}\n', encoding="utf-8")
+    own(server.data / "plugins")
+    own(policy)
+    page = chat()
+    for path in ("/admin/policies", "/admin/plugins", "/welcome", "/"):
+        page.goto(server.origin + path)
+        expect(page.locator("#main")).to_be_visible()
+        assert page.evaluate("document.querySelectorAll('#page img, svg[onload], #page script').length") == 0, path
+        assert "\u202e" not in page.content(), path
+    policy.unlink()

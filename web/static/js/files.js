@@ -30,6 +30,13 @@ export function filesPanel(given) {
   panel.addEventListener("change", (event) => {
     if (event.target.dataset.files === "upload") upload([...event.target.files]);
   });
+  document.addEventListener("paste", (event) => {
+    const pasted = [...(event.clipboardData?.files ?? [])];
+    if (!pasted.length || !handlers.conversation()) return;
+    event.preventDefault();
+    if (panel.hidden) open();
+    upload(pasted);
+  });
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) document.addEventListener(kind, drag);
 }
 
