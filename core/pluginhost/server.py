@@ -53,10 +53,12 @@ class _Call(Pending):
 
     Attributes:
         call_id: Of the call, for records; empty for the host's own questions.
+        own: Whether it is a question of the host's.
         request: The number of its request, once that is sent.
     """
 
     call_id: str = ""
+    own: bool = False
     request: int | None = None
 
 
@@ -121,6 +123,11 @@ class Server(Contained):
         return await server.until_ready(within)
 
     @property
+    def calls(self) -> int:
+        """How many calls are in flight; the host's own questions keep no server from being retired."""
+        return sum(not call.own for call in self._pending.values() if isinstance(call, _Call))
+
+    @property
     def calls_in_flight(self) -> tuple[str, ...]:
         """The calls that it works at."""
         return tuple(call.call_id for call in self._pending.values() if isinstance(call, _Call) and call.call_id)
@@ -131,7 +138,7 @@ class Server(Contained):
 
         tools: list[dict[str, Any]] = []
         cursor: str | None = None
-        with self._call("", None, max_bytes):
+        with self._call("", None, max_bytes, own=True):
             async with asyncio.timeout(within):
                 for _ in range(_PAGES):
                     try:
@@ -229,7 +236,9 @@ class Server(Contained):
         return self._client.session
 
     @contextlib.contextmanager
-    def _call(self, call_id: str, on_progress: OnProgress | None, max_bytes: int) -> Iterator[_Call]:
+    def _call(
+        self, call_id: str, on_progress: OnProgress | None, max_bytes: int, *, own: bool = False
+    ) -> Iterator[_Call]:
         """A call in flight, found again by the task that makes it."""
         task = asyncio.current_task()
         pending = _Call(
@@ -237,6 +246,7 @@ class Server(Contained):
             on_progress=on_progress,
             max_bytes=max_bytes,
             call_id=call_id,
+            own=own,
         )
         self._pending[task] = pending
         try:

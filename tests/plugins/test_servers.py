@@ -368,6 +368,25 @@ def on_turn(arguments, number, meta):
     bench.run(scenario)
 
 
+def test_a_server_that_keeps_the_host_asking_is_retired_like_any_other(bench: Bench) -> None:
+    code = (
+        tools("again")
+        + """
+def on_again(arguments, number, meta):
+    send({"method": "notifications/tools/list_changed"})
+    return text("again")
+"""
+    )
+    add(bench, "restless", code, "again")
+
+    async def scenario(host: Running) -> None:
+        await host.call("restless.again")
+        host.registry.retire_workers()
+        assert not (await host.call("restless.again")).worker.armed
+
+    bench.run(scenario)
+
+
 def test_schemas_that_could_stop_the_host_keep_their_plugin_out(bench: Bench) -> None:
     def schema(text: str) -> str:
         return f'TOOLS[0]["inputSchema"] = {text}\n'
