@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from toolhost.authoring import ReadPath, ToolContext, ToolError, ToolOutput, WritePath, tool
+from toolhost.authoring import ReadPath, Toolbox, ToolContext, ToolError, ToolOutput, WritePath, tool
 from toolhost.errands import Completed, Errand, Piece, Response, Stream
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "ToolOutput",
+    "Toolbox",
     "WritePath",
     "hookimpl",
     "tool",

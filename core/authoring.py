@@ -6,8 +6,8 @@ This module is imported by every plugin at every start of its worker, so it impo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from toolhost.errands import Completed, Errand, Errands, OnPiece, Response, Stream, completed, response
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["ReadPath", "ToolContext", "ToolError", "ToolOptions", "ToolOutput", "WritePath", "tool", "tool_options"]
+__all__ = [
+    "ReadPath",
+    "ToolContext",
+    "ToolError",
+    "ToolOptions",
+    "ToolOutput",
+    "Toolbox",
+    "WritePath",
+    "is_tool",
+    "tool",
+    "tool_options",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS = "__toolhost_tool__"
@@ -237,6 +248,22 @@ def _command(command: tuple[str, ...], stdin: str | bytes, cwd: str, timeout: fl
     return {"argv": [str(word) for word in command], "stdin": data, "cwd": str(cwd), "timeout": timeout}
 
 
+class Toolbox:
+    """Tools that share something: each method that is marked with `@tool` is one. `register(MyToolbox())`.
+
+    One object serves every call of its worker, several at once; a worker that is idle is ended, and another one begins
+    anew.
+    """
+
+    def prepare(self) -> Awaitable[None] | None:
+        """Called once before the first call of any of its tools; may be async. What it raises fails the call."""
+        return None
+
+    def close(self) -> Awaitable[None] | None:
+        """Called when its worker is ended in peace, which is not promised: it may also be killed. May be async."""
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOptions:
     """What `@tool(...)` says beyond the function itself; None where the function decides.
@@ -244,18 +271,34 @@ class ToolOptions:
     Attributes:
         name: The tool's name.
         about: One sentence.
+        hints: What the author says of the tool: `readOnlyHint`, `destructiveHint`, `openWorldHint`.
     """
 
     name: str | None = None
     about: str | None = None
+    hints: Mapping[str, bool] = field(default_factory=dict)
 
 
 @overload
 def tool(function: _Function, /) -> _Function: ...
 @overload
-def tool(*, name: str | None = None, about: str | None = None) -> Callable[[_Function], _Function]: ...
 def tool(
-    function: _Function | None = None, /, *, name: str | None = None, about: str | None = None
+    *,
+    name: str | None = None,
+    about: str | None = None,
+    read_only: bool | None = None,
+    destructive: bool | None = None,
+    open_world: bool | None = None,
+) -> Callable[[_Function], _Function]: ...
+def tool(
+    function: _Function | None = None,
+    /,
+    *,
+    name: str | None = None,
+    about: str | None = None,
+    read_only: bool | None = None,
+    destructive: bool | None = None,
+    open_world: bool | None = None,
 ) -> _Function | Callable[[_Function], _Function]:
     """Mark a function as a tool; it stays an ordinary function.
 
@@ -266,13 +309,24 @@ def tool(
         function: The function, when used without parentheses.
         name: The tool's name, if not the function's.
         about: One sentence, if not the docstring's first paragraph.
+        read_only: That it changes nothing. What is said here must be what the policy makes of it, or the plugin is not
+            loaded; said or not, what is shown follows from the policy.
+        destructive: That it may change or remove what is there.
+        open_world: That it reaches other machines.
     """
+    said = {"readOnlyHint": read_only, "destructiveHint": destructive, "openWorldHint": open_world}
+    hints = {hint: value for hint, value in said.items() if value is not None}
 
     def mark(marked: _Function) -> _Function:
-        setattr(marked, _OPTIONS, ToolOptions(name=name, about=about))
+        setattr(marked, _OPTIONS, ToolOptions(name=name, about=about, hints=hints))
         return marked
 
     return mark if function is None else mark(function)
+
+
+def is_tool(function: object) -> bool:
+    """Whether a function is marked with `@tool`."""
+    return isinstance(getattr(function, _OPTIONS, None), ToolOptions)
 
 
 def tool_options(function: Callable[..., Any]) -> ToolOptions:

@@ -14,6 +14,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from toolhost.audit import AuditRecord
+    from toolhost.authoring import Toolbox
     from toolhost.extensions import Identity, IncomingRequest, Verdict
     from toolhost.host import Host
     from toolhost.model import Actor, Call, CallResult, Decision, Tool
@@ -50,11 +51,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 class Register(Protocol):
     """What `register_tools` is given."""
 
-    def __call__(self, tool: Callable[..., Any], /, *, name: str | None = None) -> None:
-        """Declare one tool.
+    def __call__(self, tool: Callable[..., Any] | Toolbox, /, *, name: str | None = None) -> None:
+        """Declare one tool, or those of a toolbox.
 
         Args:
-            tool: A typed function with a docstring, sync or async.
+            tool: A typed function with a docstring, sync or async; or a toolbox.
             name: The tool's name, if it is not the function's.
         """
 

@@ -82,6 +82,8 @@ class Tool:
         server: The command of the MCP server that has the tool; empty for every other.
         original: What its server calls it; empty for every other.
         plugin_digest: Digest of the plugin's manifest and code.
+        hints: What its author says of it. What is shown follows from the policy: `hints_of` of
+            `toolhost.policy.annotations`.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Tool:
     server: tuple[str, ...] = ()
     original: str = ""
     plugin_digest: str = ""
+    hints: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import click
 
@@ -11,6 +12,7 @@ from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.host import Host
 from toolhost.model import Tool
+from toolhost.policy.annotations import hints_of
 
 __all__ = ["command"]
 
@@ -21,16 +23,28 @@ __all__ = ["command"]
 def command(output: str) -> None:
     """List the tools that a policy grants, with their arguments."""
 
-    async def granted(host: Host) -> list[Tool]:
-        return host.tools_for(LOCAL_ADMINISTRATOR)
+    async def granted(host: Host) -> list[tuple[Tool, Mapping[str, bool]]]:
+        policies = host.policies.current
+        return [(tool, hints_of(policies.policy(tool.plugin))) for tool in host.tools_for(LOCAL_ADMINISTRATOR)]
 
     tools = run_with_host(granted)
     if output == "json":
         click.echo(
-            json.dumps([{"name": tool.name, "about": tool.about, "input_schema": tool.input_schema} for tool in tools])
+            json.dumps(
+                [
+                    {
+                        "name": tool.name,
+                        "about": tool.about,
+                        "input_schema": tool.input_schema,
+                        "output_schema": tool.output_schema,
+                        "annotations": dict(hints),
+                    }
+                    for tool, hints in tools
+                ]
+            )
         )
         return
-    for tool in tools:
+    for tool, _ in tools:
         click.echo(safe(f"{tool.name}  {_arguments(tool)}".rstrip()))
         click.echo(f"    {safe(tool.about)}")
 

@@ -10,6 +10,7 @@ from toolhost.hookspecs import hookimpl
 from toolhost.model import Tool
 from toolhost.pluginhost.manifest import Manifest, is_tool_name
 from toolhost.pluginhost.schemas import check_schema, clean_text
+from toolhost.policy.annotations import HINTS
 
 __all__ = ["PluginProxy", "command_tools", "declared_tools"]
 
@@ -81,7 +82,8 @@ def _declared_tool(manifest: Manifest, digest: str, declared: Any) -> Tool:
             "about": str(about),
             "input_schema": dict(input_schema),
             "output_schema": (dict() | None) as output_schema,
-        } if len(declared) == 4:
+            "hints": dict(hints),
+        } if len(declared) == 5 and all(key in HINTS and isinstance(value, bool) for key, value in hints.items()):
             pass
         case _:
             raise PluginError("invalid_tool", "It describes a tool in a form the host does not know.")
@@ -103,5 +105,6 @@ def _declared_tool(manifest: Manifest, digest: str, declared: Any) -> Tool:
         about=about,
         input_schema=input_schema,
         output_schema=output_schema,
+        hints=hints,
         plugin_digest=digest,
     )

@@ -29,6 +29,7 @@ from toolhost.pluginhost.served import served_tools
 from toolhost.pluginhost.server import Server
 from toolhost.pluginhost.worker import Worker
 from toolhost.pluginhost.workers import DESCRIPTION_BYTES, START_SECONDS, WorkerPool
+from toolhost.policy.annotations import contradiction
 from toolhost.policy.describing import describing_plan
 from toolhost.sandbox import Connection, LimitReport, Sandbox, SandboxPlan
 from toolhost.sandbox.plan import NO_SECRETS
@@ -126,13 +127,26 @@ class PluginRegistry:
                 again = loaded.records.get(name)
                 if record.code == "worker_failing" and again and again.digest == record.digest:
                     loaded = loaded.without(name, record.code, record.reason)
-            self._loaded = loaded
+            self._loaded = self._honest(loaded)
             self._runtimes = {}
             self._files = {}
 
+    def _honest(self, loaded: Loaded) -> Loaded:
+        """Without the plugins whose tools promise what their policies do not make true."""
+        for tool in list(loaded.tools.values()):
+            problem = contradiction(tool.hints, self._policies.current.policy(tool.plugin)) if tool.hints else None
+            if problem is not None and loaded.records[tool.plugin].state != "quarantined":
+                reason = f"The tool {tool.name} says {problem}."
+                loaded = loaded.without(tool.plugin, "hint_contradicts_policy", reason)
+        return loaded
+
     async def follow_policies(self) -> None:
-        """Load again after a change of the policies where there are servers: a policy is what lets one be described."""
-        if any(found.manifest.mcp for found in self._loaded.found.values()):
+        """Load again after a change of the policies where they matter to that: they let a server be described, and
+        make true or false what a tool says of itself.
+        """
+        claims = any(tool.hints for tool in self._loaded.tools.values())
+        false = any(record.code == "hint_contradicts_policy" for record in self._loaded.records.values())
+        if claims or false or any(found.manifest.mcp for found in self._loaded.found.values()):
             await self.load()
 
     def argv(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, ...]:

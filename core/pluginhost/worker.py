@@ -31,6 +31,9 @@ _LIMITS = ("memory_limit", "result_too_large")
 _MEANWHILE = ("progress", "log", "errand", "drop")
 """Messages about a call before its answer."""
 
+_PEACE = 1.5
+"""Seconds an idle worker has to end by itself."""
+
 
 class Worker(Contained):
     """A running worker. Made by `start`, ended by `close`."""
@@ -58,6 +61,21 @@ class Worker(Contained):
         """
         worker = cls(plan, await sandbox.launch(plan, secrets), Redaction(secrets.values()))
         return await worker.until_ready(within)
+
+    async def close(self) -> None:
+        """End it, in peace where nothing runs in it, so that its toolboxes can close; returns when it is gone."""
+        if self.failure is None and not self._pending and self._ready.done():
+            self.failure = PluginError("worker_closed", f"The plugin's {self.WHAT} was ended by the host.")
+            self._execution.stdin.close()
+            try:
+                async with asyncio.timeout(_PEACE):
+                    await asyncio.shield(self._ended)
+            except TimeoutError:
+                self._execution.kill()
+            except BaseException:
+                self._execution.kill()
+                raise
+        await super().close()
 
     async def describe(self, within: float, max_bytes: int) -> dict[str, Any]:
         """See `Contained.describe`; the worker itself says what is wrong with a tool."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 import pluggy
 
 from toolhost import hookspecs
-from toolhost.authoring import ToolContext, ToolError, tool_options
+from toolhost.authoring import Toolbox, ToolContext, ToolError, is_tool, tool_options
 
 __all__ = ["DeclaredTool", "Plugin", "load"]
 
@@ -27,6 +27,8 @@ class DeclaredTool:
         hints: Its resolved annotations, `return` included.
         context: Name of the parameter that takes the ToolContext, or None.
         is_async: Whether calling it gives a coroutine.
+        said: The hints that its author gives.
+        toolbox: What it is a method of, or None.
     """
 
     name: str
@@ -35,6 +37,8 @@ class DeclaredTool:
     hints: Mapping[str, Any]
     context: str | None
     is_async: bool
+    said: Mapping[str, bool] = field(default_factory=dict)
+    toolbox: Toolbox | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,11 @@ def load(module: str) -> Plugin:
             raise ToolError(f"The hook {caller.name} is for trusted extensions, not for plugins.", "invalid_hook")
     tools: dict[str, DeclaredTool] = {}
 
-    def register(function: Callable[..., Any], /, *, name: str | None = None) -> None:
+    def register(function: Callable[..., Any] | Toolbox, /, *, name: str | None = None) -> None:
+        if isinstance(function, Toolbox):
+            for method in _methods(function):
+                register(method)
+            return
         declared = _declare(function, name)
         if declared.name in tools:
             raise ToolError(f"Two tools are named {declared.name!r}.", "duplicate_tool")
@@ -74,6 +82,15 @@ def load(module: str) -> Plugin:
         )
     facts = manager.hook.plugin_info()
     return Plugin(tools=tools, info=facts[0] if facts else None)
+
+
+def _methods(box: Toolbox) -> list[Callable[..., Any]]:
+    """The methods of a toolbox that are marked as tools, in the order they are written in."""
+    found = {name: None for base in reversed(type(box).__mro__) for name in vars(base)}
+    methods = [getattr(box, name) for name in found if is_tool(getattr(type(box), name, None))]
+    if not methods:
+        raise ToolError(f"The toolbox {type(box).__name__} has no method marked with @tool.", "invalid_tool")
+    return methods
 
 
 def _declare(function: object, name: str | None) -> DeclaredTool:
@@ -93,4 +110,6 @@ def _declare(function: object, name: str | None) -> DeclaredTool:
         hints=hints,
         context=next((key for key, hint in hints.items() if hint is ToolContext), None),
         is_async=inspect.iscoroutinefunction(function),
+        said=options.hints,
+        toolbox=box if isinstance(box := getattr(function, "__self__", None), Toolbox) else None,
     )

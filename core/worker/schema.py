@@ -36,6 +36,7 @@ def describe(tool: DeclaredTool) -> dict[str, Any]:
             "about": tool.about,
             "input_schema": _input_schema(tool),
             "output_schema": _output_schema(tool),
+            "hints": dict(tool.said),
         }
     except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
         raise ToolError(f"The tool {tool.name} cannot be described: {error.message}", "invalid_tool") from error

@@ -21,6 +21,8 @@ from toolhost.worker.errands import CallErrands
 if TYPE_CHECKING:
     import asyncio
 
+    from toolhost.worker.toolboxes import Toolboxes
+
 __all__ = ["serve"]
 
 _SECRETS = "/run/secrets"
@@ -52,6 +54,7 @@ def serve(plugin: str, module: str, incoming: int, outgoing: int) -> int:
     server = _Server(channel, loaded, secrets)
     for request in channel.requests():
         server.handle(request)
+    server.close()
     # The host is gone or has had enough; threads of running tools must not keep the process.
     os._exit(0)
 
@@ -72,6 +75,16 @@ class _Server:
         self._plugin = plugin
         self._running: dict[str, _Running] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._toolboxes: Toolboxes | None = None
+        if any(tool.toolbox is not None for tool in plugin.tools.values()):
+            from toolhost.worker.toolboxes import Toolboxes  # imports asyncio, which most plugins can do without
+
+            self._toolboxes = Toolboxes(self._event_loop)
+
+    def close(self) -> None:
+        """The host wants nothing more: let toolboxes put their things away."""
+        if self._toolboxes is not None:
+            self._toolboxes.close()
 
     def handle(self, request: Mapping[str, Any]) -> None:
         match request["op"]:
@@ -116,7 +129,7 @@ class _Server:
             self._event_loop().call_soon_threadsafe(self._start, tool, request["arguments"], running)
         else:
             threading.Thread(
-                target=lambda: self._answer(running, lambda: self._invoke(tool, request["arguments"], running)),
+                target=lambda: self._answer(running, lambda: self._invoke_here(tool, request["arguments"], running)),
                 name=tool.name,
                 daemon=True,
             ).start()
@@ -124,12 +137,19 @@ class _Server:
     def _start(self, tool: DeclaredTool, arguments: Mapping[str, Any], running: _Running) -> None:
         async def invoke() -> object:
             try:
+                if tool.toolbox is not None and self._toolboxes is not None:
+                    await self._toolboxes.ready_async(tool.toolbox)
                 return await self._invoke(tool, arguments, running)
             except (SystemExit, KeyboardInterrupt) as error:  # asyncio would end the loop, and every other call with it
                 raise ToolError(_said(error, "The tool failed"), "tool_raised", False) from error
 
         running.task = self._event_loop().create_task(invoke())
         running.task.add_done_callback(lambda task: self._answer(running, task.result))
+
+    def _invoke_here(self, tool: DeclaredTool, arguments: Mapping[str, Any], running: _Running) -> Any:
+        if tool.toolbox is not None and self._toolboxes is not None:
+            self._toolboxes.ready(tool.toolbox)
+        return self._invoke(tool, arguments, running)
 
     def _invoke(self, tool: DeclaredTool, arguments: Mapping[str, Any], running: _Running) -> Any:
         keywords = arguments_for(tool, arguments)

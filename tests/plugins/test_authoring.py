@@ -79,6 +79,7 @@ def test_the_face_is_small_and_sorted() -> None:
         "ToolContext",
         "ToolError",
         "ToolOutput",
+        "Toolbox",
         "WritePath",
         "hookimpl",
         "tool",

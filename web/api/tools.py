@@ -10,6 +10,7 @@ from quart.typing import ResponseReturnValue
 
 from toolhost.errors import UsageError
 from toolhost.model import CallResult
+from toolhost.policy.annotations import hints_of
 from toolhost.web.bodies import read_object
 from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import site
@@ -32,6 +33,7 @@ async def index() -> ResponseReturnValue:
                 "about": tool.about,
                 "input_schema": tool.input_schema,
                 "output_schema": tool.output_schema,
+                "annotations": dict(hints_of(site().host.policies.current.policy(tool.plugin))),
             }
             for tool in site().host.tools_for(reader)
         ]
