@@ -119,6 +119,8 @@ class Calling:
         if record is None or record["result"] is None:
             return None
         result = CallResult.from_json(record["result"])
+        if any(event["type"] == "tool.completed" and event["call_id"] == call_id for event in run.events):
+            return result  # its watchers know
         call = run.calls.get(call_id) or self.live(run, call_id, record["tool"], record["arguments"])
         call.plan = record["plan"]
         return await self.see_through(run, call, result)

@@ -384,6 +384,10 @@ def test_a_message_edited_and_an_answer_tried_again_are_branches(ada: Person, mo
     assert [entry["text"] for entry in edited if entry["kind"] == "user"] == ["first", "second, better"]
     assert edited[2]["siblings"] == [before[2]["id"], edited[2]["id"]]
     assert "second" not in [message["content"] for message in models.requests[-1]["messages"]]
+    say(ada, "/system.uname", conversation_id=conversation, edit_of=before[2]["id"])
+    called = ada.get(path).json["entries"]
+    assert [(entry["kind"], entry["text"]) for entry in called[2:]] == [("user", "/system.uname"), ("call", "")]
+    assert ada.request("PUT", f"{path}/branch", {"entry_id": edited[2]["id"]}).status == 200
     with ada.socket() as socket:
         socket.send("retry", conversation_id=conversation, entry_id=edited[3]["id"])
         socket.to_the_end()

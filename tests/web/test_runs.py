@@ -97,6 +97,8 @@ def test_a_turn_that_waits_goes_on_after_the_server_was_started_again(models: Mo
         assert answer_of(events) == "It is done."
         assert ["after" in answer or "Linux" in answer for answer in told(models, text)] == [True, True]
         assert only(events, "tool.completed")[0]["result"]["stdout"] == "after\n"
+        completed = [event["call_id"] for event in only([*before, *events], "tool.completed")]
+        assert len(completed) == len(set(completed)) == 2
 
 
 def json_text(person: Person, event: dict) -> str:
