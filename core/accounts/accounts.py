@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import select, update
@@ -83,6 +83,10 @@ class Accounts:
         if not password or not await self.links.setup_needed():
             return None
         return await self.people.create("admin", password, "admin", _BOOTSTRAP, must_change=True)
+
+    def turn(self) -> AbstractContextManager[None]:
+        """A place in the queue of those who give a password; see `Passwords.turn`."""
+        return self._passwords.turn()
 
     async def sign_in(self, username: object, password: object, client: Client, *, totp: object = None) -> SignedIn:
         """Open a session.

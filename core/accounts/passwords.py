@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from passlib.context import CryptContext
@@ -25,8 +26,8 @@ LONGEST = 4096
 _AT_ONCE = max(1, min(4, (os.cpu_count() or 2) // 2))
 """Hashes computed at the same time: each holds 19 MiB and a processor, and half of the processors stay free."""
 
-_WAITING = 256
-"""Hashes that may wait for their turn; whoever comes then is told to come back."""
+_WAITING = 64
+"""People who may wait for their turn; whoever comes then is told to come back."""
 
 _NICE = 10
 
@@ -43,6 +44,7 @@ class Passwords:
         )
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._wanted = 0
+        self._inside = 0
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="passwords", initializer=_give_way)
 
     @staticmethod
@@ -94,17 +96,34 @@ class Passwords:
         right, renewed = await self._work(lambda: self._context.verify_and_update(password, stored))
         return bool(right), renewed
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Take a place in the queue before anything is done for somebody: not even a query is made for too many.
+
+        Raises:
+            MachineError: `login_busy`.
+        """
+        if self._inside >= _WAITING:
+            raise _busy()
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
     async def _work(self, work: Callable[[], T]) -> T:
         if self._wanted >= _WAITING:
-            raise MachineError(
-                "login_busy", "Too many people are signing in at this moment.", "Try again in a few seconds."
-            )
+            raise _busy()
         self._wanted += 1
         try:
             async with self._slots:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._wanted -= 1
+
+
+def _busy() -> MachineError:
+    return MachineError("login_busy", "Too many people are signing in at this moment.", "Try again in a few seconds.")
 
 
 def _give_way() -> None:

@@ -4,7 +4,8 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from webserver import PASSWORD
+from webserver import PASSWORD, Person
+from websockets.exceptions import InvalidStatus
 
 from toolhost.settings import load_settings
 from toolhost.web import create_app
@@ -141,6 +142,42 @@ def test_every_class_of_answer_has_the_security_headers(ada, method, path, statu
     assert "camera=()" in headers["permissions-policy"]
     assert "server" not in headers
     assert "Traceback" not in answer.text
+
+
+def test_files_streams_and_refused_sockets_have_them_too(server, ada) -> None:
+    talk = ada.conversation()
+    written = ada.call("files.write", talk, path="a.html", content="<script>1</script>").json
+    ada.post(f"/api/approvals/{written['approval_id']}", {"decision": "approve"})
+    file = ada.get(f"/api/conversations/{talk}/files/a.html")
+    stream = ada.post("/api/chat", {"message": "hello"})
+    with pytest.raises(InvalidStatus) as refused, Person(server, bearer="none").socket():
+        pass
+    answers = {"file": file.headers, "stream": stream.headers, "socket": refused.value.response.headers}
+    assert (file.status, stream.status, refused.value.response.status_code) == (200, 200, 401)
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    for kind, headers in answers.items():
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], kind
+        assert headers["x-content-type-options"] == "nosniff", kind
+        assert headers["cross-origin-resource-policy"] == "same-origin", kind
+        assert headers["x-xss-protection"] == "0", kind
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert file.headers["content-security-policy"].startswith("sandbox")
+    assert file.headers["content-disposition"].startswith("attachment")
+
+
+async def test_what_breaks_in_the_server_says_no_more_than_its_request(app) -> None:
+    """The application of these tests has no database: everything behind the door fails."""
+    answer = await app.test_client().get("/api/tools", headers={"Host": "127.0.0.1"})
+    assert answer.status_code == 500
+    said = await answer.get_json()
+    assert said["error"] == {
+        "code": "internal_error",
+        "message": "Something went wrong in the server.",
+        "recoverable": False,
+        "hint": "The log has the details under this request id.",
+    }
+    assert said["request_id"] == answer.headers["X-Request-Id"]
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
 def test_errors_of_the_api_have_one_shape(ada) -> None:

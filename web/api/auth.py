@@ -118,16 +118,17 @@ async def remove_totp() -> ResponseReturnValue:
 @asynccontextmanager
 async def _attempt(username: object) -> AsyncIterator[None]:
     """Count what may be a guess at somebody's password, unless it turns out to be none."""
-    address = client().ip
-    known = await site().accounts.sessions.known(username, address)
-    attempt = site().rates.attempt(username, address, known=known)
-    try:
-        yield
-    except ToolHostError as error:
-        if error.code not in ("login_failed", "password_wrong", "totp_wrong"):
-            attempt.undecided()
-        raise
-    attempt.succeeded()
+    accounts, address = site().accounts, client().ip
+    with accounts.turn():
+        known = await accounts.sessions.known(username, address)
+        attempt = site().rates.attempt(username, address, known=known)
+        try:
+            yield
+        except ToolHostError as error:
+            if error.code not in ("login_failed", "password_wrong", "totp_wrong"):
+                attempt.undecided()
+            raise
+        attempt.succeeded()
 
 
 def _answer(signed_in: SignedIn) -> Response:
