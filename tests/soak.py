@@ -180,6 +180,18 @@ def streamed(rounds: int) -> str:
     return f"{len(delays)} words, p95 {chat.p95(delays):.0f} ms after they were sent"
 
 
+def written(rounds: int) -> str:
+    """A writer of the database and the audit log is killed at any moment; nothing that it committed is lost."""
+    import subprocess
+
+    script = Path(__file__).with_name("killing.py")
+    with tempfile.TemporaryDirectory(prefix="toolhost-soak-") as folder:
+        command = [sys.executable, str(script), folder, str(rounds)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=7200, check=False)
+        assert done.returncode == 0, done.stderr
+    return f"{rounds} kills, {json.loads(done.stdout)['committed']} commits, none lost"
+
+
 SOAKS: dict[str, tuple[Callable[[int], str], int]] = {
     "swapped": (swapped, 10_000),
     "masked": (masked, 2_000),
@@ -188,6 +200,7 @@ SOAKS: dict[str, tuple[Callable[[int], str], int]] = {
     "crowded": (crowded, 20),
     "attacked": (attacked, 20),
     "streamed": (streamed, 3),
+    "written": (written, 1_000),
     **soakhttp.SOAKS,
 }
 
