@@ -11,34 +11,28 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gzip
-import hashlib
-import io
 import json
 import os
 import shutil
 import sqlite3
-import stat
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import quote
 
+from toolhost.archive import FORMAT, MANIFEST, digest, new_file, pack
 from toolhost.audit import log_files, verify
 from toolhost.audit.index import index_rows
 from toolhost.data import SEEDED, DataDirectory
 from toolhost.errors import MachineError, UsageError
-from toolhost.identifiers import now_ms
 
 __all__ = ["back_up", "read_backup", "restore"]
 
-MANIFEST = "manifest.json"
 DATABASE = "state/toolhost.db"
 
-_FORMAT = 1
 _LEAVE = frozenset({"toolhost.db", "toolhost.db-wal", "toolhost.db-shm", "serve.lock", "panic"})
 _TOPS = ("state", "policies", "plugins")
 _SETTINGS = "toolhost.toml"
@@ -59,22 +53,12 @@ def back_up(data: DataDirectory, target: Path) -> dict[str, Any]:
         UsageError: `file_not_made`.
         MachineError: `backup_failed`.
     """
-    try:
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise UsageError("file_not_made", f"The file {target} cannot be made: {error.strerror}.") from None
+    fd = new_file(target)
     try:
         with os.fdopen(fd, "wb") as file, tempfile.TemporaryDirectory(dir=data.state, prefix=".backup-") as folder:
             staged = Path(folder)
             _stage(data, staged)
-            manifest = _manifest(staged)
-            with gzip.open(file, "wb", compresslevel=6) as packed, tarfile.open(fileobj=packed, mode="w|") as tar:
-                _add(tar, MANIFEST, io.BytesIO(json.dumps(manifest, indent=1).encode()), 0o600)
-                for name, facts in manifest["files"].items():
-                    with (staged / name).open("rb") as content:
-                        _add(tar, name, content, facts["mode"], facts["size"])
-            file.flush()
-            os.fsync(file.fileno())
+            manifest = pack(staged, file)
         read_backup(target)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -108,7 +92,7 @@ def _read(source: Path) -> dict[str, Any]:
         facts = left.pop(name, None)
         if facts is None:
             raise _damaged(source, f"it has {name!r}, which its manifest has not")
-        if member.size != facts["size"] or _digest(content) != facts["sha256"]:
+        if member.size != facts["size"] or digest(content) != facts["sha256"]:
             raise _damaged(source, f"{name} is not what was backed up")
     if manifest is None or left:
         raise _damaged(source, f"it ends before {next(iter(left))!r}" if left else "it is empty")
@@ -192,8 +176,8 @@ def _copy_logs(data: DataDirectory, folder: Path) -> None:
             file = stack.enter_context(path.open("rb"))
             opened.append((path.name, file, os.fstat(file.fileno()).st_size))
         fcntl.flock(lock, fcntl.LOCK_UN)
-        for name, file, size in opened:
-            content = file.read(size)
+        for name, log, size in opened:
+            content = log.read(size)
             with (folder / name).open("xb") as copy:
                 copy.write(content[: content.rfind(b"\n") + 1])
             (folder / name).chmod(0o600)
@@ -205,26 +189,6 @@ def _copy_logs(data: DataDirectory, folder: Path) -> None:
             f"The audit log is not intact ({worst.code}, {worst.file.name}:{worst.line}): {worst.message}",
             "`toolhost audit verify` says more. Keep the data directory itself as evidence.",
         )
-
-
-def _manifest(staged: Path) -> dict[str, Any]:
-    files = {}
-    for path in sorted(staged.rglob("*")):
-        facts = path.lstat()
-        if stat.S_ISREG(facts.st_mode):
-            with path.open("rb") as content:
-                digest = _digest(content)
-            name = path.relative_to(staged).as_posix()
-            files[name] = {"size": facts.st_size, "sha256": digest, "mode": stat.S_IMODE(facts.st_mode) & 0o755}
-    return {"format": _FORMAT, "toolhost": metadata.version("toolhost"), "created": now_ms(), "files": files}
-
-
-def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], mode: int, size: int | None = None) -> None:
-    info = tarfile.TarInfo(name)
-    info.mode = mode
-    info.size = len(content.read()) if size is None else size
-    content.seek(0)
-    tar.addfile(info, content)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -262,7 +226,7 @@ def _read_manifest(source: Path, content: IO[bytes]) -> dict[str, Any]:
     try:
         manifest = json.loads(content.read())
         files = manifest["files"]
-        good = manifest["format"] == _FORMAT and all(
+        good = manifest["format"] == FORMAT and all(
             isinstance(one["size"], int) and isinstance(one["sha256"], str) and isinstance(one["mode"], int)
             for one in files.values()
         )
@@ -296,13 +260,6 @@ def _sound(database: sqlite3.Connection, path: Path) -> None:
     (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise MachineError("backup_failed", f"The database {path} is damaged: {verdict}.", "Restore an older backup.")
-
-
-def _digest(content: IO[bytes]) -> str:
-    told = hashlib.sha256()
-    while piece := content.read(_CHUNK):
-        told.update(piece)
-    return told.hexdigest()
 
 
 def _damaged(source: Path, why: str) -> MachineError:

@@ -30,6 +30,7 @@ class DataDirectory:
     """The folders of one host.
 
     Attributes:
+        settings: The settings.
         root: The data directory.
         state: Database, keys, audit log; the host's alone.
         policies: Policy files in force.
@@ -39,6 +40,7 @@ class DataDirectory:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.root = settings.data
         self.state = settings.data / "state"
         self.workspaces = settings.data / "workspaces"

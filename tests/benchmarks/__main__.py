@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import audit_costs
 import chat
 import http_costs
 import latency
@@ -29,7 +30,7 @@ from toolhost.sandbox import Sandbox
 from toolhost.service_user import become_service_user
 from toolhost.settings import Settings, load_settings
 
-PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload", "chat", "http", "page")
+PARTS = ("armed", "cold", "sustained", "alive", "worker", "decision", "load", "reload", "chat", "http", "page", "audit")
 
 
 async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds: int, parts: list[str]) -> None:
@@ -62,6 +63,12 @@ def measure_policies(folder: Path, rounds: int, parts: list[str]) -> None:
         asyncio.run(policy_costs.reload(folder, 1 + rounds // 10))
 
 
+def measure_audit(folder: Path, parts: list[str]) -> None:
+    """What the audit log sustains."""
+    if "audit" in parts:
+        asyncio.run(audit_costs.audit(folder, 5.0))
+
+
 def main() -> None:
     """Measure in a data directory of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,6 +95,7 @@ def main() -> None:
         measure_policies(settings.data / "bench", options.rounds, options.parts)
         if "http" in options.parts:
             http_costs.measure(options.rounds)
+        measure_audit(settings.data / "audit", options.parts)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
