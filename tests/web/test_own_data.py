@@ -83,6 +83,7 @@ def test_after_deleting_only_the_account_and_the_audit_log_are_left(
     assert (answer.status, answer.json) == (200, {"conversations": 1})
     assert carol.get("/api/conversations").json["conversations"] == []
     assert carol.get("/api/approvals").json["approvals"] == []
+    assert carol.call("files.list", conversation["id"]).code == "conversation_not_found"
     assert not folder.exists()
     assert os.path.exists("/etc/passwd")
     assert len(ada.get("/api/conversations").json["conversations"]) == kept

@@ -10,7 +10,7 @@ import { filesChanged, filesPanel } from "./files.js";
 import { foldDone } from "./folding.js";
 import * as queued from "./queue.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
-import { get, leave, renew, request } from "./http.js";
+import { get, leave, put, renew } from "./http.js";
 import { Connection } from "./socket.js";
 import { guide } from "./tour.js";
 
@@ -79,8 +79,9 @@ function runs() {
 
 function send(message) {
   if (!connection.ready) composer.complain(texts.sending);
-  const first = { workspace: find("#workspace")?.value || null, ...choice() };
-  connection.send({ ...message, conversation_id: conversation, ...(conversation || message.type !== "message" ? {} : first), ...(conversation || message.type === "message" ? {} : { workspace: first.workspace }) });
+  // What is chosen beside the composer counts for a conversation that does not exist yet.
+  const first = conversation ? {} : { workspace: find("#workspace")?.value || null, ...(message.type === "message" ? choice() : {}) };
+  connection.send({ ...message, conversation_id: conversation, ...first });
 }
 
 const composer = new Composer(
@@ -111,7 +112,7 @@ function choice() {
 
 async function choose() {
   if (!conversation) return;
-  const answer = await request(`/api/conversations/${conversation}/model`, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: model.value, profile: profile?.value || null }) });
+  const answer = await put(`/api/conversations/${conversation}/model`, { model: model.value, profile: profile?.value || null });
   composer.complain(answer.ok ? "" : (answer.data?.error?.message ?? ""));
 }
 model?.addEventListener("change", choose);

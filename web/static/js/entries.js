@@ -1,10 +1,9 @@
 // What one does with a message: copy it, edit it, have it answered again, go between branches, say whether it helped.
 
 import { announce, element, find, strings } from "./dom.js";
-import { request } from "./http.js";
+import { put } from "./http.js";
 
 const texts = strings("entryStrings");
-const put = (path, body) => request(path, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 const raw = (message) => find("[data-raw]", message).content.textContent;
 
 /** `handlers`: conversation(), send(message), reload(). */

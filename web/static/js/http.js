@@ -29,6 +29,7 @@ export const get = (path) => request(path);
 export const remove = (path) => request(path, { method: "DELETE" });
 export const removeWith = (path, body) => request(path, json("DELETE", body));
 export const patch = (path, body) => request(path, json("PATCH", body));
+export const put = (path, body) => request(path, json("PUT", body));
 export const post = (path, body) => request(path, json("POST", body));
 
 /** To the login page, and back here afterwards. */
