@@ -20,8 +20,8 @@ _BLOCK = 1 << 20
 
 @tool
 def diff(ctx: ToolContext, old: ReadPath, new: ReadPath, context: int = 3, names: bool = False) -> str:
-    """Compare two files, or two folders with all in them, and give a unified diff. For changes that Git knows of use
-    git.diff.
+    """Compare two files, or two folders with all in them, and give a unified diff. It knows nothing of Git: for what is
+    not committed yet use the diff of the git plugin.
 
     Args:
         old: A file or folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 
 from toolhost import ToolError
@@ -10,6 +11,7 @@ from toolhost import ToolError
 __all__ = ["changed_lines", "occurrences", "replaced"]
 
 _MOST_LINES = 20_000  # lines among which the nearest is looked for
+_MOST_WORDS = 2_000  # of a text that is looked for with other white space
 _AROUND = 2  # lines shown before and after
 _MOST_SHOWN = 60  # lines of a result
 
@@ -92,14 +94,16 @@ def _nearest(content: str, old: str) -> str:
         wanted.pop()
     if not wanted:
         return "It is nothing but white space."
-    squeezed = ["".join(line.split()) for line in lines]
-    short = ["".join(line.split()) for line in wanted]
-    for at in range(len(lines) - len(short) + 1):
-        if squeezed[at : at + len(short)] == short:
-            return f"These lines differ from it in white space only:\n{_numbered(lines, at, len(short))}"
-    scored = difflib.SequenceMatcher(b=short[0], autojunk=False)
+    text = "\n".join(lines)
+    words = old.split()
+    spaced = re.search(r"\s+".join(map(re.escape, words)), text) if len(words) <= _MOST_WORDS else None
+    if spaced is not None:
+        first = text.count("\n", 0, spaced.start())
+        count = spaced[0].count("\n") + 1
+        return f"These lines differ from it in white space only:\n{_numbered(lines, first, count)}"
+    scored = difflib.SequenceMatcher(b=wanted[0].strip(), autojunk=False)
     best, where = 0.5, -1
-    for at, line in enumerate(squeezed):
+    for at, line in enumerate(map(str.strip, lines)):
         if not line:
             continue
         scored.set_seq1(line)
@@ -107,7 +111,7 @@ def _nearest(content: str, old: str) -> str:
             best, where = ratio, at
     if where < 0:
         return "No line of it is like the first of the text; read the file again."
-    return f"The nearest is:\n{_numbered(lines, where, len(short))}"
+    return f"The nearest is:\n{_numbered(lines, where, len(wanted))}"
 
 
 def _numbered(lines: list[str], at: int, count: int) -> str:

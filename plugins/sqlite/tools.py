@@ -40,7 +40,8 @@ def schema(ctx: ToolContext, database: ReadPath, table: str = "") -> ToolOutput:
         for kind, name, of, sql in wanted[:_MOST_TABLES]:
             if kind == "table":
                 count = _count(connection, name)
-                lines.append(f"-- {count} rows" if count is not None else "-- rows not counted")
+                rows = "rows not counted" if count is None else f"{count} row{'' if count == 1 else 's'}"
+                lines.append(f"-- {rows}")
                 data.append({"type": kind, "name": name, "rows": count, "sql": sql})
             else:
                 data.append({"type": kind, "name": name, "table": of, "sql": sql})

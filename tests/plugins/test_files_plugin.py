@@ -212,6 +212,8 @@ def test_an_edit_replaces_one_passage_and_helps_where_it_cannot(ada) -> None:
     missing = ada.call("files.edit", path="app.py", old="def two():\n  return 2", new="x")
     assert missing["error"]["code"] == "text_not_found"
     assert "white space only:\n     5  def two():\n     6      return 2" in missing["error"]["message"]
+    missing = ada.call("files.edit", path="app.py", old="two():\n\treturn", new="x")
+    assert "white space only:\n     5  def two():\n     6      return 2" in missing["error"]["message"]
     missing = ada.call("files.edit", path="app.py", old="def twoo():", new="x")
     assert "The nearest is:\n     5  def two():" in missing["error"]["message"]
     assert "2 times" in ada.text("files.edit", path="app.py", old="def ", new="async def ", every=True)
