@@ -5,10 +5,9 @@ The command line opens it for one call, the web serves it; both only ever see th
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -98,6 +97,8 @@ class Host:
         self._pipeline = pipeline
         self._asking = asking
         self._follower: Follower | None = None
+        self._listeners: list[Callable[[], None]] = []
+        plugins.on_change = self._tools_changed
         self._records = records
         self._taints = taints
         self.stopping = stopping
@@ -436,23 +437,27 @@ class Host:
             sandbox=self.sandbox,
             audit=self.audit,
             state=self.data.state,
-            on_change=self._asking.sweep,
+            on_change=self._policies_changed,
         )
         async with self._follower.following(), Watch(self.stopping, self.health, self.audit).watching():
             yield
 
-    async def policy_overview(self) -> dict[str, Any]:
-        """Every policy file with its state, problems and findings, and whether changes of them are noticed."""
-        from toolhost.policy.overview import overview  # what it takes is for administrators alone
+    def on_tools_changed(self, listener: Callable[[], None]) -> None:
+        """Have somebody told whenever other tools may be called than before: a policy or a plugin has changed."""
+        self._listeners.append(listener)
 
-        found = await asyncio.to_thread(overview, self.policies.current)
-        return {**found, "followed": self._follower is not None and not self._follower.failing}
+    def _tools_changed(self) -> None:
+        for listener in self._listeners:
+            listener()
 
-    async def plugin_overview(self) -> list[dict[str, Any]]:
-        """Every plugin: what it is, what it asks for, what it is granted."""
-        from toolhost.pluginhost.overview import plugin_overview
+    async def _policies_changed(self) -> None:
+        await self._asking.sweep()
+        self._tools_changed()
 
-        return await asyncio.to_thread(plugin_overview, self.plugins.plugins.values(), self.policies.current)
+    @property
+    def followed(self) -> bool:
+        """Whether changes of the policies are noticed."""
+        return self._follower is not None and not self._follower.failing
 
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run, or changes of the policies are not noticed."""

@@ -118,7 +118,10 @@ class WebServer:
         return self.printed.partition("#token=")[2].split()[0]
 
     def audit(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.data / "state" / "audit.log").read_text().splitlines()]
+        return [
+            json.loads(line)
+            for line in (self.data / "state" / "audit.log").read_text().rpartition("\n")[0].splitlines()
+        ]
 
     def set_up(self, username: str = "ada") -> Person:
         """Create the administrator and sign in."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, render_template
 from quart.typing import ResponseReturnValue
 
+from toolhost.overviews import plugins_of, policies_of
 from toolhost.web.access import requires
 from toolhost.web.settings import section
 from toolhost.web.site import site
@@ -18,7 +19,7 @@ blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 @requires("policies:read")
 async def policies() -> ResponseReturnValue:
     """Every policy file: what of it is in force, what is wrong with it, what lint says."""
-    found = await site().host.policy_overview()
+    found = await policies_of(site().host)
     return await render_template("admin_policies.html", found=found, **await section("policies"))
 
 
@@ -26,5 +27,5 @@ async def policies() -> ResponseReturnValue:
 @requires("policies:read")
 async def plugins() -> ResponseReturnValue:
     """Every plugin: what it is, what it asks for, what it is granted."""
-    found = await site().host.plugin_overview()
+    found = await plugins_of(site().host)
     return await render_template("admin_plugins.html", plugins=found, **await section("plugins"))

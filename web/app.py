@@ -78,6 +78,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     )
     accounts.changes.on_change(parts.sockets.recheck)
     accounts.changes.on_change(runs.recheck)
+    host.on_tools_changed(lambda: parts.sockets.tell("tools.changed"))
     host.stopping.on_stop(parts.messages.stop_all)
     app.extensions[EXTENSION] = parts
     measure(parts)

@@ -89,6 +89,10 @@ class _Connection:
             user = self._principal.user
             self._actor = replace(self._actor, role=user.role, username=user.username, scopes=self._principal.scopes)
 
+    def tell(self, kind: str) -> None:
+        """Send an event that is no run's."""
+        self._reply(kind, None)
+
     def close_with(self, code: int) -> None:
         """Begin to close."""
         if not self._closing.done():

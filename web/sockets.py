@@ -20,6 +20,10 @@ class Closable(Protocol):
         """Ask again whether its person may be here."""
         ...
 
+    def tell(self, kind: str) -> None:
+        """Send an event that is no run's."""
+        ...
+
     def close_with(self, code: int) -> None:
         """Begin to close."""
         ...
@@ -46,6 +50,11 @@ class Sockets:
         """Close what belongs to a session or a key that has ended, and let the others know what they may do now."""
         for socket in tuple(self._open):
             await socket.recheck()
+
+    def tell(self, kind: str) -> None:
+        """Send an event that is no run's to everybody."""
+        for socket in tuple(self._open):
+            socket.tell(kind)
 
     def close(self) -> None:
         """Close all: the server is going."""

@@ -78,6 +78,7 @@ class PluginRegistry:
         self._fetch: WorkerRuntime | None = None
         self._files: dict[str, ServerFiles] = {}
         self._pool: WorkerPool | None = None
+        self.on_change: Callable[[], None] = lambda: None
         self._comparing: set[asyncio.Task[None]] = set()
 
     @property
@@ -127,9 +128,13 @@ class PluginRegistry:
                 again = loaded.records.get(name)
                 if record.code == "worker_failing" and again and again.digest == record.digest:
                     loaded = loaded.without(name, record.code, record.reason)
-            self._loaded = self._honest(loaded)
+            loaded = self._honest(loaded)
+            others = loaded.tools != self._loaded.tools
+            self._loaded = loaded
             self._runtimes = {}
             self._files = {}
+        if others:
+            self.on_change()
 
     def _honest(self, loaded: Loaded) -> Loaded:
         """Without the plugins whose tools promise what their policies do not make true."""
@@ -396,3 +401,4 @@ class PluginRegistry:
             if code == "plugin_drifted":
                 self._lock.note("plugin.drifted", {"plugin": plugin, "reason": reason})
             self._loaded = self._loaded.without(plugin, code, reason)
+            self.on_change()

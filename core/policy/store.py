@@ -32,6 +32,8 @@ HOST_FILE = "host.toml"
 """The file that holds for every plugin."""
 
 _PACKAGED = f"packaged {HOST_FILE}"
+_BREATH = 0.0002
+"""Seconds between two files that were read: what waits for the interpreter meanwhile gets it then."""
 _TICK_NS = 100_000_000
 """A file changed less than this before it was read could change again without looking different."""
 
@@ -80,6 +82,8 @@ class PolicyStore:
             alike = same and declared.get(path.stem) == before.declared.get(path.stem)
             policy, file = _read_policy(path, before, host, places, declared, same=alike)
             files[path.stem] = file
+            if file is not before.files.get(path.stem):
+                time.sleep(_BREATH)
             if policy is not None:
                 policies[path.stem] = policy
         return PolicySet(

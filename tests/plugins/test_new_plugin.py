@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from driver import own
 from owners import SERVICE_USER
 
 BIN = Path(sys.executable).parent
@@ -44,7 +47,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-KINDS = {"python": [], "toml": ["--toml"]}
+KINDS = {"python": [], "toml": ["--toml"], "mcp": ["--mcp"]}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -61,10 +64,8 @@ def test_a_new_plugin_passes_its_own_tests_and_its_check(place: Path, kind: str)
 
     tested = run("pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
     assert tested.returncode == 0, tested.stdout + tested.stderr
-    attack = [] if kind == "python" else ["--no-attack"]
-    checked = run("toolhost", "plugin", "check", *attack, cwd=folder)
+    checked = run("toolhost", "plugin", "check", "--no-attack", cwd=folder)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert ("ok     attack: a link: contained" in checked.stdout.splitlines()) is (kind == "python")
 
     again = run("toolhost", "plugin", "new", name, cwd=place)
     assert (again.returncode, "[folder_exists]" in again.stderr) == (2, True)
@@ -116,3 +117,26 @@ def test_a_name_that_no_plugin_or_package_can_have_is_refused(place: Path, name:
     done = run("toolhost", "plugin", "new", name, cwd=place)
     assert (done.returncode, "[plugin_name_invalid]" in done.stderr) == (2, True)
     assert not (place / name).exists()
+
+
+def test_the_tutorial_leads_from_nothing_to_a_plugin_that_people_call(
+    place: Path, toolhost, data: Path, workspace: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
+    steps = dict(re.findall(r"<!-- tutorial: (\S+) -->\n```\w+\n(.*?)```", page, re.DOTALL))
+    assert len(steps) == 4
+    assert run("toolhost", "plugin", "new", "words", cwd=place).returncode == 0
+    for name, text in steps.items():
+        assert (place / "words" / name).is_file(), name
+        (place / "words" / name).write_text(text)
+    tested = run("pytest", "-q", "-p", "no:cacheprovider", cwd=place / "words")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    checked = run("toolhost", "plugin", "check", cwd=place / "words")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "ok     attack: a link: contained" in checked.stdout.splitlines()
+    shutil.copytree(place / "words" / "src" / "words", data / "plugins" / "words")
+    own(data / "plugins")
+    assert toolhost("plugin", "enable", "words", "--yes").returncode == 0
+    (workspace / "README.md").write_text("tree and tree, leaf\n")
+    called = toolhost("call", "words.top", "path=README.md", "count=1")
+    assert (called.returncode, json.loads(called.stdout or "0")) == (0, ["tree"]), called.stderr

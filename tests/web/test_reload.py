@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver import own
 from webserver import Person, WebServer
 
 ALLOWING = """plugin = "shell"
@@ -199,3 +200,48 @@ def test_what_runs_goes_on_and_what_waits_for_its_turn_is_not_begun(
     ended = {result["status"]: result for result in results}
     assert ended["ok"]["stdout"] == "ended\n"
     assert ended["error"]["error"]["code"] == "policy_changed"
+
+
+NEW = """name = "added"
+version = "1.0"
+about = "Added while the server runs."
+
+[[tools]]
+name = "say"
+about = "Say a word."
+command = "echo {word}"
+input.word = { type = "string" }
+"""
+
+
+def test_a_plugin_is_added_quarantined_and_let_in_beside_the_server_and_open_chats_are_told(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    folder = server.data / "plugins" / "added"
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(NEW)
+    (folder / "policy.request.toml").write_text('plugin = "added"\n[commands]\nallow = ["echo {text}"]\n')
+    own(folder)
+
+    def plugin(*words: str) -> None:
+        command = [str(Path(sys.executable).parent / "toolhost"), "plugin", *words]
+        done = subprocess.run(command, env=server.variables, cwd="/", capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+    def offered() -> bool:
+        return "added.say" in ada.get("/api/tools").text
+
+    with ada.socket() as chat:
+        plugin("enable", "added", "--yes")
+        until(offered, True)
+        assert chat.until("tools.changed", timeout=60)[-1]["seq"] == 0
+        assert ada.call("added.say", word="hello").json["stdout"] == "hello\n"
+        plugin("quarantine", "added", "--reason", "to be looked at")
+        until(offered, False)
+        chat.until("tools.changed", timeout=60)
+        refused = ada.call("added.say", word="hello")
+        assert refused.code == "plugin_quarantined"
+        plugin("accept", "added", "--yes")
+        until(offered, True)
+        plugin("disable", "added")
+        until(offered, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from quart import Blueprint
 from quart.typing import ResponseReturnValue
 
+from toolhost.overviews import plugins_of, policies_of
 from toolhost.web.access import requires
 from toolhost.web.site import site
 
@@ -17,11 +18,11 @@ blueprint = Blueprint("policies", __name__, url_prefix="/api")
 @requires("policies:read", scope="policies:read")
 async def policies() -> ResponseReturnValue:
     """Every policy file: what of it is in force, what is wrong with it, what lint says."""
-    return await site().host.policy_overview()
+    return await policies_of(site().host)
 
 
 @blueprint.get("/plugins")
 @requires("policies:read", scope="policies:read")
 async def plugins() -> ResponseReturnValue:
     """Every plugin: what it is, what it asks for, what it is granted."""
-    return {"plugins": await site().host.plugin_overview()}
+    return {"plugins": await plugins_of(site().host)}

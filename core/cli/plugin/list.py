@@ -9,7 +9,7 @@ import click
 from toolhost.cli.exits import reported
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
-from toolhost.host import Host
+from toolhost.overviews import plugins_of
 
 __all__ = ["command"]
 
@@ -26,7 +26,7 @@ _REQUESTS = {
 @reported
 def command(output: str) -> None:
     """List the plugins with their state; a quarantined one says why."""
-    plugins = run_with_host(Host.plugin_overview)
+    plugins = run_with_host(plugins_of)
     if output == "json":
         click.echo(json.dumps(plugins))
         return

@@ -12,6 +12,7 @@ from toolhost.cli.exits import reported
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.host import Host
+from toolhost.overviews import plugins_of
 from toolhost.shown import token
 
 __all__ = ["command"]
@@ -26,7 +27,7 @@ def command(name: str, output: str) -> None:
 
     async def run(host: Host) -> Mapping[str, Any]:
         host.plugins.record(name)  # says so where there is none
-        return next(one for one in await host.plugin_overview() if one["name"] == name)
+        return next(one for one in await plugins_of(host) if one["name"] == name)
 
     plugin = run_with_host(run)
     if output == "json":
