@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -113,6 +113,8 @@ class Host:
         settings: Settings,
         sandbox: Sandbox | None,
         sandbox_problem: SandboxError | None = None,
+        *,
+        installed: Collection[str] | None = None,
     ) -> AsyncIterator[Host]:
         """Open the host over a prepared data directory.
 
@@ -120,6 +122,7 @@ class Host:
             settings: The settings.
             sandbox: Started before the event loop; closed here.
             sandbox_problem: Why there is none.
+            installed: Of the installed plugins those that are loaded, by their entry points; None for all.
 
         Raises:
             MachineError: `data_not_writable`, `audit_unavailable`.
@@ -145,11 +148,11 @@ class Host:
             stack.push_async_callback(hooks.close)
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
             # From the manifests alone: what a server is asked for its tools by is granted by a policy.
-            policies.declared = declared_settings(settings.plugins)
+            policies.declared = declared_settings(settings.plugins, installed)
             policies.load()
-            lock = PluginLock(settings.policies, lambda event, details: _note(audit, event, details))
+            lock = PluginLock(settings.policies, partial(audit.write, "security"))
             told = partial(record_connection, audit)
-            plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state, policies, told)
+            plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state, policies, told, installed)
             stack.push_async_callback(plugins.close)
             await plugins.load()
             records = CallRecords(database, behind)
@@ -455,14 +458,13 @@ class Host:
         self._tools_changed()
 
     @property
-    def followed(self) -> bool:
-        """Whether changes of the policies are noticed."""
-        return self._follower is not None and not self._follower.failing
+    def followed(self) -> bool | None:
+        """Whether changes of the policies are noticed; None in a host that does not serve."""
+        return None if self._follower is None else not self._follower.failing
 
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run, or changes of the policies are not noticed."""
-        unfollowed = self._follower is not None and self._follower.failing
-        return "degraded" if self.sandbox is None or unfollowed or self.stopping.stopped else "ok"
+        return "degraded" if self.sandbox is None or self.followed is False or self.stopping.stopped else "ok"
 
     async def conversation_workspace(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:
         """The folder of one of the actor's conversations, and whether it is the conversation's own.
@@ -496,7 +498,3 @@ class Host:
             workspace_own=workspace.get("own", False),  # not known of calls from before this was written down
             conversation_id=row["conversation_id"],
         )
-
-
-def _note(audit: AuditLog, event: str, details: Mapping[str, Any]) -> None:
-    audit.write("security", event, details)

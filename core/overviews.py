@@ -17,7 +17,7 @@ __all__ = ["plugins_of", "policies_of"]
 async def policies_of(host: Host) -> dict[str, Any]:
     """Every policy file with its state, problems and findings, and whether changes of them are noticed."""
     found = await asyncio.to_thread(overview, host.policies.current)
-    return {**found, "followed": host.followed}
+    return {**found, "followed": bool(host.followed)}
 
 
 async def plugins_of(host: Host) -> list[dict[str, Any]]:

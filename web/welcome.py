@@ -9,6 +9,7 @@ from quart.typing import ResponseReturnValue
 
 from toolhost.health import probe_all
 from toolhost.model import Actor
+from toolhost.overviews import plugins_of
 from toolhost.web.frame import frame
 from toolhost.web.guard import current_actor, requires
 from toolhost.web.site import Site, site
@@ -56,6 +57,6 @@ async def welcome() -> ResponseReturnValue:
         "welcome.html",
         probes=await probe_all(parts.host),
         models=await parts.models.of(actor),
-        plugins=await parts.host.plugin_overview(),
+        plugins=await plugins_of(parts.host),
         **await frame("welcome"),
     )

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -50,9 +50,16 @@ class Candidate:
     problem: PluginError | None = None
 
 
-def candidates(plugins: Path) -> Iterator[Candidate]:
-    """Every place a plugin may be: installed distributions first, then the folders in `plugins`, sorted by name."""
+def candidates(plugins: Path, installed: Collection[str] | None = None) -> Iterator[Candidate]:
+    """Every place a plugin may be: installed distributions first, then the folders in `plugins`, sorted by name.
+
+    Args:
+        plugins: The plugins folder.
+        installed: Entry points to which the installed ones are limited; None for all.
+    """
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        if installed is not None and entry.name not in installed:
+            continue
         packages = _installed(entry)
         problem = None
         if not packages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
@@ -109,6 +109,7 @@ class PluginLoader:
         descriptions: What unchanged plugins declared.
         describe: Asks a worker or a server what its plugin declares; None where there is no sandbox.
         server_plan: The plan by which a server is asked.
+        installed: As of `candidates`.
     """
 
     def __init__(
@@ -118,18 +119,20 @@ class PluginLoader:
         descriptions: DescriptionCache,
         describe: Describe | None,
         server_plan: ServerPlan,
+        installed: Collection[str] | None = None,
     ) -> None:
         self._folder = folder
         self._lock = lock
         self._descriptions = descriptions
         self._describe_inside = describe
         self._server_plan = server_plan
+        self._installed = installed
         self._records: dict[str, PluginRecord] = {}
         self._found: dict[str, Found] = {}
 
     async def load(self) -> Loaded:
         """Everything there is; to be called once."""
-        for candidate in candidates(self._folder):
+        for candidate in candidates(self._folder, self._installed):
             try:
                 found = self._read(candidate)
             except PluginError as error:

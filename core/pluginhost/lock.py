@@ -28,7 +28,7 @@ from toolhost.policy.problems import Place, Problem
 
 __all__ = ["LOCK", "Note", "PluginLock", "lock_text"]
 
-Note = Callable[[str, Mapping[str, Any]], None]
+Note = Callable[[str, Mapping[str, Any]], object]
 """Takes down an event and its details."""
 
 LOCK = "lock.toml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -54,6 +54,7 @@ class PluginRegistry:
         state: The host's own folder; descriptions of unchanged plugins are kept there.
         policies: The policies in force: they say what a server may be started as, even to be asked for its tools.
         on_connection: Told of each connection of a server; without it, none has a network.
+        installed: Of the installed plugins those that are loaded; None for all.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class PluginRegistry:
         state: Path,
         policies: PolicyStore,
         on_connection: OnPluginConnection | None = None,
+        installed: Collection[str] | None = None,
     ) -> None:
         self._folder = folder
         self._policies = policies
         self._on_connection = on_connection
+        self._installed = installed
         self._empty = state / "plugins" / "empty"
         self._sandbox = sandbox
         self._lock = lock
@@ -122,7 +125,9 @@ class PluginRegistry:
             self._pool = WorkerPool(self._start, self._quarantine)
         async with self._loading:
             describe = self._describe if self._pool is not None else None
-            loader = PluginLoader(self._folder, self._lock, self._descriptions, describe, self._server_plan)
+            loader = PluginLoader(
+                self._folder, self._lock, self._descriptions, describe, self._server_plan, self._installed
+            )
             loaded = await loader.load()
             for name, record in self._loaded.records.items():
                 again = loaded.records.get(name)

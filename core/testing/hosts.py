@@ -144,7 +144,7 @@ def make_host(
     folder = Path(tempfile.mkdtemp(prefix="toolhost-testing-"))
     try:
         folder.chmod(0o755)
-        names = _fill(folder, [Path(plugin) for plugin in plugins], _texts(policy), files or {})
+        names, installed = _fill(folder, [Path(plugin) for plugin in plugins], _texts(policy), files or {})
         settings = load_settings({}, {"TOOLHOST_DATA": str(folder / "data")})
         data = DataDirectory(settings)
         data.prepare()
@@ -155,7 +155,7 @@ def make_host(
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
             try:
-                host = runner.run(stack.enter_async_context(Host.open(settings, sandbox)))
+                host = runner.run(stack.enter_async_context(Host.open(settings, sandbox, installed=installed)))
                 _keep_descriptions(data.state / "plugins")
                 _check(host, names)
                 actor = Actor(user_id="u_test", username="test", role=role, channel="test")
@@ -172,18 +172,23 @@ def _texts(policy: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) ->
     return [one if isinstance(one, str) and "\n" in one else Path(one).read_text(encoding="utf-8") for one in each]
 
 
-def _fill(folder: Path, plugins: list[Path], policies: list[str], files: Mapping[str, str | bytes]) -> list[str]:
-    """Make the folders of a host; returns the names of its plugins."""
+def _fill(
+    folder: Path, plugins: list[Path], policies: list[str], files: Mapping[str, str | bytes]
+) -> tuple[list[str], set[str]]:
+    """Make the folders of a host; returns the names of its plugins, and which installed ones it loads."""
     data, workspace = folder / "data", folder / "workspace"
     for made in (data, data / "plugins", data / "policies", workspace):
         made.mkdir()
     host = resources.files("toolhost.policies").joinpath("host.toml").read_bytes()
     (data / "policies" / "host.toml").write_bytes(host)
-    installed = {found.folder.resolve() for found in candidates(data / "plugins") if found.folder is not None}
-    names = []
+    installed = {found.folder.resolve(): found.label for found in candidates(data / "plugins") if found.folder}
+    names: list[str] = []
+    loaded: set[str] = set()
     for plugin in plugins:
         names.append(read_manifest(plugin / MANIFEST).name)
-        if plugin.resolve() not in installed:
+        if plugin.resolve() in installed:
+            loaded.add(installed[plugin.resolve()])
+        else:
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "tests")
             shutil.copytree(plugin, data / "plugins" / plugin.resolve().name, ignore=ignored)
     for text in policies:
@@ -193,6 +198,8 @@ def _fill(folder: Path, plugins: list[Path], policies: list[str], files: Mapping
                 "policy_invalid", "A policy says whose it is: it lacks the key `plugin`.", 'plugin = "..."'
             )
         (data / "policies" / f"{name}.toml").write_text(text, encoding="utf-8")
+        if name not in names:
+            loaded.add(name)  # one that is installed, such as the host's own
     for relative, content in files.items():
         file = workspace / relative
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +207,7 @@ def _fill(folder: Path, plugins: list[Path], policies: list[str], files: Mapping
     for path in folder.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-    return names
+    return names, loaded
 
 
 def _check(host: Host, names: list[str]) -> None:

@@ -140,3 +140,26 @@ def test_the_tutorial_leads_from_nothing_to_a_plugin_that_people_call(
     (workspace / "README.md").write_text("tree and tree, leaf\n")
     called = toolhost("call", "words.top", "path=README.md", "count=1")
     assert (called.returncode, json.loads(called.stdout or "0")) == (0, ["tree"]), called.stderr
+
+
+OURS = """
+GRANT = '''plugin = "system"
+[commands]
+ask = ["uname --all"]
+'''
+
+
+def test_it(toolhost_host):
+    host = toolhost_host(policy=GRANT)
+    assert host.decide("system.uname").outcome == "ask"
+    assert host.call("system.uname").status == "approval_required"
+    assert host.call("system.uname", approve=True).stdout.startswith("Linux")
+    assert host.calls[-1].argv[1:] == ("--all",)
+    assert all(name.startswith("system.") for name in host.tools)
+"""
+
+
+def test_a_host_for_tests_has_the_installed_plugins_that_a_policy_names(place: Path) -> None:
+    (place / "test_ours.py").write_text(OURS)
+    done = run("pytest", "-q", "-p", "no:cacheprovider", "test_ours.py", cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
