@@ -46,6 +46,8 @@ def _scopes(table: Table) -> tuple[str, ...]:
     for item in items:
         if item.text not in SCOPES and not _RUN.fullmatch(item.text):
             known = (*SCOPES, f"{RUN_SCOPE}PLUGIN")
-            hint = near(item.text, known) or f" Scopes: {', '.join(known)}."
+            hint = near(item.text, SCOPES) or f" Scopes: {', '.join(known)}."
+            if item.text.startswith(RUN_SCOPE):
+                hint = f" Did you mean `{known[-1]}`?"
             table.problem(item.place, "bad_value", f"`{item.text}` is no scope of an API key.{hint}")
     return tuple(dict.fromkeys(item.text for item in items))
