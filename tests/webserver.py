@@ -227,10 +227,10 @@ class Person:
         assert answer.status == 201, answer.text
         return answer.json["id"]
 
-    def socket(self) -> Socket:
-        """A WebSocket as a program opens it."""
+    def socket(self, query: str = "") -> Socket:
+        """A WebSocket as a program opens it; `?view=html` as a page does."""
         headers = {"Authorization": f"Bearer {self.bearer}", **self.sent}
-        url = f"ws://127.0.0.1:{self.server.port}/ws/chat"
+        url = f"ws://127.0.0.1:{self.server.port}/ws/chat{query}"
         return Socket(connect(url, additional_headers=headers, open_timeout=10, close_timeout=5))
 
 

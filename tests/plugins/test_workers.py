@@ -170,6 +170,12 @@ FAILURES = [
         "worker_protocol",
         "answered a call that it was not given",
     ),
+    (
+        'os.write(CHANNEL, b\'{"op": "drop", "id": "c_1", "errand": 1}\\n\'); time.sleep(20)',
+        "error",
+        "worker_protocol",
+        "answered a call that it was not given",
+    ),
     ("\n    while True: os.write(CHANNEL, b'x' * 65536)", "error", "worker_protocol", "a line of more than"),
     ("\n    while True: ctx.log('x')", "error", "worker_protocol", "messages in one call"),
     ("\n    while True: os.write(2, b'x' * 65536)", "error", "worker_protocol", "flooded its standard error"),
@@ -195,6 +201,30 @@ def test_whatever_a_tool_does_is_its_own_failure(bench: Bench, async_: bool) -> 
             assert (await host.call("bad.ok")).text == "fine"
 
     bench.run(scenario, timeout=120)
+
+
+def test_a_plugin_that_forks_harms_itself_alone(bench: Bench) -> None:
+    code = (
+        HEAD
+        + """
+@t
+def act() -> str:
+    "Answer twice, from two processes."
+    os.fork()
+    return "x"
+"""
+    )
+    bench.plugin("forks", code, policy=grant("forks"))
+    bench.plugin("other", HEAD, policy=grant("other"))
+
+    async def scenario(host: Running) -> None:
+        answers = [(await host.call("forks.act")).worker for _ in range(3)]
+        assert all(one.status == "ok" or (one.error and one.error.code == "worker_protocol") for one in answers), (
+            answers
+        )
+        assert (await host.call("other.ok")).text == "fine"
+
+    bench.run(scenario)
 
 
 def test_what_a_plugin_prints_is_a_log_line_and_never_a_reply(bench: Bench) -> None:

@@ -1,0 +1,94 @@
+"""A tool that asks the host for a command: the person in the chat is asked for it while the tool waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from driver import own
+from webserver import Person, WebServer
+
+CODE = """
+import base64, os
+from toolhost import ToolContext, ToolOutput, hookimpl, tool
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+
+@tool
+async def make(ctx: ToolContext, name: str) -> ToolOutput:
+    "Make a file, and a picture."
+    await ctx.run("touch", name)
+    with open("plot.png", "wb") as file:
+        file.write(base64.b64decode(PNG))
+    return ToolOutput(text="made", files=["plot.png"])
+
+@hookimpl
+def register_tools(register):
+    register(make)
+"""
+POLICY = """plugin = "maker"
+[tools]
+allow = ["make"]
+[commands]
+ask = ["touch {write}"]
+[paths]
+write = ["{workspace}"]
+"""
+
+
+@pytest.fixture(scope="module")
+def grace() -> Iterator[Person]:
+    server = WebServer()
+    folder = server.data / "plugins" / "maker"
+    folder.mkdir(parents=True)
+    (folder / "plugin.toml").write_text('name = "maker"\nversion = "1"\nabout = "A test."\nmodule = "maker_code"\n')
+    (folder / "maker_code.py").write_text(CODE)
+    (server.data / "policies").mkdir()
+    (server.data / "policies" / "maker.toml").write_text(POLICY)
+    own(server.data)
+    try:
+        yield server.start().set_up("grace")
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("way", ["socket", "rest"])
+def test_the_person_in_the_chat_is_asked_for_the_command_of_a_running_tool(grace: Person, way: str) -> None:
+    with grace.socket("?view=html") as socket:
+        socket.send("message", text=f"/maker.make name={way}.txt")
+        waiting = socket.until("approval.required", timeout=60)[-1]
+        assert waiting["plan"]["argv"] == ["/usr/bin/touch", f"{way}.txt"]
+        assert waiting["call_id"] != waiting["parent_id"]
+        assert f"{way}.txt" in waiting["html"], "it is shown on the card of its tool"
+        if way == "socket":
+            socket.send("approve", approval_id=waiting["approval_id"])
+        else:
+            answer = grace.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "approve"})
+            assert (answer.status, answer.json["call_id"]) == (200, waiting["call_id"])
+        events = socket.to_the_end()
+    result = next(event["result"] for event in events if event["type"] == "tool.completed")
+    assert (result["status"], result["call_id"]) == ("ok", waiting["parent_id"]), result["error"]
+    picture = result["content"][-1]
+    assert (picture["type"], picture["media_type"]) == ("image", "image/png")
+    assert grace.get(picture["url"]).headers["content-type"] == "image/png"
+    assert f'src="{picture["url"]}"' in events[-2]["html"]
+
+
+def test_a_no_to_the_command_is_the_tool_s_to_tell(grace: Person) -> None:
+    with grace.socket() as socket:
+        socket.send("message", text="/maker.make name=never.txt")
+        waiting = socket.until("approval.required", timeout=60)[-1]
+        socket.send("refuse", approval_id=waiting["approval_id"], reason="not now")
+        events = socket.to_the_end()
+    result = next(event["result"] for event in events if event["type"] == "tool.completed")
+    assert (result["status"], result["error"]["code"]) == ("error", "approval_refused")
+    assert "not now" in result["error"]["message"]
+
+
+def test_stopping_a_run_withdraws_the_question_of_its_tool(grace: Person) -> None:
+    with grace.socket() as socket:
+        socket.send("message", text="/maker.make name=never.txt")
+        waiting = socket.until("approval.required", timeout=60)[-1]
+        socket.send("stop", run_id=waiting["run_id"])
+        assert socket.to_the_end()[-1]["type"] == "run.cancelled"
+    assert grace.get("/api/approvals").json["approvals"] == []
