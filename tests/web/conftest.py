@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from modelserver import ModelServer
 from webserver import Person, WebServer
 
 
@@ -40,3 +41,10 @@ def ada(server: WebServer) -> Person:
 def bob(server: WebServer, ada: Person) -> Person:
     """Somebody else."""
     return server.add_user("bob")
+
+
+@pytest.fixture(scope="session")
+def models() -> Iterator[ModelServer]:
+    """A server of language models that says what it is told to."""
+    with ModelServer() as server:
+        yield server

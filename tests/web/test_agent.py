@@ -13,12 +13,6 @@ from webserver import TERMINAL, Person, WebServer, of_runs
 
 
 @pytest.fixture(scope="module")
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def server(models: ModelServer) -> Iterator[WebServer]:
     with chat_server(models, more=AGENT + "steps = 6\ntool_calls = 9\nruns = 3\n") as made:
         yield made.start()

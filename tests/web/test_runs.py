@@ -13,17 +13,12 @@ from pathlib import Path
 
 import pytest
 from chatting import answer_of, calls, chat_server, kinds, only, script, told
+from driver import processes
 from modelserver import ModelServer
 from webserver import TERMINAL, Person, WebServer, of_runs
 from websockets.exceptions import ConnectionClosed
 
 TOOLHOST = str(Path(sys.executable).parent / "toolhost")
-
-
-@pytest.fixture(scope="module")
-def models() -> Iterator[ModelServer]:
-    with ModelServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -181,13 +176,13 @@ def test_stop_kills_the_sandboxes_of_a_model_s_calls(ada: Person) -> None:
             socket.send("approve", approval_id=waiting["approval_id"])
         for _ in "12":
             socket.until("tool.output")
-        assert alive("sleep\x0061.9")
-        assert alive("sleep\x0062.9")
+        assert processes("sleep\x0061.9")
+        assert processes("sleep\x0062.9")
         socket.send("stop", run_id=waiting["run_id"])
         events = socket.to_the_end()
     assert events[-1]["type"] == "run.cancelled"
-    assert not alive("sleep\x0061.9")
-    assert not alive("sleep\x0062.9")
+    assert not processes("sleep\x0061.9")
+    assert not processes("sleep\x0062.9")
     calls_made = [entry["call_id"] for entry in entries_of(ada, waiting) if entry["kind"] == "call"]
     assert [ada.get(f"/api/calls/{call_id}").json["status"] for call_id in calls_made] == ["cancelled"] * 2
 
@@ -195,16 +190,6 @@ def test_stop_kills_the_sandboxes_of_a_model_s_calls(ada: Person) -> None:
 def entries_of(person: Person, event: dict) -> list[dict]:
     conversation = run(person, event["run_id"])["conversation_id"]
     return person.get(f"/api/conversations/{conversation}").json["entries"]
-
-
-def alive(marker: str) -> bool:
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and marker in (entry / "cmdline").read_text():
-                return True
-        except OSError:
-            continue
-    return False
 
 
 def test_a_run_ends_with_its_person_and_shrinks_with_their_role(server: WebServer, ada: Person) -> None:

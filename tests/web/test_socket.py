@@ -3,9 +3,9 @@
 import json
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from driver import processes
 from webserver import TERMINAL, of_runs
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -17,16 +17,6 @@ def handshake(server, **headers: str) -> int:
             return 101
     except InvalidStatus as refused:
         return refused.response.status_code
-
-
-def running(marker: str) -> bool:
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and marker in (entry / "cmdline").read_text():
-                return True
-        except OSError:
-            continue
-    return False
 
 
 def approve(socket, **fields: object) -> str:
@@ -195,12 +185,12 @@ def test_stopping_a_run_ends_its_processes(ada) -> None:
     with ada.socket() as socket:
         run = approve(socket, text="/shell.run script='echo started; sleep 61.7'")
         socket.until("tool.output")
-        assert running("sleep\x0061.7")
+        assert processes("sleep\x0061.7")
         socket.send("stop", run_id=run)
         events = socket.to_the_end()
     assert events[-1]["type"] == "run.cancelled"
     assert events[-2]["result"]["status"] == "cancelled"
-    assert not running("sleep\x0061.7")
+    assert not processes("sleep\x0061.7")
 
 
 def test_stopping_a_run_that_waits_refuses_its_question(ada) -> None:
@@ -274,7 +264,7 @@ def test_the_server_ends_runs_and_closes_sockets_when_it_stops(fresh) -> None:
         stopper.join(20)
     assert ended == [0]
     assert time.monotonic() - began < 20
-    assert not running("sleep\x0062.3")
+    assert not processes("sleep\x0062.3")
 
 
 def test_output_that_is_not_text_does_not_break_the_stream(ada) -> None:
