@@ -16,6 +16,10 @@ PATHS = (
     "/settings/appearance",
     "/settings/approvals",
     "/settings/data",
+    "/settings/security",
+    "/settings/sessions",
+    "/settings/keys",
+    "/admin/people",
     "/admin/policies",
     "/admin/plugins",
 )
