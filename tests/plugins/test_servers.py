@@ -224,14 +224,10 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
         "roots": "send({'id': 'a', 'method': 'roots/list'}); sys.stdin.readline(); send({'id': 2, 'method': 'ping'})\n"
         "    return text(json.dumps(json.loads(sys.stdin.readline())['result']))",
     }
+    hanging = ("infinite", "mute", "hang")
     for name, deed in deeds.items():
-        add(
-            bench,
-            name,
-            tools("act") + f"def on_act(arguments, number, meta):\n    {deed}\n",
-            "act",
-            more='[limits]\nwall = "3s"',
-        )
+        code = tools("act") + f"def on_act(arguments, number, meta):\n    {deed}\n"
+        add(bench, name, code, "act", more=f'[limits]\nwall = "{"3s" if name in hanging else "60s"}"')
     add(bench, "good")
 
     async def scenario(host: Running) -> None:
@@ -265,7 +261,7 @@ def test_a_hostile_server_is_contained_and_named(bench: Bench) -> None:
         assert "sampling/createMessage" in done["asker"][2]
         assert "roots/list" in done["roots"][2]
 
-    bench.run(scenario, timeout=120)
+    bench.run(scenario, timeout=240)
 
 
 def test_a_server_that_keeps_dying_is_quarantined_and_no_other(bench: Bench) -> None:

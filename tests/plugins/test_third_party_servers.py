@@ -136,7 +136,7 @@ def fetching(internet: Internet) -> Iterator[Hosted]:  # noqa: F811
 
 
 def test_the_fetch_server_reaches_the_hosts_of_its_policy_and_each_connection_is_recorded(fetching: Hosted) -> None:
-    made = fetching.ask(120, tool="web.fetch", arguments={"url": "http://ok.com/page"})
+    made = fetching.ask(120, tool="web.fetch", arguments={"url": "http://ok.com/hello"})
     assert made["status"] == "ok", made
     assert "hello from ok.com" in made["stdout"]
     assert made["sandbox"]["network"] == ["ok.com:80"]
@@ -152,7 +152,7 @@ def test_the_fetch_server_reaches_the_hosts_of_its_policy_and_each_connection_is
 
 def test_the_fetch_server_without_a_network_reaches_nothing(fetching: Hosted, internet: Internet) -> None:  # noqa: F811
     before = len(internet.seen())
-    made = fetching.ask(120, tool="alone.fetch", arguments={"url": "http://ok.com/page"})
+    made = fetching.ask(120, tool="alone.fetch", arguments={"url": "http://ok.com/hello"})
     assert made["status"] == "error"
     assert made["sandbox"]["network"] == []
     assert len(internet.seen()) == before
