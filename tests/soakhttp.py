@@ -41,7 +41,9 @@ async def _log_in(port: int, username: str, password: str) -> tuple[str, float]:
     try:
         line = await asyncio.wait_for(reader.readline(), 300)
         return (line.split()[1].decode() if line else "closed"), time.perf_counter() - started
-    except (TimeoutError, ConnectionError):
+    except ConnectionError:
+        return "closed", 0.0
+    except TimeoutError:
         return "no answer", 0.0
     finally:
         writer.close()
@@ -70,7 +72,7 @@ def storm(rounds: int) -> str:
         seen = asyncio.run(flood(server.port, rounds))
         after, most = resident(server.process.pid)
         # A connection that waits too long to be read is closed; what is answered is a refusal or "come back".
-        assert set(seen) <= {"401", "503", "no connection", "closed"}, seen
+        assert set(seen) <= {"401", "503", "no connection", "closed"}, (seen, server.log.read_text()[-2000:])
         assert person.get("/api/auth/me").status == 200
         # A connection of Hypercorn's takes about 60 KiB, a hash 19 MiB; both are counted generously.
         assert most - before < 150 + rounds * 0.1, (before, after, most)

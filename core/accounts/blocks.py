@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +59,9 @@ class Blocks:
         self._database = database
         self._recorder = recorder
         self._changes = changes
-        self._kept: list[tuple[Network, int | None]] | None = None
+        self._kept: Sequence[tuple[Network, int | None]] | None = None
         self._generation = 0
+        self._reading = asyncio.Lock()
         changes.on_change(self._clear)
 
     async def add(
@@ -123,16 +126,24 @@ class Blocks:
 
     async def blocked(self, address: str | None) -> bool:
         """Whether an address is blocked."""
-        kept = self._kept
-        if kept is None or not self._changes.current:
-            generation = self._generation
-            kept = [(ipaddress.ip_network(block.network), block.expires) for block in await self.list()]
-            if generation == self._generation:
-                self._kept = kept
+        kept = await self._current()
         now = now_ms()
         return address is not None and any(
             _contains(network, address) for network, expires in kept if expires is None or expires > now
         )
+
+    async def _current(self) -> Sequence[tuple[Network, int | None]]:
+        if self._kept is not None and await self._changes.fresh() and (kept := self._kept) is not None:
+            return kept
+        async with self._reading:
+            # Somebody else may have read it while this waited for its turn.
+            if self._kept is not None and self._changes.current:
+                return self._kept
+            generation = self._generation
+            kept = [(ipaddress.ip_network(block.network), block.expires) for block in await self.list()]
+            if generation == self._generation:
+                self._kept = kept
+            return kept
 
     async def _clear(self) -> None:
         self._generation += 1

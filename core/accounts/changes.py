@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from toolhost.storage import Database
@@ -33,6 +34,8 @@ class Changes:
         self._database = database
         self._seen: int | None = None
         self._following = False
+        self._looking = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
         self._looked = float("-inf")
         self._listeners: list[Callable[[], Awaitable[None]]] = []
 
@@ -40,6 +43,29 @@ class Changes:
     def current(self) -> bool:
         """Whether the last look is recent enough to rely on."""
         return time.monotonic() - self._looked < _HOLDS
+
+    async def fresh(self) -> bool:
+        """Whether what is kept may be relied on; where the last look is too old, after another one.
+
+        All who ask at the same time share that one: a server that has fallen behind must not ask the database once for
+        each request.
+        """
+        if self.current:
+            return True
+        if not self._following:
+            return False
+        if self._next is None:
+            self._next = asyncio.create_task(self._look_for_all(), name="access-changes-again")
+        try:
+            await asyncio.shield(self._next)
+        except SQLAlchemyError:
+            return False
+        return True
+
+    async def _look_for_all(self) -> None:
+        async with self._looking:
+            self._next = None  # whoever asks from now on needs a look that begins later
+            await self.look()
 
     def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Have `listener()` awaited after each change."""

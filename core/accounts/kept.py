@@ -25,7 +25,7 @@ class Kept(Generic[T]):
 
     async def get(self, name: str, read: Callable[[], Awaitable[T | None]]) -> T | None:
         """The row of this name, from memory or by `read()`; None where there is none."""
-        if self._changes.current and (row := self._rows.get(name)) is not None:
+        if name in self._rows and await self._changes.fresh() and (row := self._rows.get(name)) is not None:
             return row
         generation = self._generation
         fresh = await read()
