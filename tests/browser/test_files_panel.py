@@ -71,5 +71,5 @@ def test_an_output_is_searched_and_a_call_is_made_again(chat) -> None:
     expect(button).to_be_enabled()
     button.click()
     running = page.locator(".card[data-state=running]")
-    running.get_by_role("button", name="Stop").click()
+    running.get_by_role("button", name="End this call").click()
     expect(page.locator(".card[data-state=cancelled]")).to_have_count(1)
