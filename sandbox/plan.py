@@ -147,7 +147,7 @@ class SandboxPlan:
         conversation: Names that conversation, among all users'; empty where there is none: then a sandbox of its own.
         arguments: Canonical JSON of a worker tool's arguments; None for a command.
         config: Canonical JSON of the settings that a plugin's worker is given with each call; None where it has none.
-        stdin: Digest of what the process is given on standard input; empty where that is nothing.
+        stdin: What the process is given on standard input, its beginning and its digest; empty where that is nothing.
         labels: What its rule lets it reach, for people and records: the sandbox itself does nothing with them.
         policy_digest: Digest of the policy files that allowed it.
         plugin_digest: Digest of the plugin's declared tools or code.

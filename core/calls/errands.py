@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from toolhost.pluginhost.errands import Clock, OnPiece
     from toolhost.redaction import Redaction
 
-__all__ = ["Carry", "PluginErrands", "errand_arguments", "errand_from", "stdin_digest"]
+__all__ = ["Carry", "PluginErrands", "errand_arguments", "errand_from", "stdin_of"]
 
 Carry = Callable[[Call, "OnEvent", "Redaction", Callable[[], AbstractContextManager[None]]], Awaitable[CallResult]]
 """Carries an errand's call to its end: the call, who listens, the secrets to keep, what stops the parent's clock."""
@@ -162,9 +162,17 @@ def errand_from(arguments: Mapping[str, Any]) -> Errand:
     )
 
 
-def stdin_digest(errand: Errand) -> str:
-    """What a plan says of an errand's standard input."""
-    return f"sha256:{hashlib.sha256(errand.stdin).hexdigest()} ({len(errand.stdin)} bytes)" if errand.stdin else ""
+def stdin_of(errand: Errand, arguments: Mapping[str, Any]) -> str:
+    """What a plan says of an errand's standard input: its beginning, as whoever is asked sees it, and what it is.
+
+    Args:
+        errand: The errand.
+        arguments: Its call's: without secrets.
+    """
+    if not errand.stdin:
+        return ""
+    shown = arguments.get("stdin", "")
+    return f"{shown}\n" * bool(shown) + f"sha256:{hashlib.sha256(errand.stdin).hexdigest()} ({len(errand.stdin)} bytes)"
 
 
 def _command(wanted: Mapping[str, Any], longest: int) -> Errand:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from toolhost.calls.awaited import AwaitedCalls
-from toolhost.calls.errands import PluginErrands, stdin_digest
+from toolhost.calls.errands import PluginErrands, stdin_of
 from toolhost.calls.hooked import HookedCalls
 from toolhost.calls.produced import checked
 from toolhost.calls.recording import Recording
@@ -126,7 +126,7 @@ class Pipeline:
                 argv=errand.argv,
                 cwd=errand.cwd,
                 errand=errand.kind,
-                stdin=stdin_digest(errand),
+                stdin=stdin_of(errand, call.arguments),
                 wall=errand.wall,
                 runtime=self._plugins.fetch_runtime() if errand.kind == "fetch" else None,
             )

@@ -63,7 +63,7 @@ class Request:
         server: For a tool of an MCP server the plugin's files; else None.
         errand: What a running call's worker asks for: to `run` a command, or to `fetch`, where `argv` is the method and
             the URL; None for a call that somebody made.
-        stdin: Digest of what is written to its standard input, or an empty string.
+        stdin: What is written to its standard input, as a plan has it, or an empty string.
         wall: Seconds, where it is to have less than the policy gives it.
     """
 

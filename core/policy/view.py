@@ -71,7 +71,7 @@ def plan_lines(view: Mapping[str, Any], enforced: Mapping[str, Mapping[str, Any]
     if view.get("config") is not None:  # not there in calls recorded before there was any
         yield f"config: {visible(view['config'])}"
     if view.get("stdin"):  # not there in calls recorded before there was any
-        yield f"stdin: {view['stdin']}"
+        yield f"stdin: {visible(view['stdin'])}"
     yield f"cwd: {visible(view['cwd'])}"
     yield from block("mounts", map(_mount, view["mounts"]))
     links = view["links"]

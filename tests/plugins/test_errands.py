@@ -225,6 +225,13 @@ def test_a_person_is_asked_for_exactly_the_command_while_the_tool_waits(host: Ho
     assert answered["result"]["call_id"] == question["call_id"] != ran["call_id"]
 
 
+def test_a_question_shows_what_the_command_would_read(host: Hosted) -> None:
+    arguments = {"argv": ["touch", "read"], "stdin": "rm -rf everything"}
+    request = {"tool": "errands.run", "arguments": arguments, "workspace": str(host.workspace)}
+    _, answered = host.ask(do="gather", requests=[request, {"do": "answer_next", "refuse": "no"}])["answers"]
+    assert answered["question"]["plan"]["stdin"].startswith("rm -rf everything\nsha256:")
+
+
 def test_a_no_reaches_the_tool_with_its_reason(host: Hosted) -> None:
     request = {"tool": "errands.run", "arguments": {"argv": ["touch", "never"]}, "workspace": str(host.workspace)}
     ran, _ = host.ask(do="gather", requests=[request, {"do": "answer_next", "refuse": "not today"}])["answers"]
