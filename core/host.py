@@ -442,7 +442,7 @@ class Host:
             state=self.data.state,
             on_change=self._policies_changed,
         )
-        async with self._follower.following(), Watch(self.stopping, self.health, self.audit).watching():
+        async with self._follower.following(), Watch(self, self._pipeline).watching():
             yield
 
     def on_tools_changed(self, listener: Callable[[], None]) -> None:

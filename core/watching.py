@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from toolhost import metrics
 from toolhost.errors import MachineError
+from toolhost.withdrawn import Withdrawn
 
 if TYPE_CHECKING:
-    from toolhost.audit import AuditLog
-    from toolhost.stopping import Stopping
+    from toolhost.calls.pipeline import Pipeline
+    from toolhost.host import Host
 
 __all__ = ["Watch"]
 
@@ -28,16 +29,16 @@ class Watch:
     """Looks several times a second. One per server.
 
     Args:
-        stopping: What is done when everything is stopped, by whatever process, and resumed.
-        health: How the server is, in one word.
-        audit: Where it is written that the health has changed.
+        host: What is looked at.
+        pipeline: Its calls.
     """
 
-    def __init__(self, stopping: Stopping, health: Callable[[], str], audit: AuditLog) -> None:
-        self._stopping = stopping
-        self._health = health
-        self._audit = audit
-        self._stopped = stopping.stopped is not None
+    def __init__(self, host: Host, pipeline: Pipeline) -> None:
+        self._stopping = host.stopping
+        self._withdrawn = Withdrawn(pipeline, host.policies, host.plugins, host.database)
+        self._health = host.health
+        self._audit = host.audit
+        self._stopped = host.stopping.stopped is not None
         self._was = ""
 
     @asynccontextmanager
@@ -72,6 +73,7 @@ class Watch:
             _logger.warning("calls run again")
             await self._stopping.start_again()
         self._stopped = stopped
+        await self._withdrawn.end()
         health = self._health()
         if health != self._was:
             with contextlib.suppress(MachineError):  # it is no reason to stop looking

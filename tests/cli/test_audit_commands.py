@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import sqlite3
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,22 @@ def test_records_are_found_by_what_is_asked(toolhost, called: Path) -> None:
     assert "command_blocked" in toolhost("audit", "tail", "-n", "3").stdout
     assert len(toolhost("audit", "tail", "-n", "1").stdout.splitlines()) == 1
     assert "[period_invalid]" in toolhost("audit", "search", "--since", "yesterday").stderr
+
+
+def test_following_shows_what_is_written_meanwhile(executable, environment, toolhost, called: Path) -> None:
+    command = [executable, "audit", "tail", "-n", "0", "--follow", "--output", "json", "--event", "tool.outcome"]
+    follower = subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert follower.stdout is not None
+        # Until it follows, what is written is not new to it.
+        caller = threading.Thread(target=lambda: [toolhost("call", "system.uname") for _ in range(3)])
+        caller.start()
+        assert json.loads(follower.stdout.readline())["details"]["tool"] == "system.uname"
+        caller.join()
+    finally:
+        follower.kill()
+        follower.wait(20)
+        follower.stdout.close()
 
 
 def test_an_export_is_the_log_itself_or_a_table_that_no_spreadsheet_calculates(toolhost, called: Path) -> None:

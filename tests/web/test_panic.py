@@ -179,3 +179,18 @@ def test_a_server_that_starts_meanwhile_runs_nothing_and_proves_its_sandbox_when
     assert admin.call("shell.run", script="echo never").code == "panicked"
     assert command(own, "resume").returncode == 0
     until(lambda: works(admin))
+
+
+def test_who_or_what_is_taken_out_does_not_go_on(own: WebServer, admin: Person) -> None:
+    zoe = own.add_user("zoe")
+    sleeper = Sleeper(zoe, "305.1")
+    assert command(own, "user", "disable", "zoe").returncode == 0
+    until(lambda: not running("305.1"))
+    sleeper.join(30)
+    sleeper = Sleeper(admin, "306.1")
+    assert command(own, "plugin", "disable", "shell").returncode == 0
+    until(lambda: not running("306.1"))
+    assert sleeper.ended().json["status"] == "cancelled"
+    assert admin.call("shell.run", script="echo never").status != 200
+    assert command(own, "plugin", "enable", "shell", "--yes").returncode == 0
+    until(lambda: works(admin))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
-from toolhost.audit import AuditQuery, last_records, records
+from toolhost.audit import last_records, log_files, verify_line
 from toolhost.cli.audit.filters import filtered, query_from, shown
 from toolhost.cli.exits import reported
 from toolhost.cli.session import enter
 from toolhost.data import DataDirectory
-from toolhost.identifiers import now_ms
 
 __all__ = ["command"]
 
@@ -28,15 +30,28 @@ def command(lines: int, follow: bool, output: str, **chosen: str | None) -> None
     """Show the last records, the newest last."""
     settings, query = enter(), query_from(chosen)
     log = DataDirectory(settings).audit_log
-    last = 0
-    began = now_ms()
+    read = {file.stat().st_ino: file.stat().st_size for file in log_files(log)}
     for line, body in last_records(log, lines, query):
         click.echo(line if output == "json" else shown(body))
-        last = body["seq"]
     while follow:
         time.sleep(_LOOK)
-        # From the start of this command on: a file that was full is read to its end, and the next one begun.
-        for line, body in records(log, AuditQuery(since=began)):
-            if body["seq"] > last and query.matches(line, body):
+        for line in _fresh(log, read):
+            if verify_line(line) is not None and query.matches(line, body := json.loads(line)):
                 click.echo(line if output == "json" else shown(body))
-            last = max(last, body["seq"])
+
+
+def _fresh(log: Path, read: dict[int, int]) -> Iterator[str]:
+    """The lines that were written since the last look; a file keeps its place when another is begun after it.
+
+    Args:
+        log: The file that is written.
+        read: How much of each file, by its inode, was read before; brought up to date.
+    """
+    for file in log_files(log):
+        with file.open("rb") as content:
+            inode = file.stat().st_ino
+            content.seek(read.get(inode, 0))
+            text = content.read()
+        whole = text.rfind(b"\n") + 1  # the rest of a line that is being written comes with the next look
+        read[inode] = read.get(inode, 0) + whole
+        yield from text[:whole].decode("ascii", "replace").splitlines()
