@@ -39,6 +39,7 @@ def app(tmp_path):
             data=SimpleNamespace(state=tmp_path),
             settings=load_settings({"data": str(tmp_path)}, {}),
             stopping=SimpleNamespace(on_stop=lambda listener: None),
+            on_tools_changed=lambda listener: None,
         )
     )
 
