@@ -1,7 +1,7 @@
 """One MCP server of a plugin: a sandboxed process of any language, spoken to over its standard input and output.
 
 The SDK's client speaks both eras of the protocol; it is given streams instead of a process, and sees only what the
-gate lets through (docs/decisions/0016-mcp-servers-behind-a-gate.md).
+gate lets through (docs/decisions/0018-mcp-servers-behind-a-gate.md).
 """
 
 from __future__ import annotations

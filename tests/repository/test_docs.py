@@ -211,3 +211,10 @@ def test_pages_have_a_title_and_no_loose_ends(page: Path) -> None:
     text = page.read_text()
     assert text.startswith("# ")
     assert not re.search(r"\b(TODO|FIXME|PLACEHOLDER)\b(?!\b)", text.replace("pattern=TODO", ""))
+
+
+def test_decisions_are_numbered_one_by_one() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for number, page in enumerate(pages, 1):
+        assert page.read_text().startswith(f"# {number}. "), page.name

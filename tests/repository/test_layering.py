@@ -106,3 +106,8 @@ def test_every_module_says_what_it_is(path: Path) -> None:
     docstring = ast.get_docstring(tree)
     assert docstring or not tree.body
     assert "TODO" not in (docstring or "")
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))  # pytest imports each under its name alone
