@@ -194,7 +194,7 @@ class Pool:
             armed = await self._arm(line.shape)
         except SandboxError as error:
             # The next call of this shape meets the same, and says so.
-            _logger.info("no sandbox could be armed: %s", error.message)
+            _logger.debug("no sandbox could be armed: %s", error.message)
             line.wanted = 0
             return
         finally:
