@@ -194,3 +194,9 @@ def test_who_or_what_is_taken_out_does_not_go_on(own: WebServer, admin: Person) 
     assert admin.call("shell.run", script="echo never").status != 200
     assert command(own, "plugin", "enable", "shell", "--yes").returncode == 0
     until(lambda: works(admin))
+    sleeper = Sleeper(admin, "307.1")
+    assert command(own, "plugin", "quarantine", "shell", "--reason", "it was lied to").returncode == 0
+    until(lambda: not running("307.1"))
+    assert sleeper.ended().json["status"] == "cancelled"
+    assert command(own, "plugin", "accept", "shell", "--yes").returncode == 0
+    until(lambda: works(admin))
