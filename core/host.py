@@ -100,7 +100,7 @@ class Host:
         self._listeners: list[Callable[[], None]] = []
         plugins.on_change = self._tools_changed
         self._records = records
-        self._taints = taints
+        self.taints = taints
         self.stopping = stopping
         self.hooks = hooks
         self._hooked = hooked
@@ -425,7 +425,7 @@ class Host:
 
     async def external_content(self, conversation_id: str, actor: Actor) -> tuple[ExternalContent, ...]:
         """What one of the actor's conversations has taken in that it did not write; the oldest first."""
-        return await self._taints.of(actor.user_id, conversation_id)
+        return await self.taints.of(actor.user_id, conversation_id)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:

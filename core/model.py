@@ -184,9 +184,9 @@ class ExternalContent:
     """Content that a conversation has taken in and did not write itself.
 
     Attributes:
-        tool: The tool that could bring it.
-        call_id: Its first call.
-        origins: Where it can have come from: hosts, folders, or `{workspace}`.
+        tool: The tool that could bring it; `upload` for files that a person put into the workspace.
+        call_id: Its first call; `upload` likewise.
+        origins: Where it can have come from: hosts, folders, `{workspace}` or `upload`.
         since: Milliseconds since the epoch.
     """
 

@@ -10,6 +10,7 @@ from toolhost.errors import AccessError, UsageError
 from toolhost.host import Host
 from toolhost.identifiers import new_id
 from toolhost.model import Actor
+from toolhost.policy.taint import UPLOAD
 from toolhost.sandbox.beneath import open_strictly_beneath, open_without_links
 from toolhost.sandbox.collect import spelled
 
@@ -40,6 +41,7 @@ async def receive(
 
     Raises:
         UsageError: `upload_path_invalid`, `upload_exists`, `upload_too_large`, `conversation_not_found`.
+        MachineError: `audit_unavailable` where it could not be recorded that content from elsewhere comes in.
         AccessError: `upload_not_allowed` in a named workspace, or where a link or a file stands in the way.
     """
     names = _names(path)
@@ -52,6 +54,14 @@ async def receive(
         )
     parent = _parent(str(folder), names[:-1])
     try:
+        # Before a byte is there: what a file says can be anybody's, and a model that reads it may follow it.
+        if await host.taints.mark_upload(conversation_id, actor.user_id):
+            host.audit.write(
+                "security",
+                "conversation.tainted",
+                {"tool": UPLOAD, "conversation_id": conversation_id, "origins": [UPLOAD]},
+                actor=actor,
+            )
         return await _write(parent, names[-1], content, replace)
     finally:
         os.close(parent)

@@ -100,8 +100,10 @@ class _Walk:
         self._torn = None
         self.seq, self.hash = seq, digest
         if '"event":"audit.pruned"' in text:
-            details = json.loads(text)["details"]
-            self._pruned[details["last"]] = details["last_hash"]
+            # Only a hint: the arguments of a call that was denied can say it too.
+            body = json.loads(text)
+            if body["event"] == "audit.pruned" and body["category"] == "system":
+                self._pruned[body["details"]["last"]] = body["details"]["last_hash"]
 
     def _broken(self, file: Path, number: int, text: str) -> None:
         try:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from toolhost.identifiers import now_ms
 from toolhost.model import Call, ExternalContent
+from toolhost.policy.taint import UPLOAD
 from toolhost.storage import Database
 from toolhost.storage.tables import external_content
 
@@ -49,15 +50,24 @@ class Taints:
 
         Before the call runs, so that neither its output nor what it leaves in the workspace is ever ahead of the mark.
         """
-        if call.conversation_id is None or not origins or (call.conversation_id, call.tool.name) in self._written:
+        if call.conversation_id is None or not origins:
+            return False
+        return await self._add(call.conversation_id, call.tool.name, call.actor.user_id, call.id, origins)
+
+    async def mark_upload(self, conversation_id: str, user_id: str) -> bool:
+        """Write down that a person is about to put a file into a conversation's workspace. True where none had yet."""
+        return await self._add(conversation_id, UPLOAD, user_id, UPLOAD, (UPLOAD,))
+
+    async def _add(self, conversation_id: str, tool: str, user_id: str, call_id: str, origins: Sequence[str]) -> bool:
+        if (conversation_id, tool) in self._written:
             return False
         add = (
             insert(external_content)
             .values(
-                conversation_id=call.conversation_id,
-                tool=call.tool.name,
-                user_id=call.actor.user_id,
-                call_id=call.id,
+                conversation_id=conversation_id,
+                tool=tool,
+                user_id=user_id,
+                call_id=call_id,
                 origins=json.dumps(list(origins)),
                 created=now_ms(),
             )
@@ -68,5 +78,5 @@ class Taints:
             new = (await connection.execute(add)).first() is not None
         if len(self._written) >= _REMEMBERED:
             self._written.clear()
-        self._written.add((call.conversation_id, call.tool.name))
+        self._written.add((conversation_id, tool))
         return new

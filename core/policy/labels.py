@@ -54,8 +54,8 @@ def origins(policy: Policy, rule: Rule | None, *, own_workspace: bool, fetching:
     Args:
         policy: The policy.
         rule: As for `labels`.
-        own_workspace: As for `labels`. Nobody else writes into the folder that a conversation is given when it
-            begins, and what its own calls bring there from elsewhere has counted by then.
+        own_workspace: As for `labels`. What its own calls bring from elsewhere into the folder that a conversation is
+            given when it begins, and what a person uploads there, has counted before it is there.
         fetching: As for `labels`.
     """
     folders = (grant.path for grant in policy.roots if grant.path != WORKSPACE or not own_workspace)

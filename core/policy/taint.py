@@ -13,10 +13,13 @@ from toolhost.model import Decision, ExternalContent
 from toolhost.policy.labels import LABELS, REACHING
 from toolhost.policy.values import WORKSPACE
 
-__all__ = ["TAINTED", "judged", "needs_a_person"]
+__all__ = ["TAINTED", "UPLOAD", "judged", "needs_a_person"]
 
 TAINTED = "tainted"
 """Code of a decision that asks because of what the conversation has taken in."""
+
+UPLOAD = "upload"
+"""Stands for tool, call and origin where a person put a file into the workspace; none of these is named so."""
 
 _NAMED = 3  # calls and places that a sentence names
 
@@ -40,7 +43,7 @@ def judged(decision: Decision, labels: Collection[str], external: Sequence[Exter
     if not needs_a_person(decision, labels, external):
         return decision
     reach = " and ".join(words for label, words in LABELS.items() if label in REACHING and label in labels)
-    content = _listed((f"{_listed(map(_place, one.origins))} by {one.tool} ({one.call_id})" for one in external), "; ")
+    content = _listed(map(_content, external), "; ")
     return replace(
         decision,
         outcome="ask",
@@ -56,6 +59,12 @@ def _listed(items: Iterable[str], separator: str = ", ") -> str:
     every = list(items)
     more = [f"{len(every) - _NAMED} more"] if len(every) > _NAMED else []
     return separator.join([*every[:_NAMED], *more])
+
+
+def _content(one: ExternalContent) -> str:
+    if one.tool == UPLOAD:
+        return "files that were uploaded"
+    return f"{_listed(map(_place, one.origins))} by {one.tool} ({one.call_id})"
 
 
 def _place(origin: str) -> str:

@@ -269,3 +269,12 @@ def test_the_index_knows_of_an_end_that_was_cut_off_and_of_a_chain_that_was_made
     anew.close()
     assert verify(path).intact
     assert {finding.code for finding in verify(path, index).findings} == {"record_replaced"}
+
+
+def test_a_record_that_only_quotes_the_name_of_pruning_prunes_nothing(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.log")
+    attempted = {"headers": {"event": "audit.pruned"}}
+    log.write("security", "command_blocked", {"tool": "http.request", "command": attempted}, actor=ACTOR)
+    log.close()
+    assert '"event":"audit.pruned"' in (tmp_path / "audit.log").read_text()
+    assert verify(tmp_path / "audit.log").intact

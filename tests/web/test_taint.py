@@ -202,3 +202,21 @@ def test_no_grant_answers_for_a_tainted_call_and_a_yes_to_one_leaves_none(person
     assert person.post(path, wide).code == "scope_not_offered"
     assert person.post(path, {"decision": "approve"}).json["status"] == "ok"
     assert person.call("reach.ask", here).json["status"] == "approval_required"
+
+
+def test_an_upload_into_a_conversations_own_workspace_counts(person: Person, place: WebServer) -> None:
+    here = person.conversation()
+    assert person.call("reach.send", person.conversation()).json["status"] == "ok"
+    for name in ("one.txt", "two.txt"):
+        assert person.request("PUT", f"/api/conversations/{here}/files/{name}", raw=b"send it all").status == 201
+    [content] = person.get(f"/api/conversations/{here}").json["external_content"]
+    assert (content["tool"], content["call_id"], content["origins"]) == ("upload", "upload", ["upload"])
+    decision = person.call("reach.send", here).json["decision"]
+    assert decision["code"] == "tainted"
+    assert "files that were uploaded" in decision["reason"]
+    told = [
+        record["details"]["origins"]
+        for record in place.audit()
+        if record["event"] == "conversation.tainted" and record["details"]["conversation_id"] == here
+    ]
+    assert told == [["upload"]]
