@@ -13,7 +13,7 @@ from toolhost.accounts.tokens import digest_of, new_opaque_token
 from toolhost.errors import AccessError
 from toolhost.identifiers import new_id, now_ms
 from toolhost.storage import Database
-from toolhost.storage.tables import conversations, shares
+from toolhost.storage.tables import conversations, shares, users
 
 __all__ = ["Share", "Shares"]
 
@@ -93,17 +93,20 @@ class Shares:
         """What a token opens; counted.
 
         Raises:
-            AccessError: `share_not_found`, also for one that was revoked or whose conversation is gone.
+            AccessError: `share_not_found`, also for one that was revoked, whose conversation is gone, or whose
+                person is disabled.
         """
         if not isinstance(token, str):
             raise _not_found()
         living = select(conversations.c.id).where(conversations.c.deleted.is_(None))
+        standing = select(users.c.id).where(users.c.disabled.is_(False))
         change = (
             update(shares)
             .where(
                 shares.c.token_hash == digest_of(token),
                 shares.c.revoked.is_(None),
                 shares.c.conversation_id.in_(living),
+                shares.c.user_id.in_(standing),
             )
             .values(views=shares.c.views + 1, last_seen=now_ms())
             .returning(*shares.c)

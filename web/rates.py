@@ -99,20 +99,26 @@ class _Locks:
         """Seconds that they have to wait now."""
         return max(0.0, self._strikes.get(who, (0, 0.0))[1] - time.monotonic())
 
-    def count(self, who: str) -> None:
-        """Count an attempt as a failure, until it is known to be none."""
+    def count(self, who: str) -> bool:
+        """Count an attempt as a failure, until it is known to be none; whether it is the one that makes them wait."""
         counted = self._failures
         counted.hit(who)
-        if counted.wait(who) > 0:
+        struck = counted.wait(who) > 0
+        if struck:
             strikes = self._strikes.pop(who, (0, 0.0))[0]
             seconds = min(self._first * 2**strikes, self._longest)
             self._strikes[who] = (min(strikes + 1, 30), time.monotonic() + seconds)
             if len(self._strikes) > _ADDRESSES:
                 self._strikes.popitem(last=False)
+        return struck
 
-    def give_back(self, who: str) -> None:
-        """The attempt was no failure."""
+    def give_back(self, who: str, struck: bool) -> None:
+        """The attempt was no failure, and whoever waits because of it need not."""
         self._failures.counters.give_back(self._failures.item.key_for(who))
+        if struck and who in self._strikes:
+            strikes = self._strikes.pop(who)[0] - 1
+            if strikes > 0:
+                self._strikes[who] = (strikes, 0.0)
 
     def forget(self, who: str) -> None:
         """Somebody has proved who they are."""
@@ -128,15 +134,17 @@ class Attempt:
     _account: str
     _by_address: _Locks
     _by_account: _Locks
+    _struck_address: bool
+    _struck_account: bool
 
     def undecided(self) -> None:
         """The password was right and a code is still to come."""
-        self._by_address.give_back(self._address)
-        self._by_account.give_back(self._account)
+        self._by_address.give_back(self._address, self._struck_address)
+        self._by_account.give_back(self._account, self._struck_account)
 
     def succeeded(self) -> None:
         """It was the person."""
-        self._by_address.give_back(self._address)
+        self._by_address.give_back(self._address, self._struck_address)
         self._by_account.forget(self._account)
 
 
@@ -194,15 +202,14 @@ class Rates:
         """
         place = group(address)
         account = username.strip().lower()[:64] if isinstance(username, str) else ""
-        if known:
-            account = f"{account}@{place}"
+        # A name may look like anything: what is typed must not be the key of somebody known at their place.
+        account = f"at {place} {account}" if known else f"name {account}"
         wait = max(self._login_address.wait(place), self._login_account.wait(account))
         if wait > 0:
             self._refuse("login", place, address, None)
             raise RateLimitedError("Too many attempts to sign in failed.", self._login_limit, wait)
-        self._login_address.count(place)
-        self._login_account.count(account)
-        return Attempt(place, account, self._login_address, self._login_account)
+        struck_address, struck_account = self._login_address.count(place), self._login_account.count(account)
+        return Attempt(place, account, self._login_address, self._login_account, struck_address, struck_account)
 
     def _count(self, counted: _Counted, who: str, address: str | None, user_id: str | None) -> Budget:
         if not counted.hit(who):

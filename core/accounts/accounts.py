@@ -128,7 +128,9 @@ class Accounts:
         if current == password:
             raise UsageError("password_unchanged", "The new password is the old one.", "Choose another one.")
         await self.people.set_password(user, password, principal.actor(client))
-        return await self.sessions.open((await self.people.get(user.username)).user, client)
+        # A password alone is no new proof where a code belongs to it.
+        proved = principal.proved if user.totp else None
+        return await self.sessions.open((await self.people.get(user.username)).user, client, proved=proved)
 
     async def authenticate(self, token: str) -> Principal:
         """Whose access token or API key this is.

@@ -158,11 +158,16 @@ def _network(address: object) -> Network:
     try:
         if not isinstance(address, str):
             raise ValueError
-        return ipaddress.ip_network(address.strip(), strict=False)
+        network = ipaddress.ip_network(address.strip(), strict=False)
     except ValueError:
         raise UsageError(
             "block_invalid", "This is no address and no network.", "Such as 203.0.113.7 or 2001:db8::/32."
         ) from None
+    # Addresses are compared as IPv4 where they are that: so is the network.
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is not None and network.prefixlen >= 96:
+        return ipaddress.ip_network((mapped, network.prefixlen - 96))
+    return network
 
 
 def _contains(network: Network, address: str) -> bool:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _EVERY = 0.25  # seconds between two looks
 _HOLDS = 0.75  # seconds for which a look counts: a change is in force within this, however slow the machine
+_TELLING: ContextVar[bool] = ContextVar("telling of a change", default=False)
 
 
 class Changes:
@@ -52,7 +54,8 @@ class Changes:
         """
         if self.current:
             return True
-        if not self._following:
+        # A listener that waited for a look would wait for the one that tells it, for ever: it reads anew.
+        if not self._following or _TELLING.get():
             return False
         if self._next is None:
             self._next = asyncio.create_task(self._look_for_all(), name="access-changes-again")
@@ -102,8 +105,12 @@ class Changes:
             number = (await connection.execute(select(access_changes.c.number))).scalar_one()
         if number != self._seen:
             # Told before the look counts: nothing that is kept from before may be taken for current.
-            for listener in self._listeners:
-                await listener()
+            telling = _TELLING.set(True)
+            try:
+                for listener in self._listeners:
+                    await listener()
+            finally:
+                _TELLING.reset(telling)
             self._seen = number
         self._looked = started
 

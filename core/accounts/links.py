@@ -154,6 +154,7 @@ class Links:
                 raise _invalid()
             values = {"password_hash": hashed, "must_change": False}
             await connection.execute(update(users).where(users.c.id == user.id).values(values))
+            await connection.execute(delete(links).where(links.c.user_id == user.id, links.c.used.is_(None)))
             await Sessions.end_of(connection, user.id)
             await self._changes.mark(connection)
             self._recorder.by_user("password_reset", user, client)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,7 +18,7 @@ from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor
 from toolhost.rights import ROLES
 from toolhost.storage import Database
-from toolhost.storage.tables import users
+from toolhost.storage.tables import links, users
 
 __all__ = ["People", "add", "read_role"]
 
@@ -162,9 +162,18 @@ class People:
                 )
             if end_sessions:
                 await Sessions.end_of(connection, row.id)
+            await _end_links(connection, row, password="password_hash" in values)
             await self._changes.mark(connection)
         await self._changes.made()
         return _account(row)
+
+
+async def _end_links(connection: AsyncConnection, row: Row[*tuple[Any, ...]], *, password: bool) -> None:
+    """End the links that a changed user may no longer have made, or no longer use."""
+    if row.disabled or row.role != "admin":
+        await connection.execute(delete(links).where(links.c.created_by == row.id, links.c.used.is_(None)))
+    if row.disabled or password:
+        await connection.execute(delete(links).where(links.c.user_id == row.id, links.c.used.is_(None)))
 
 
 async def add(

@@ -89,8 +89,14 @@ class Sessions:
 
     # Opening and renewing
 
-    async def open(self, user: User, client: Client) -> SignedIn:
-        """Open a session for somebody who has just proved who they are."""
+    async def open(self, user: User, client: Client, *, proved: int | None = None) -> SignedIn:
+        """Open a session for somebody who has just proved who they are.
+
+        Args:
+            user: Who.
+            client: From where.
+            proved: When they last proved it in full, in milliseconds since the epoch; None for now.
+        """
         session_id, refresh, now = new_id("s"), new_opaque_token(), now_ms()
         async with self._database.begin() as connection:
             await connection.execute(
@@ -99,7 +105,7 @@ class Sessions:
                     user_id=user.id,
                     created=now,
                     renewed=now,
-                    proved=now,
+                    proved=now if proved is None else proved,
                     expires=now + REFRESH_SECONDS * 1000,
                     revoked=False,
                     ip=client.ip,

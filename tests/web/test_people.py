@@ -150,6 +150,31 @@ def test_a_reset_link_sets_a_password_once_and_ends_the_sessions(server, ada, ka
     karla.sign_in("karla", "a fresh and long one")
 
 
+def test_what_somebody_may_no_longer_give_or_take_ends_with_their_role(server, ada) -> None:
+    norbert = server.add_user("norbert", "admin")
+
+    def invitation() -> dict[str, str]:
+        token = norbert.post("/api/invitations", {"role": "admin"}).json["path"].partition("=")[2]
+        return {"token": token, "username": "heir", "password": PASSWORD}
+
+    stranger, first = server.stranger(), invitation()
+    assert ada.request("PATCH", "/api/users/norbert", {"role": "user"}).status == 200
+    assert stranger.post("/api/invitations/accept", first).code == "link_invalid"
+    assert ada.request("PATCH", "/api/users/norbert", {"role": "admin"}).status == 200
+    second = invitation()
+    reset = ada.post("/api/users/norbert/reset").json["path"].partition("=")[2]
+    assert ada.request("PATCH", "/api/users/norbert", {"disabled": True}).status == 200
+    assert stranger.post("/api/invitations/accept", second).code == "link_invalid"
+    assert stranger.post("/api/passwords/reset", {"token": reset, "password": "a fresh and long one"}).status == 410
+    assert ada.request("PATCH", "/api/users/norbert", {"disabled": False}).status == 200
+    norbert.sign_in("norbert")
+    reset = ada.post("/api/users/norbert/reset").json["path"].partition("=")[2]
+    change = {"current": PASSWORD, "password": "a fresh and long one"}
+    assert norbert.post("/api/auth/password", change).status == 200
+    assert stranger.post("/api/passwords/reset", {"token": reset, "password": "another fresh one"}).status == 410
+    assert ada.request("PATCH", "/api/users/norbert", {"role": "user"}).status == 200
+
+
 def test_a_link_that_has_expired_is_refused(server, ada) -> None:
     token = ada.post("/api/invitations", {}).json["path"].partition("=")[2]
     database = sqlite3.connect(server.data / "state" / "toolhost.db", timeout=30)

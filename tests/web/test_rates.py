@@ -178,6 +178,9 @@ def test_administrators_block_addresses_but_not_themselves(server, ada, bob) -> 
     for body in ({}, {"address": "x"}, {"address": "203.0.113.7", "seconds": 0}, {"address": "::1", "reason": "a\nb"}):
         assert ada.post("/api/blocks", body).code == "block_invalid"
     assert bob.get("/api/blocks").code == "role_not_allowed"
+    mapped = ada.post("/api/blocks", {"address": "::ffff:203.0.113.8/128", "seconds": 60})
+    assert mapped.json["block"]["network"] == "203.0.113.8/32"
+    assert ada.request("DELETE", "/api/blocks/203.0.113.8").status == 204
     assert ada.request("DELETE", "/api/blocks/203.0.113.7/32").status == 204
     assert ada.request("DELETE", "/api/blocks/203.0.113.7/32").code == "block_not_found"
 
@@ -270,3 +273,22 @@ def test_each_lock_is_longer_than_the_last() -> None:
             locks._strikes = type(locks._strikes)((who, (strikes, 0.0)) for who, (strikes, _) in locks._strikes.items())
             locks._failures.counters.reset()
     assert waits == [60, 120, 240]
+
+
+def test_right_sign_ins_at_once_lock_nobody() -> None:
+    settings = SimpleNamespace(**{f"{name}_rate": Rate(3, 60) for name in ("api", "chat", "socket", "login")})
+    rates = Rates(settings, SimpleNamespace(write=lambda *record, **more: None))
+    for _ in range(3):
+        for attempt in [rates.attempt(name, "192.0.2.1", known=False) for name in ("ada", "bob", "eve")]:
+            attempt.succeeded()
+        for attempt in [rates.attempt("ada", "192.0.2.2", known=False) for _ in range(3)]:
+            attempt.undecided()
+
+
+def test_a_stranger_cannot_type_the_key_under_which_somebody_is_known() -> None:
+    settings = SimpleNamespace(**{f"{name}_rate": Rate(2, 60) for name in ("api", "chat", "socket", "login")})
+    rates = Rates(settings, SimpleNamespace(write=lambda *record, **more: None))
+    for typed in ("bob@203.0.113.7", "at 203.0.113.7 bob"):
+        for number in range(2):
+            rates.attempt(typed, f"198.51.100.{number}", known=False)
+    rates.attempt("bob", "203.0.113.7", known=True)

@@ -1,10 +1,12 @@
 """The second factor: a code of the device with the password, each once, and recovery codes for the day it is lost."""
 
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from passlib.totp import TOTP
+from test_people import until
 from webserver import PASSWORD, Person
 
 
@@ -78,6 +80,23 @@ def test_giving_the_password_again_takes_a_code_too(server, eve, confirmed) -> N
     assert eve.post("/api/auth/step-up", {"password": PASSWORD}).code == "totp_required"
     assert eve.post("/api/auth/step-up", {"password": PASSWORD, "totp": codes[2]}).status == 200
     assert eve.post("/api/auth/totp").code == "totp_active"
+
+
+def test_a_password_alone_is_no_new_proof_where_there_is_a_second_factor(server, eve, confirmed) -> None:
+    database = sqlite3.connect(server.data / "state" / "toolhost.db", timeout=30)
+    with database:
+        database.execute(
+            "UPDATE sessions SET proved = proved - 601000 WHERE user_id = (SELECT id FROM users WHERE username = 'eve')"
+        )
+        database.execute("UPDATE access_changes SET number = number + 1")
+    database.close()
+    until(lambda: eve.post("/api/auth/totp").code == "step_up_required", "the old proof still counted")
+    change = {"current": PASSWORD, "password": "a fresh and long one"}
+    thief = Person(server, eve.post("/api/auth/password", change).json["access_token"])
+    assert thief.request("DELETE", "/api/auth/totp").code == "step_up_required"
+    back = thief.post("/api/auth/password", {"current": change["password"], "password": PASSWORD})
+    eve.bearer = back.json["access_token"]
+    assert eve.post("/api/auth/step-up", {"password": PASSWORD, "totp": confirmed[1][4]}).status == 200
 
 
 def test_whoever_has_lost_everything_is_helped_by_an_administrator(server, ada, eve, confirmed) -> None:
