@@ -13,7 +13,7 @@ from toolhost.agent.store import RunRecord, dump, load
 from toolhost.agent.turn import Turn
 from toolhost.agent.window import room_for_output
 from toolhost.conversations import Conversations, Entry
-from toolhost.errors import ToolHostError, UsageError
+from toolhost.errors import AccessError, ToolHostError, UsageError
 from toolhost.host import Host
 from toolhost.model import Actor
 from toolhost.web.desk import Desk
@@ -133,7 +133,7 @@ class Messages:
         """Change a message that waits for its turn.
 
         Raises:
-            AccessError: `run_not_found`.
+            AccessError: `run_not_found`, `key_not_allowed`.
             UsageError: `not_queued`, `message_empty`, `message_too_long`.
         """
         _check(text)
@@ -147,16 +147,18 @@ class Messages:
         """Stop what is being answered, and answer this message that waits for its turn.
 
         Raises:
-            AccessError: `run_not_found`.
+            AccessError: `run_not_found`, `key_not_allowed`.
             UsageError: `not_queued`.
         """
         run, queue = self._queued(actor, run_id)
+        assert run.conversation_id is not None
+        current = self._answered.get(run.conversation_id)
+        if current is not None:
+            _check_own(actor, current)
         queue.remove(run)
         queue.insert(0, run)
         for number, one in enumerate(queue, 1):
             one.emit("run.queued", text=one.text, position=number)
-        assert run.conversation_id is not None
-        current = self._answered.get(run.conversation_id)
         if current is not None:
             await self._runs.stop_run(current)
 
@@ -164,9 +166,9 @@ class Messages:
         """End a run; of one that waits for its turn, take it out of the queue.
 
         Raises:
-            AccessError: `run_not_found`.
+            AccessError: `run_not_found`, `key_not_allowed`.
         """
-        run = self._runs.find(actor, run_id)
+        run = self._own(actor, run_id)
         queue = self._queues.get(run.conversation_id or "", [])
         if run not in queue:
             await self._runs.stop_run(run)
@@ -263,13 +265,18 @@ class Messages:
             self._queues.pop(conversation_id, None)
 
     def _queued(self, actor: Actor, run_id: str) -> tuple[Run, list[Run]]:
-        run = self._runs.find(actor, run_id)
+        run = self._own(actor, run_id)
         queue = self._queues.get(run.conversation_id or "", [])
         if run not in queue:
             raise UsageError(
                 "not_queued", "This message does not wait for its turn any more.", "Edit it in the thread."
             )
         return run, queue
+
+    def _own(self, actor: Actor, run_id: str) -> Run:
+        run = self._runs.find(actor, run_id)
+        _check_own(actor, run)
+        return run
 
     def _check_many(self, actor: Actor) -> None:
         most = self._models.settings.caps.runs
@@ -371,6 +378,14 @@ class Messages:
             await work()
         finally:
             run.kept = {"messages": dump(turn.messages), "usage": json.dumps(turn.usage.as_json())}
+
+
+def _check_own(actor: Actor, run: Run) -> None:
+    """What an API key changes or stops must have begun with the rights it has, and not with a person's."""
+    if actor.scopes is not None and run.actor.scopes != actor.scopes:
+        raise AccessError(
+            "key_not_allowed", "An API key cannot change or stop what it did not start.", "Sign in and do it there."
+        )
 
 
 def _check(text: str) -> None:

@@ -119,22 +119,28 @@ def card_of_live(call: LiveCall, *, output: Sequence[Chunk] = ()) -> Card:
     state = call.state
     failed = "cancelled" if call.error is None else "error"
     shown, hidden = _tail(output)
+    plan, decision, arguments, argv = call.plan, call.decision, call.arguments, call.argv
+    offers, expires = call.offers, call.expires
+    asked = call.asked.get(call.approval_id or "") if state == "waiting" else None
+    if asked is not None:  # what a yes would run is shown, and not the call that wants it
+        plan, decision, arguments, argv = asked["plan"], asked["decision"], asked["arguments"], ()
+        offers, expires = asked["grants"], asked["expires"]
     return Card(
         call_id=call.call_id,
         tool=call.tool,
         state=failed if state == "failed" else state,
-        plan=call.plan,
-        decision=call.decision,
+        plan=plan,
+        decision=decision,
         error=call.error,
         output=shown,
         hidden_output=hidden,
-        limits=_planned_limits(call.plan),
+        limits=_planned_limits(plan),
         started=call.started if state == "running" else None,
         approval_id=call.approval_id if state == "waiting" else None,
-        offers=call.offers,
-        expires=call.expires,
+        offers=offers,
+        expires=expires,
         json=_pretty({"call_id": call.call_id, "tool": call.tool, "arguments": dict(call.arguments)}),
-        **_command(call.plan, call.arguments, call.argv),
+        **_command(plan, arguments, argv),
     )
 
 

@@ -170,8 +170,11 @@ def _at(event: Mapping[str, Any], call: LiveCall) -> LiveCall | None:
             approval_id=event["approval_id"],
             expires=event["expires"],
             offers=event["grants"],
+            asked={event["approval_id"]: event} if "parent_id" in event else {},
         )
     if kind == "approval.answered" and "parent_id" in event:
+        if call.state == "waiting" and call.asked:  # there is another one
+            return replace(bare, state="waiting", approval_id=next(iter(call.asked)))
         return replace(bare, state="running", plan=call.plan, decision=call.decision, started=call.started)
     if kind == "approval.expired":
         return replace(call, state="expired", result=None)

@@ -44,6 +44,8 @@ class LiveCall:
     Attributes:
         request_id: The model's own name for it, where a model asked; what came before the call's id was known has it.
         kept: Characters of output that were sent so far.
+        asked: The open questions of what the running call wants the host to run, each as the event that told of it,
+            by the question's id; the first is the one that is shown.
     """
 
     call_id: str
@@ -63,6 +65,7 @@ class LiveCall:
     error: Mapping[str, Any] | None = None
     request_id: str | None = None
     kept: int = 0
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     decoders: Mapping[str, codecs.IncrementalDecoder] = field(default_factory=_decoders)
 
 
@@ -186,10 +189,12 @@ class Run:
     def _errand(self, call: LiveCall, kind: str, event: Mapping[str, Any]) -> None:
         """What the running call wants the host to run waits for a person, or does not any more."""
         if kind == "approval.required":
-            call.state, call.approval_id, call.expires = "waiting", event["approval_id"], event["expires"]
-            call.offers = event["grants"]
-        elif call.approval_id == event["approval_id"]:
-            call.state, call.approval_id = "running", None
+            call.asked = {**call.asked, event["approval_id"]: event}
+        else:
+            call.asked = {key: asked for key, asked in call.asked.items() if key != event["approval_id"]}
+        first = next(iter(call.asked.values()), None)
+        call.state = "running" if first is None else "waiting"
+        call.approval_id = None if first is None else first["approval_id"]
         self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
 
     def wait_for(self, call: LiveCall, question: Question) -> None:

@@ -193,6 +193,14 @@ class Runs:
         waiting = self.calling.taken(approval_id)
         if waiting is not None:
             waiting.answered.set_result(partial(work, waiting.run, waiting.call))
+            if waiting.run.task is not None:  # it may be stopped before it comes to that
+
+                def stopped(done: asyncio.Task[None]) -> None:
+                    if not outcome.done():
+                        outcome.set_exception(_refused_by(asyncio.CancelledError()))
+                        outcome.exception()
+
+                waiting.run.task.add_done_callback(stopped)
         else:
             try:
                 # No run waits for it: the host was started again since, or the call came by the API.

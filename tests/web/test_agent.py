@@ -277,6 +277,11 @@ def test_messages_wait_for_their_turn_and_can_be_changed_removed_and_sent_now(ad
             queued = socket.until("run.queued")[-1]
             assert (queued["text"], queued["position"]) == (text, len(runs) + 1)
             runs.append(queued["run_id"])
+        token = ada.post("/api/keys", {"name": "program", "scopes": ["chat"]}).json["token"]
+        with Person(ada.server, bearer=token).socket() as program:
+            for kind, run_id in (("edit", runs[1]), ("stop", runs[1]), ("send_now", runs[1]), ("stop", first)):
+                program.send(kind, run_id=run_id, **({"text": "by a key"} if kind == "edit" else {}))
+                assert program.until("error")[-1]["error"]["code"] == "key_not_allowed"
         socket.send("edit", run_id=runs[1], text="two, changed")
         socket.until("run.queued")
         socket.send("stop", run_id=runs[0])

@@ -17,7 +17,7 @@ PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAh
 @tool
 async def make(ctx: ToolContext, name: str) -> ToolOutput:
     "Make a file, and a picture."
-    await ctx.run("touch", name)
+    await ctx.run("touch", name, stdin="some input")
     with open("plot.png", "wb") as file:
         file.write(base64.b64decode(PNG))
     return ToolOutput(text="made", files=["plot.png"])
@@ -83,6 +83,25 @@ def test_a_no_to_the_command_is_the_tool_s_to_tell(grace: Person) -> None:
     result = next(event["result"] for event in events if event["type"] == "tool.completed")
     assert (result["status"], result["error"]["code"]) == ("error", "approval_refused")
     assert "not now" in result["error"]["message"]
+
+
+def test_a_page_that_is_loaded_while_a_tool_s_command_waits_shows_that_command(grace: Person) -> None:
+    conversation = grace.conversation()
+    with grace.socket() as socket:
+        socket.send("message", text="/maker.make name=loaded.txt", conversation_id=conversation)
+        waiting = socket.until("approval.required", timeout=60)[-1]
+        form = (
+            grace.get(f"/c/{conversation}/thread")
+            .json["html"]
+            .partition(f'data-approval="{waiting["approval_id"]}"')[2]
+        )
+        form = form.partition("</form>")[0]
+        assert "/usr/bin/touch" in form
+        assert "<dt>name</dt>" not in form
+        assert "some input" in form, "what it is given on standard input is shown as text"
+        socket.send("approve", approval_id=waiting["approval_id"])
+        assert socket.to_the_end()[-1]["type"] == "run.completed"
+    assert "data-approval=" not in grace.get(f"/c/{conversation}/thread").json["html"]
 
 
 def test_stopping_a_run_withdraws_the_question_of_its_tool(grace: Person) -> None:
