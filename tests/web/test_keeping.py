@@ -141,6 +141,15 @@ def test_a_link_to_what_was_deleted_opens_nothing(sharing: WebServer, owner: Per
     assert sharing.stranger().post("/api/shared", {"token": token}).code == "share_not_found"
 
 
+def test_a_link_of_somebody_who_is_disabled_opens_nothing(sharing: WebServer, owner: Person) -> None:
+    gone = sharing.add_user("gone")
+    made = gone.post(f"/api/conversations/{write(gone, 'not any more')}/shares").json
+    token = {"token": made["path"].removeprefix("/shared#")}
+    assert sharing.stranger().post("/api/shared", token).status == 200
+    assert owner.request("PATCH", "/api/users/gone", {"disabled": True}).status == 200
+    assert sharing.stranger().post("/api/shared", token).code == "share_not_found"
+
+
 def test_nobody_makes_links_to_what_is_somebody_elses(sharing: WebServer, owner: Person) -> None:
     other = sharing.add_user("bob")
     conversation = write(owner, "mine")
