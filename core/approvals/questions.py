@@ -20,10 +20,14 @@ from toolhost.model import Actor, Decision
 from toolhost.storage import Database
 from toolhost.storage.tables import approvals, calls, users
 
-__all__ = ["LIFETIME_MS", "Answer", "Approvals", "Question", "State"]
+__all__ = ["LIFETIME_MS", "QUESTION", "Answer", "Approvals", "Question", "State"]
 
 LIFETIME_MS = 10 * 60 * 1000
 """How long a question waits for its answer. No answer is a refusal."""
+
+
+QUESTION = "p"
+"""What a question's identifier begins with, before the `_`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +129,7 @@ class Approvals:
 
     async def ask(self, call_id: str, actor: Actor, digest: str, scopes: Iterable[Scope], terms: Terms) -> str:
         """Write down a question; returns its id."""
-        moment, identifier = now_ms(), new_id("p")
+        moment, identifier = now_ms(), new_id(QUESTION)
         async with self._database.begin() as connection:
             await connection.execute(
                 insert(approvals).values(

@@ -94,10 +94,11 @@ def scopes_of(considered: Considered, call: Call) -> tuple[Scope, ...]:
     """How far a yes to this call may reach.
 
     What is asked because the conversation holds content from elsewhere is answered each time, and a grant, given by
-    somebody who was looking, answers for nobody who is not: a program with an API key. A standing yes needs
+    somebody who was looking, answers for nobody who is not: a program with an API key. Nor does a grant answer an
+    extension, which asks about this very call. A standing yes needs
     `standing = true` on every rule that asks, and is never given to a program that runs any code it is handed.
     """
-    if considered.decision.code == TAINTED or not call.actor.attended:
+    if considered.decision.code == TAINTED or considered.in_person or not call.actor.attended:
         return ("once",)
     scopes: list[Scope] = ["once"]
     if call.conversation_id is not None:

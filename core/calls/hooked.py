@@ -79,10 +79,14 @@ class HookedCalls:
         except PluginError as error:
             return _denied(considered, error)
         strictest = max(verdicts, key=lambda verdict: _STRICTNESS[verdict.outcome], default=None)
+        if strictest is not None and strictest.outcome == "ask" and decision.outcome == "ask":
+            return replace(considered, in_person=True)
         if strictest is None or _STRICTNESS[strictest.outcome] <= _STRICTNESS[decision.outcome]:
             return considered
         decision = Decision(outcome=strictest.outcome, code=strictest.code, reason=strictest.reason)
-        return replace(considered, decision=decision, plan=None if decision.outcome == "deny" else plan)
+        if decision.outcome == "deny":
+            return replace(considered, decision=decision, plan=None)
+        return replace(considered, decision=decision, in_person=True)
 
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Stands around a call while it runs."""

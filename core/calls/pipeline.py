@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from toolhost.approvals.questions import QUESTION
 from toolhost.calls.awaited import AwaitedCalls
 from toolhost.calls.errands import PluginErrands, stdin_of
 from toolhost.calls.hooked import HookedCalls
@@ -23,7 +24,7 @@ from toolhost.calls.recording import Recording
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply, redacted, unattended
 from toolhost.calls.secrets import read_secrets
-from toolhost.calls.standing import check_stands
+from toolhost.calls.standing import check_looked_at, check_stands
 from toolhost.calls.taints import Taints
 from toolhost.calls.telling import OnEvent, Telling
 from toolhost.calls.turns import Turns
@@ -306,6 +307,16 @@ class Pipeline:
         external = await self._taints.of(call.actor.user_id, call.conversation_id)
         return replace(considered, decision=judged(considered.decision, plan.labels, external))
 
+    async def _check_taint(self, call: Call, considered: Considered, approval_id: str | None) -> None:
+        """Refuse what may not start unseen any more, because the conversation took something in while it waited."""
+        plan = considered.plan
+        assert plan is not None
+        in_person = approval_id is not None and approval_id.startswith(f"{QUESTION}_")  # a grant looks at nothing
+        if in_person or call.conversation_id is None or REACHING.isdisjoint(plan.labels):
+            return
+        external = await self._taints.of(call.actor.user_id, call.conversation_id)
+        check_looked_at(considered.decision, plan.labels, external)
+
     async def _take_in(self, call: Call, considered: Considered, on_event: OnEvent) -> None:
         """Mark the call's conversation where the call is the first of its tool to bring content from elsewhere."""
         if not await self._taints.mark(call, considered.origins):
@@ -370,7 +381,11 @@ class Pipeline:
             result = failed(call, "unavailable", decision, error, approval_id)
         else:
             result = await self._between(call, considered, approval_id, on_event, redaction)
-            result = await self._hooked.transformed(call, result)
+            try:
+                result = await self._hooked.transformed(call, result)
+            except asyncio.CancelledError:  # `_run` goes on with it; what was not transformed is shown to nobody
+                stopped = ended(call, "cancelled", decision, approval_id=approval_id)
+                result = replace(stopped, duration_ms=result.duration_ms)
             if result.status == "error" and self._panic.current() is not None:
                 result = replace(result, status="cancelled")  # it was killed from below
             self._record.outcome(call, plan, result)
@@ -390,6 +405,7 @@ class Pipeline:
             turn = self._turns.turn(call.actor.user_id, call.tool.plugin, plan.limits.calls)
             # An errand has its parent's turn, which waits for it.
             async with turn if call.parent_id is None else nullcontext():
+                await self._check_taint(call, considered, approval_id)
                 if on_event is not _ignore:
                     on_event(
                         {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from toolhost.approvals import rules_digests
 from toolhost.errors import PolicyError
+from toolhost.model import Decision, ExternalContent
 from toolhost.policy import Considered, PolicySet
+from toolhost.policy.taint import needs_a_person
 
-__all__ = ["check_stands"]
+__all__ = ["check_looked_at", "check_stands"]
 
 
 def check_stands(considered: Considered, policies: PolicySet, plugin: str, again: Callable[[], Considered]) -> None:
@@ -39,5 +41,20 @@ def check_stands(considered: Considered, policies: PolicySet, plugin: str, again
             "policy_changed",
             "The policy was changed while this call waited for its turn, and it does not stand under the new one.",
             "Make the call again.",
+            recoverable=True,
+        )
+
+
+def check_looked_at(decision: Decision, labels: Collection[str], external: Sequence[ExternalContent]) -> None:
+    """Check that no person must see a call by now that nobody has seen. Arguments as for `needs_a_person`.
+
+    Raises:
+        PolicyError: `tainted_meanwhile`.
+    """
+    if needs_a_person(decision, labels, external):
+        raise PolicyError(
+            "tainted_meanwhile",
+            "The conversation took in content from elsewhere while this call waited.",
+            "Make the call again; a person is asked.",
             recoverable=True,
         )

@@ -147,6 +147,7 @@ class Considered:
         arguments: A worker tool's arguments with their paths as they are inside.
         secrets: Where the plan's secrets come from.
         asked_by: For an ask, the rules that are behind it.
+        in_person: Whether an extension asks, so that no grant may answer.
         origins: Where content that the conversation did not write can come from, if it runs.
         warnings: What an administrator should know of the policy.
         steady: As of the facts it was made from.
@@ -158,6 +159,7 @@ class Considered:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[SecretSource, ...] = ()
     asked_by: tuple[Rule | ToolRule, ...] = ()
+    in_person: bool = False
     origins: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     steady: bool = False

@@ -27,7 +27,7 @@ ROOT = HERE.parents[1]
 POLICY = """
 [commands]
 allow = ["echo {text...}", "sh -c {text}", "sh -c {text} {text}", "awk {text}"]
-ask = ["cat {text...}"]
+ask = [{ run = "cat {text...}", standing = true }]
 [paths]
 write = ["{workspace}"]
 """
@@ -105,6 +105,16 @@ def test_hook_authorize_tool_call(host: Hosted) -> None:
     assert host.run("env", "careless")["status"] == "denied", "nor a deny"
     failed = host.run("echo", "gatecrash")
     assert (failed["status"], failed["error"]["code"]) == ("denied", "extension_failed")
+
+
+def test_where_an_extension_asks_too_no_yes_for_longer_answers(host: Hosted) -> None:
+    plain, doubtful = (host.run("cat", word)["approval_id"] for word in ("plain", "doubtful"))
+    scopes = {one["id"]: one["scopes"] for one in host.ask(do="pending")["approvals"]}
+    assert "standing" in scopes[plain]
+    assert scopes[doubtful] == ["once"]
+    wider = host.ask(do="answer_approval", approval=doubtful, scope="standing")
+    assert wider["error"]["code"] == "scope_not_offered"
+    assert host.ask(do="answer_approval", approval=doubtful)["status"] == "error", "it ran: there is no such file"
 
 
 def test_hook_tool_call_wrapper(host: Hosted) -> None:

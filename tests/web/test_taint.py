@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from driver import own
@@ -22,6 +24,20 @@ deny = ["echo forbidden ..."]
 write = ["{workspace}"]
 """
 SAVING = 'plugin = "saving"\n[commands]\nallow = ["touch {write}"]\n[paths]\nwrite = ["{workspace}", "OUTSIDE"]\n'
+WAITING = """plugin = "waiting"
+runs_code = ["bash"]
+[commands]
+allow = [
+  "bash -c {text}",
+  { run = "echo fetch {text}", network = ["news.example.org:443"] },
+  { run = "echo send {text}", network = ["example.org:443"] },
+]
+inside = ["sleep"]
+[paths]
+write = ["{workspace}"]
+[limits]
+calls = 1
+"""
 
 
 def plugin(server: WebServer, name: str, policy: str, tools: dict[str, str]) -> None:
@@ -50,6 +66,8 @@ def place() -> Iterator[WebServer]:
     tools = {name: f"echo {name} {{word}}" for name in ("fetch", "send", "forbidden", "read", "ask")}
     plugin(server, "reach", POLICY, {"look": "uname", **tools})
     plugin(server, "saving", SAVING.replace("OUTSIDE", str(outside)), {"save": "touch {word}"})
+    waits = {"hold": "bash -c {word}", "fetch": "echo fetch {word}", "send": "echo send {word}"}
+    plugin(server, "waiting", WAITING, waits)
     (server.data / "policies" / "host.toml").write_text(
         f'[workspaces]\nshared = {{ path = "{named}", write = true }}\n'
     )
@@ -220,3 +238,32 @@ def test_an_upload_into_a_conversations_own_workspace_counts(person: Person, pla
         if record["event"] == "conversation.tainted" and record["details"]["conversation_id"] == here
     ]
     assert told == [["upload"]]
+
+
+def test_a_call_that_waited_for_its_turn_while_content_came_in_is_not_begun(person: Person, place: WebServer) -> None:
+    here = person.conversation()
+
+    def queued(tool: str) -> None:
+        until = time.monotonic() + 60
+        while not any(
+            record["event"] == "tool.intent"
+            and record["details"]["tool"] == tool
+            and record["details"]["conversation_id"] == here
+            for record in place.audit()
+        ):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor() as threads:
+        script = "until [ -e go ]; do sleep 0.05; done"
+        answers = [threads.submit(person.call, "waiting.hold", here, word=script)]
+        queued("waiting.hold")
+        for tool in ("waiting.fetch", "waiting.send"):
+            answers.append(threads.submit(person.call, tool, here))
+            queued(tool)
+        (place.data / "workspaces" / here / "go").touch()
+        held, fetched, sent = (answer.result(60).json for answer in answers)
+    assert (held["status"], fetched["status"]) == ("ok", "ok")
+    assert (sent["status"], sent["error"]["code"]) == ("error", "tainted_meanwhile")
+    assert sent["stdout"] == ""
+    assert person.call("waiting.send", here).json["decision"]["code"] == "tainted"
