@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from driver import Driver, own
+from warmth import warm
 
 HOSTING = Path(__file__).parent / "hosting.py"
 
@@ -30,6 +31,7 @@ class Hosted(Driver):
         self.data = folder / "data"
         self.workspace = folder / "workspace"
         self.policies = self.data / "policies"
+        warm(self.data)
         plugin = self.data / "plugins" / "probe"
         for made in (self.policies, plugin, self.workspace, self.data / "state"):
             made.mkdir(parents=True, exist_ok=True)

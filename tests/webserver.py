@@ -19,6 +19,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Self
 
+from warmth import warm
 from websockets.sync.client import ClientConnection, connect
 
 PASSWORD = "correct horse battery"
@@ -66,6 +67,7 @@ class WebServer:
         self.port = 0
 
     def start(self, port: int = 0) -> WebServer:
+        warm(self.data)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = port or probe.getsockname()[1]

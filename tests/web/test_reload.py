@@ -186,9 +186,14 @@ def test_what_runs_goes_on_and_what_waits_for_its_turn_is_not_begun(
     until(lambda: ada.call("shell.run", script="true").json["status"], "ok")
     with ThreadPoolExecutor() as threads, ada.socket():
         running = threads.submit(ada.call, "shell.run", script="until [ -e go ]; do sleep 0.05; done; echo ended")
-        waiting = threads.submit(ada.call, "shell.run", script="echo never")
         workspace = server.data / "workspaces"
-        until(lambda: sum(record["event"] == "tool.intent" and "never" in str(record) for record in server.audit()), 1)
+
+        def intents(script: str) -> int:
+            return sum(record["event"] == "tool.intent" and script in str(record) for record in server.audit())
+
+        until(lambda: intents("echo ended"), 1)  # first come, first to have its turn
+        waiting = threads.submit(ada.call, "shell.run", script="echo never")
+        until(lambda: intents("echo never"), 1)
         file.unlink()
         until(lambda: "shell.run" in ada.get("/api/tools").text, False)
         (own,) = [folder for folder in workspace.iterdir() if folder.name.startswith("u_")]
