@@ -73,6 +73,7 @@ class _Connection:
         self._replies: deque[dict[str, Any]] = deque()
         self._followed: dict[str, Callable[[], None]] = {}
         self._sent: dict[str, int] = {}
+        self._sending = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -271,11 +272,12 @@ class _Connection:
             await self._send_new()
 
     async def _send_new(self) -> None:
-        while self._replies:
-            await websocket.send(json.dumps(self._replies.popleft(), ensure_ascii=False))
-        for conversation_id in tuple(self._followed):
-            for run in self._site.runs.of(self._actor.user_id, conversation_id):
-                await self._send_run(run)
+        async with self._sending:  # in order, and all of it before the socket is closed
+            while self._replies:
+                await websocket.send(json.dumps(self._replies.popleft(), ensure_ascii=False))
+            for conversation_id in tuple(self._followed):
+                for run in self._site.runs.of(self._actor.user_id, conversation_id):
+                    await self._send_run(run)
 
     async def _send_run(self, run: Run) -> None:
         for event in run.since(self._sent.get(run.id, 0)):

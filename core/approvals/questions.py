@@ -234,6 +234,7 @@ def _questions() -> Select[Any]:
             calls.c.arguments,
             calls.c.conversation_id,
             calls.c.plan,
+            calls.c.decision,
             calls.c.result,
             users.c.username,
         )
@@ -248,7 +249,9 @@ def _open() -> Select[Any]:
 
 
 def _question(row: RowMapping) -> Question:
-    asked = json.loads(row["result"])["decision"]
+    # A question can be read before its call's result, which says no more; of old calls only the result is there.
+    known = row["decision"]
+    asked = json.loads(row["result"])["decision"] if known is None else json.loads(known)
     return Question(
         id=row["id"],
         call_id=row["call_id"],
