@@ -91,7 +91,7 @@ class WebServer:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)  # a machine that tests keep busy
         finally:
             self.process.kill()
             self.process.wait(10)
