@@ -12,10 +12,12 @@ from toolhost.errands import Completed, Errand, Piece, Response, Stream
 
 if TYPE_CHECKING:
     from toolhost.hookspecs import hookimpl
+    from toolhost.patches import FilePatch, apply_patch, parse_patch
 
 __all__ = [
     "Completed",
     "Errand",
+    "FilePatch",
     "Piece",
     "ReadPath",
     "Response",
@@ -25,7 +27,9 @@ __all__ = [
     "ToolOutput",
     "Toolbox",
     "WritePath",
+    "apply_patch",
     "hookimpl",
+    "parse_patch",
     "tool",
 ]
 
@@ -37,4 +41,9 @@ def __getattr__(name: str) -> Any:
 
         globals()["hookimpl"] = hookimpl
         return hookimpl
+    if name in ("FilePatch", "apply_patch", "parse_patch"):
+        from toolhost import patches
+
+        globals()[name] = getattr(patches, name)
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

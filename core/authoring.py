@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from toolhost.errands import Completed, Errand, Errands, OnPiece, Response, Stream, completed, response
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 __all__ = [
+    "ChangeKind",
     "ReadPath",
     "ToolContext",
     "ToolError",
@@ -30,6 +31,9 @@ __all__ = [
     "tool",
     "tool_options",
 ]
+
+ChangeKind = Literal["write", "edit", "patch", "delete"]
+"""How a tool changes files, so that a person who is asked can be shown what would change."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _OPTIONS = "__toolhost_tool__"
@@ -272,11 +276,13 @@ class ToolOptions:
         name: The tool's name.
         about: One sentence.
         hints: What the author says of the tool: `readOnlyHint`, `destructiveHint`, `openWorldHint`.
+        change: How it changes files as its arguments say, or None.
     """
 
     name: str | None = None
     about: str | None = None
     hints: Mapping[str, bool] = field(default_factory=dict)
+    change: ChangeKind | None = None
 
 
 @overload
@@ -289,6 +295,7 @@ def tool(
     read_only: bool | None = None,
     destructive: bool | None = None,
     open_world: bool | None = None,
+    change: ChangeKind | None = None,
 ) -> Callable[[_Function], _Function]: ...
 def tool(
     function: _Function | None = None,
@@ -299,6 +306,7 @@ def tool(
     read_only: bool | None = None,
     destructive: bool | None = None,
     open_world: bool | None = None,
+    change: ChangeKind | None = None,
 ) -> _Function | Callable[[_Function], _Function]:
     """Mark a function as a tool; it stays an ordinary function.
 
@@ -313,12 +321,15 @@ def tool(
             loaded; said or not, what is shown follows from the policy.
         destructive: That it may change or remove what is there.
         open_world: That it reaches other machines.
+        change: That it changes files exactly as its arguments say, so that whoever is asked sees the change as a diff.
+            The arguments have fixed names: `path` and `content` (and `append`) for `write`; `path`, `old` and `new`
+            (and `every`) for `edit`; `diff` for `patch`; `path` for `delete`.
     """
     said = {"readOnlyHint": read_only, "destructiveHint": destructive, "openWorldHint": open_world}
     hints = {hint: value for hint, value in said.items() if value is not None}
 
     def mark(marked: _Function) -> _Function:
-        setattr(marked, _OPTIONS, ToolOptions(name=name, about=about, hints=hints))
+        setattr(marked, _OPTIONS, ToolOptions(name=name, about=about, hints=hints, change=change))
         return marked
 
     return mark if function is None else mark(function)

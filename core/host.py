@@ -266,7 +266,7 @@ class Host:
             workspace_writable: Whether that folder may be written.
             conversation_id: One of the actor's own conversations.
             approve: Answer an `ask` with yes (the local administrator's flag).
-            call_id: From `new_call_id`, where the caller must know it beforehand.
+            call_id: `new_id("c")`, where the caller must know it beforehand.
             attended: Whether somebody is there who can answer while it runs, for what its worker asks the host for.
             on_event: Told what happens as it happens.
 
@@ -286,9 +286,12 @@ class Host:
             call_id=call_id,
             attended=attended,
         )
-        if on_event is None:
-            return await self._pipeline.call(call, approve=approve)
-        return await self._pipeline.call(call, approve=approve, on_event=on_event)
+        return await self.carry_out(call, approve=approve, on_event=on_event)
+
+    async def carry_out(self, call: Call, *, approve: bool = False, on_event: OnEvent | None = None) -> CallResult:
+        """Carry out a call that was prepared. See `call`."""
+        more = {} if on_event is None else {"on_event": on_event}
+        return await self._pipeline.call(call, approve=approve, **more)
 
     async def prepare(
         self,
@@ -309,7 +312,6 @@ class Host:
             raise UsageError("unknown_tool", f"There is no tool {name!r}.", "`toolhost tools` lists them.")
         prepared = await self._hooked.prepared(tool, actor, arguments)
         checked = prepare_arguments(tool, prepared)
-        identifier = call_id or self.new_call_id()
         own = False
         if workspace is not None:
             check_workspace(workspace, self.policies.current)
@@ -319,7 +321,7 @@ class Host:
         else:
             workspace = self.data.own_workspace(actor.user_id)
         return Call(
-            id=identifier,
+            id=call_id or new_id("c"),
             tool=tool,
             arguments=checked,
             actor=actor,
@@ -335,11 +337,6 @@ class Host:
         """What would be decided and run, and what was asked; nothing happens. The call itself goes the same way."""
         request = self._pipeline.request(call)
         return self._pipeline.consider(request), request
-
-    @staticmethod
-    def new_call_id() -> str:
-        """An id for a call that its caller wants to know before it is made."""
-        return new_id("c")
 
     async def answer(
         self, approval_id: str, actor: Actor, answer: Answer, *, on_event: OnEvent | None = None

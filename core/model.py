@@ -84,6 +84,7 @@ class Tool:
         plugin_digest: Digest of the plugin's manifest and code.
         hints: What its author says of it. What is shown follows from the policy: `hints_of` of
             `toolhost.policy.annotations`.
+        change: How its author says that it changes files (`toolhost.changes`); empty where it does not.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Tool:
     original: str = ""
     plugin_digest: str = ""
     hints: Mapping[str, bool] = field(default_factory=dict)
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,7 @@ class Call:
         parent_id: The call whose worker asks for this one; None for a call that somebody made.
         errand: What that worker asks for; None likewise.
         asked: The arguments as they came, where a trusted extension changed them; else None.
+        explanation: What a model wrote when it asked for the call; nobody has checked it. Empty where none did.
     """
 
     id: str
@@ -148,6 +151,7 @@ class Call:
     parent_id: str | None = None
     errand: Errand | None = None
     asked: Mapping[str, Any] | None = None
+    explanation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

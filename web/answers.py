@@ -21,7 +21,7 @@ def read_answer(decision: object, body: Mapping[str, Any]) -> Answer:
     """
     reason, scope = body.get("reason", ""), body.get("scope", "once")
     if decision not in ("approve", "refuse"):
-        raise UsageError("decision_invalid", "The decision is `approve` or `refuse`.", "Send one of the two.")
+        raise UsageError("decision_invalid", "The decision is `approve`, `refuse` or `modify`.", "Send one of them.")
     if not isinstance(reason, str) or len(reason) > _LONGEST_REASON:
         raise UsageError(
             "reason_invalid", f"The reason is a text of up to {_LONGEST_REASON} characters.", "Shorten it."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -93,16 +93,17 @@ class Calling:
 
     async def carry_out(self, run: Run, call: LiveCall, arguments: Mapping[str, Any]) -> CallResult:
         """Make a call, and wait for whoever must be asked."""
-        await self.entry(run, "call", call=call)
-        result = await self._host.call(
-            call.tool,
-            arguments,
-            run.actor,
-            conversation_id=run.conversation_id,
-            call_id=call.call_id,
-            on_event=partial(run.from_host, call),
+        return await self.see_through(run, call, await self.begin(run, call, arguments))
+
+    async def begin(self, run: Run, call: LiveCall, arguments: Mapping[str, Any]) -> CallResult:
+        """Make a call; its result, or that a person must be asked."""
+        if run.conversation_id is not None:
+            await self.entry(run, "call", call=call)
+        prepared = await self._host.prepare(
+            call.tool, arguments, run.actor, conversation_id=run.conversation_id, call_id=call.call_id
         )
-        return await self.see_through(run, call, result)
+        asked = replace(prepared, explanation=call.explanation)
+        return await self._host.carry_out(asked, on_event=partial(run.from_host, call))
 
     async def see_through(self, run: Run, call: LiveCall, result: CallResult) -> CallResult:
         """See a call to its result, however often somebody must be asked."""
@@ -110,7 +111,8 @@ class Calling:
             run.first_result.set_result(result)
         while result.status == "approval_required" and result.approval_id is not None:
             result = await self._answered(run, call, result.approval_id)
-        run.finish(call, result)
+        if result.call_id == call.call_id:  # else another call took its place, and has told of itself
+            run.finish(call, result)
         return result
 
     async def pick_up(self, run: Run, call_id: str) -> CallResult | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from toolhost.approvals import Question
 from toolhost.hints import Risk, Script, risks, script_of
+from toolhost.policy.risk import Danger, danger_of
 from toolhost.web.live import Chunk, LiveCall
 
 __all__ = ["SHOWN_OUTPUT", "Card", "Limit", "card_of_live", "card_of_record", "output_of"]
@@ -71,6 +72,10 @@ class Card:
         approval_id: The open question, while it waits.
         expires: When the question does, milliseconds since the epoch.
         offers: How much further than this call a yes may reach, and what would then be written down.
+        change: While it waits, what it would change in files, from `toolhost.calls.change`; None where nobody knows.
+        explanation: While it waits, what a model wrote when it asked for it, unchecked.
+        danger: While it waits, how much it could do, from what its plan grants; or None.
+        own: Whether the call itself waits, whose arguments can be changed, and not what it wants the host to run.
         truncated: Whether the output was cut by its limit.
         json: The result object as text.
     """
@@ -97,6 +102,10 @@ class Card:
     approval_id: str | None = None
     expires: int | None = None
     offers: Mapping[str, str] = field(default_factory=dict)
+    change: Mapping[str, Any] | None = None
+    explanation: str = ""
+    danger: Danger | None = None
+    own: bool = True
     truncated: bool = False
     json: str = ""
 
@@ -120,11 +129,11 @@ def card_of_live(call: LiveCall, *, output: Sequence[Chunk] = ()) -> Card:
     failed = "cancelled" if call.error is None else "error"
     shown, hidden = _tail(output)
     plan, decision, arguments, argv = call.plan, call.decision, call.arguments, call.argv
-    offers, expires = call.offers, call.expires
+    offers, expires, change, explanation = call.offers, call.expires, call.change, call.explanation
     asked = call.asked.get(call.approval_id or "") if state == "waiting" else None
     if asked is not None:  # what a yes would run is shown, and not the call that wants it
         plan, decision, arguments, argv = asked["plan"], asked["decision"], asked["arguments"], ()
-        offers, expires = asked["grants"], asked["expires"]
+        offers, expires, change, explanation = asked["grants"], asked["expires"], None, ""
     return Card(
         call_id=call.call_id,
         tool=call.tool,
@@ -139,6 +148,10 @@ def card_of_live(call: LiveCall, *, output: Sequence[Chunk] = ()) -> Card:
         approval_id=call.approval_id if state == "waiting" else None,
         offers=offers,
         expires=expires,
+        change=change,
+        explanation=explanation,
+        danger=_danger(plan, decision) if state == "waiting" else None,
+        own=asked is None,
         json=_pretty({"call_id": call.call_id, "tool": call.tool, "arguments": dict(call.arguments)}),
         **_command(plan, arguments, argv),
     )
@@ -157,16 +170,21 @@ def card_of_record(record: Mapping[str, Any], pending: Question | None, argv: tu
         state = "expired"
     result = record["result"]
     if result is None or state in ("waiting", "expired"):
+        decision = (result or {}).get("decision")
         return Card(
             call_id=record["call_id"],
             tool=record["tool"],
             state=state,
             plan=record["plan"],
-            decision=(result or {}).get("decision"),
+            decision=decision,
             limits=_planned_limits(record["plan"]),
             approval_id=None if pending is None else pending.id,
             offers={} if pending is None else pending.grants,
             expires=None if pending is None else pending.expires,
+            change=None if pending is None else pending.change,
+            explanation="" if pending is None else pending.explanation,
+            danger=None if pending is None else pending.danger,
+            own=record["parent_id"] is None,
             json=_pretty(result or {"call_id": record["call_id"], "tool": record["tool"]}),
             **_command(record["plan"], record["arguments"], argv),
         )
@@ -240,6 +258,10 @@ def _command(
         "script": script_of(argv),
         "risks": risks(argv),
     }
+
+
+def _danger(plan: Mapping[str, Any] | None, decision: Mapping[str, Any] | None) -> Danger | None:
+    return None if plan is None or decision is None else danger_of(plan, str(decision["code"]))
 
 
 def _middle(line: str) -> str:

@@ -34,6 +34,7 @@ class Desk:
         self._run = run
         self._chosen = chosen
         self._told_of_trimming = told_of_trimming
+        self._said = ""
 
     # What the model says
 
@@ -62,7 +63,7 @@ class Desk:
         self._run.emit("model.retry", attempt=attempt, after_ms=int(after * 1000), error=error.as_json())
 
     async def say(self, said: Said, *, stopped: str | None) -> None:
-        entry = None
+        entry, self._said = None, said.text.strip()
         if said.text.strip():
             profile = self._chosen.profile
             data = {
@@ -81,7 +82,7 @@ class Desk:
     async def call(self, tool: Tool, arguments: Mapping[str, Any], call_id: str, request_id: str) -> CallResult:
         prepared = prepare(tool, arguments)  # what is no call leaves no trace in the conversation
         call = self._runs.calling.live(self._run, call_id, tool.name, prepared)
-        call.request_id = request_id
+        call.request_id, call.explanation = request_id, self._said
         try:
             return await self._runs.calling.carry_out(self._run, call, arguments)
         except ToolHostError as error:
@@ -99,6 +100,13 @@ class Desk:
             "Look before you do it again.",
         )
         return result or _without_result(call_id, lost)
+
+    def changed(self, call_id: str) -> Mapping[str, Any] | None:
+        for event in self._run.events:
+            if event["type"] == "approval.answered" and event.get("instead") == call_id:
+                arguments: Mapping[str, Any] = event["arguments"]
+                return arguments
+        return None
 
     def reject(self, tool: str, request_id: str, error: Mapping[str, Any]) -> None:
         if error["code"] == "tool_not_in_profile":

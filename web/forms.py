@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from toolhost.model import Tool
@@ -12,8 +14,9 @@ __all__ = ["Field", "fields_of"]
 
 Kind = Literal["text", "lines", "number", "boolean", "choice", "list", "json"]
 
-_LONG = frozenset({"script", "content", "text", "message", "patch", "body", "query"})
+_LONG = frozenset({"script", "content", "text", "message", "patch", "diff", "old", "new", "body", "query"})
 """Names under which people write more than a line."""
+_NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Field:
         minimum: Of a number, or None.
         maximum: Of a number, or None.
         items: The type of a list's values: `string`, `number`, `integer`.
+        given: Whether what stands there is a call's own value: then it is sent also where it is empty or false.
     """
 
     name: str
@@ -45,45 +49,60 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     items: str = ""
+    given: bool = False
 
 
-def fields_of(tool: Tool) -> tuple[Field, ...]:
-    """The inputs of a tool's form, those that are required first."""
+def fields_of(tool: Tool, values: Mapping[str, Any] = _NO_VALUES) -> tuple[Field, ...]:
+    """The inputs of a tool's form, those that are required first.
+
+    Args:
+        tool: The tool.
+        values: What stands in them at first, where that is not what the tool has by default.
+    """
     required = frozenset(tool.input_schema.get("required", ()))
     fields = [
-        _field(name, schema, name in required) for name, schema in tool.input_schema.get("properties", {}).items()
+        _field(name, schema, name in required and "default" not in schema, values.get(name, schema.get("default")))
+        for name, schema in tool.input_schema.get("properties", {}).items()
     ]
-    return tuple(sorted(fields, key=lambda field: not field.required))
+    given = [replace(field, given=field.name in values) for field in fields]
+    return tuple(sorted(given, key=lambda field: not field.required))
 
 
-def _field(name: str, schema: dict[str, Any], required: bool) -> Field:
-    default = schema.get("default")
+def _field(name: str, schema: Mapping[str, Any], required: bool, value: Any) -> Field:
     common: dict[str, Any] = {
         "name": name,
         "about": str(schema.get("description", "")),
-        "required": required and "default" not in schema,
+        "required": required,
         "path": {"read-path": "read", "write-path": "write"}.get(str(schema.get("format", "")), ""),
     }
     choices = schema.get("enum")
     if choices is not None and all(isinstance(choice, str) for choice in choices):
-        return Field(kind="choice", choices=tuple(choices), value="" if default is None else str(default), **common)
+        return Field(kind="choice", choices=tuple(choices), value="" if value is None else str(value), **common)
     kind = schema.get("type")
-    if kind == "string":
-        return Field(kind="lines" if name in _LONG else "text", value="" if default is None else str(default), **common)
+    if kind == "string" and _fits(value):
+        text = "" if value is None else value
+        return Field(kind="lines" if name in _LONG or "\n" in text else "text", value=text, **common)
     if kind in ("integer", "number"):
         return Field(
             kind="number",
-            value="" if default is None else f"{default:g}",
+            value="" if value is None else json.dumps(value),
             step="1" if kind == "integer" else "any",
             minimum=schema.get("minimum"),
             maximum=schema.get("maximum"),
             **common,
         )
     if kind == "boolean":
-        return Field(kind="boolean", value="true" if default else "", **common)
+        return Field(kind="boolean", value="true" if value else "", **common)
     items = schema.get("items", {})
-    if kind == "array" and items.get("type") in ("string", "number", "integer"):
+    listed = value or ()
+    lines = all(item != "" and "\n" not in str(item) and _fits(item) for item in listed)
+    if kind == "array" and items.get("type") in ("string", "number", "integer") and lines:
         path = {"read-path": "read", "write-path": "write"}.get(str(items.get("format", "")), "")
-        value = "\n".join(str(item) for item in default or ())
-        return Field(kind="list", value=value, items=items["type"], **{**common, "path": path})
-    return Field(kind="json", value="" if default is None else json.dumps(default, ensure_ascii=False), **common)
+        text = "\n".join(str(item) for item in listed)
+        return Field(kind="list", value=text, items=items["type"], **{**common, "path": path})
+    return Field(kind="json", value="" if value is None else json.dumps(value, ensure_ascii=False), **common)
+
+
+def _fits(value: object) -> bool:
+    """Whether an input gives a text back as it was: line ends are made one kind there."""
+    return not (isinstance(value, str) and "\r" in value)

@@ -170,6 +170,8 @@ def _at(event: Mapping[str, Any], call: LiveCall) -> LiveCall | None:
             approval_id=event["approval_id"],
             expires=event["expires"],
             offers=event["grants"],
+            change=event.get("change"),  # not there in events written down before there was any
+            explanation=event.get("explanation", ""),
             asked={event["approval_id"]: event} if "parent_id" in event else {},
         )
     if kind == "approval.answered" and "parent_id" in event:

@@ -43,6 +43,8 @@ class LiveCall:
 
     Attributes:
         request_id: The model's own name for it, where a model asked; what came before the call's id was known has it.
+        change: What it would change in files, where that is known.
+        explanation: What a model wrote when it asked for it.
         kept: Characters of output that were sent so far.
         asked: The open questions of what the running call wants the host to run, each as the event that told of it,
             by the question's id; the first is the one that is shown.
@@ -58,6 +60,8 @@ class LiveCall:
     approval_id: str | None = None
     expires: int | None = None
     offers: Mapping[str, str] = field(default_factory=dict)
+    change: Mapping[str, Any] | None = None
+    explanation: str = ""
     created: int = field(default_factory=now_ms)
     started: int | None = None
     output: list[Chunk] = field(default_factory=list)
@@ -201,6 +205,7 @@ class Run:
         """A call waits for a person. Nobody is told before `tell`: what was told must outlive this process."""
         call.state, call.approval_id, call.expires = "waiting", question.id, question.expires
         call.plan, call.decision, call.offers = question.plan, question.decision.as_json(), question.grants
+        call.change, call.explanation = question.change, question.explanation
         if any(event.get("approval_id") == question.id for event in self.events):
             return  # it was said before the host was started again
         self._flush()
@@ -215,6 +220,9 @@ class Run:
                 "decision": call.decision,
                 "scopes": list(question.scopes),
                 "grants": dict(call.offers),
+                "risk": question.danger.as_json(),
+                "change": call.change,
+                "explanation": call.explanation,
             },
             tell=False,
         )

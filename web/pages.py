@@ -101,7 +101,16 @@ async def shared() -> ResponseReturnValue:
 async def form(name: str) -> ResponseReturnValue:
     """The form of one tool."""
     tool = site().runs.granted(current_actor(), name)
-    return await render_template("_form.html", tool=tool, fields=fields_of(tool))
+    return await render_template("_form.html", tool=tool, fields=fields_of(tool), prefix="f-")
+
+
+@blueprint.get("/ui/approvals/<approval_id>/form")
+async def changing(approval_id: str) -> ResponseReturnValue:
+    """The arguments of a call that waits, to be changed."""
+    question = await site().host.question(approval_id, current_actor())
+    tool = site().runs.granted(current_actor(), question.tool)
+    fields = fields_of(tool, question.arguments)
+    return await render_template("_modify.html", fields=fields, prefix=f"m-{question.id}-")
 
 
 @blueprint.get("/ui/sidebar")

@@ -33,6 +33,8 @@ __all__ = ["AT_ONCE", "Open", "Runs"]
 Open = Callable[[], Awaitable[Conversation]]
 """Opens the conversation a run is for, once it is clear that there will be a run: a mistake makes no conversation."""
 
+_Told = Callable[[CallResult], None]
+
 _log = logging.getLogger("toolhost.web")
 
 AT_ONCE = 8
@@ -169,38 +171,90 @@ class Runs:
         ):
             # Nothing of the actor's own can run: the host refuses it for its owner, or says why that cannot be.
             return await self._host.answer(approval_id, actor, answer)
-        if approval_id in self._answering:
-            raise ApprovalError("approval_answered", "This question was answered already; an answer counts once.")
-        self._answering.add(approval_id)
-        outcome: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        outcome.add_done_callback(lambda done: self._answering.discard(approval_id))
         decision = "approve" if answer.approve else "refuse"
 
-        async def work(run: Run, call: LiveCall) -> CallResult:
+        async def work(run: Run, call: LiveCall, told: _Told) -> CallResult:
             run.emit("approval.answered", approval_id=approval_id, call_id=call.call_id, decision=decision)
-            try:
-                result = await self._host.answer(approval_id, actor, answer, on_event=partial(run.from_host, call))
-            except BaseException as error:
-                if not outcome.done():
-                    # Whoever asked may be gone; then nobody reads the error here, and the run's end says it.
-                    outcome.set_exception(_refused_by(error))
-                    outcome.exception()
-                raise
+            return await self._host.answer(approval_id, actor, answer, on_event=partial(run.from_host, call))
+
+        return await self._settle(actor, question, work)
+
+    async def modify(self, actor: Actor, approval_id: str, arguments: object) -> CallResult:
+        """Put another call in the place of one that waits: the same tool with other arguments, judged as any new call.
+
+        The question is refused, whatever becomes of the new call, which may have a question of its own.
+
+        Returns:
+            How far the new call has come.
+
+        Raises:
+            ApprovalError: `approval_not_found`, `approval_answered`, `approval_expired`.
+            AccessError: `approval_not_yours`, `approval_needs_a_person`.
+            UsageError: `invalid_arguments`, `not_modifiable`; the question stays open.
+        """
+        question = await self._host.question(approval_id, actor)
+        tool = self._modifiable(actor, question)
+        if not isinstance(arguments, Mapping):
+            raise UsageError("invalid_arguments", f"The arguments of {tool.name} must be a JSON object.")
+        prepared = prepare_arguments(tool, arguments)
+        instead = new_id("c")
+        refusal = Answer(approve=False, reason=f"the arguments were changed; the call {instead} takes its place")
+        if not question.open:  # the host says why it is not
+            return await self._host.answer(approval_id, actor, refusal)
+
+        async def work(run: Run, call: LiveCall, told: _Told) -> CallResult:
+            run.emit(
+                "approval.answered",
+                approval_id=approval_id,
+                call_id=call.call_id,
+                decision="modify",
+                instead=instead,
+                arguments=dict(arguments),
+            )
+            run.finish(call, await self._host.answer(approval_id, actor, refusal))
+            if run.kind == "message":
+                await self.records.instead(run.id, call.call_id, instead)
+            other = self.calling.live(run, instead, tool.name, prepared)
+            result = await self.calling.begin(run, other, arguments)
+            told(result)
+            return await self.calling.see_through(run, other, result)
+
+        return await self._settle(actor, question, work)
+
+    async def _settle(
+        self, actor: Actor, question: Question, work: Callable[[Run, LiveCall, _Told], Awaitable[CallResult]]
+    ) -> CallResult:
+        """Do what an answer sets going, where the question's run waits for it or in a run of its own."""
+        if question.id in self._answering:
+            raise ApprovalError("approval_answered", "This question was answered already; an answer counts once.")
+        self._answering.add(question.id)
+        outcome: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(lambda done: self._answering.discard(question.id))
+
+        def told(result: CallResult) -> None:
             if not outcome.done():
                 outcome.set_result(result)
+
+        def failed(error: BaseException) -> None:
+            if not outcome.done():
+                # Whoever asked may be gone; then nobody reads the error here, and the run's end says it.
+                outcome.set_exception(_refused_by(error))
+                outcome.exception()
+
+        async def carried(run: Run, call: LiveCall) -> CallResult:
+            try:
+                result = await work(run, call, told)
+            except BaseException as error:
+                failed(error)
+                raise
+            told(result)
             return result
 
-        waiting = self.calling.taken(approval_id)
+        waiting = self.calling.taken(question.id)
         if waiting is not None:
-            waiting.answered.set_result(partial(work, waiting.run, waiting.call))
+            waiting.answered.set_result(partial(carried, waiting.run, waiting.call))
             if waiting.run.task is not None:  # it may be stopped before it comes to that
-
-                def stopped(done: asyncio.Task[None]) -> None:
-                    if not outcome.done():
-                        outcome.set_exception(_refused_by(asyncio.CancelledError()))
-                        outcome.exception()
-
-                waiting.run.task.add_done_callback(stopped)
+                waiting.run.task.add_done_callback(lambda done: failed(asyncio.CancelledError()))
         else:
             try:
                 # No run waits for it: the host was started again since, or the call came by the API.
@@ -212,7 +266,7 @@ class Runs:
             call = self.calling.asked(run, question)
 
             async def carry_out() -> CallResult:
-                return await self.calling.see_through(run, call, await work(run, call))
+                return await self.calling.see_through(run, call, await carried(run, call))
 
             self.drive(run, carry_out())
         return await asyncio.shield(outcome)
@@ -300,6 +354,28 @@ class Runs:
         asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget, run)
 
     # The inside
+
+    def _modifiable(self, actor: Actor, question: Question) -> Tool:
+        """The tool of a question whose arguments the actor may change."""
+        if not actor.attended:
+            raise AccessError(
+                "approval_needs_a_person",
+                "An API key cannot change a call that waits: nobody is there to look at it.",
+                "Refuse it and make another call.",
+            )
+        if question.user_id != actor.user_id:
+            raise AccessError(
+                "approval_not_yours",
+                f"Only {question.username} can change this call; an administrator can refuse it.",
+                "Refuse it, or let its owner answer.",
+            )
+        if self._host.awaits(question.call_id):
+            raise UsageError(
+                "not_modifiable",
+                "What a running tool asks the host to run cannot be changed: the tool waits for exactly this.",
+                "Approve it or refuse it.",
+            )
+        return self.granted(actor, question.tool)
 
     @staticmethod
     def _counts(actor: Actor, question: Question, answer: Answer) -> bool:

@@ -130,8 +130,9 @@ SHAPES: Mapping[str, Shape] = {
     "GET /api/approvals": Shape(gives={"approvals": _LIST}),
     "POST /api/approvals/{approval_id}": Shape(
         takes={
-            "decision": {"enum": ["approve", "refuse"]},
+            "decision": {"enum": ["approve", "refuse", "modify"]},
             "reason?": _TEXT,
+            "arguments?": _OBJECT,
             "scope?": {"enum": ["once", "conversation", "standing"]},
         },
         gives={"call_id": _TEXT, "status": _TEXT},

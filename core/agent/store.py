@@ -112,6 +112,13 @@ class RunRecords:
         """Write down how far a run has come."""
         await self.change(run_id, state=state, messages=messages, pending=json.dumps(pending), usage=json.dumps(usage))
 
+    async def instead(self, run_id: str, call_id: str, other: str) -> None:
+        """A run that waits for a call waits for another one in its place."""
+        async with self._database.writing() as connection:
+            kept = (await connection.execute(select(runs.c.pending).where(runs.c.id == run_id))).scalar()
+            pending = {key: other if value == call_id else value for key, value in json.loads(kept or "{}").items()}
+            await connection.execute(update(runs).where(runs.c.id == run_id).values(pending=json.dumps(pending)))
+
     async def wait(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         """Write down that a run waits for a person, and what its watchers have seen."""
         await self.change(run_id, state="waiting", events=zlib.compress(json.dumps(events).encode()))

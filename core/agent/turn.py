@@ -21,7 +21,7 @@ from toolhost.agent.clients import Client
 from toolhost.agent.config import Caps, ModelSpec, Profile
 from toolhost.agent.faults import ModelError
 from toolhost.agent.naming import definition, model_name, named
-from toolhost.agent.telling import INSTRUCTIONS, SHOWN, Told, told, told_error
+from toolhost.agent.telling import INSTRUCTIONS, SHOWN, Told, told, told_change, told_error
 from toolhost.agent.window import fit, room_for_output
 from toolhost.calls.arguments import canonical
 from toolhost.errors import AccessError, ToolHostError, UsageError
@@ -83,6 +83,9 @@ class Surface(Listener, Protocol):
 
     async def call_again(self, call_id: str) -> CallResult:
         """The result of a call that an earlier process began; waits where it waits for a person."""
+
+    def changed(self, call_id: str) -> Mapping[str, Any] | None:
+        """The arguments that the person gave a call when they put it in the place of another; None for other calls."""
 
     def reject(self, tool: str, request_id: str, error: Mapping[str, Any]) -> None:
         """What a model asked for is no call."""
@@ -286,7 +289,8 @@ class Turn:
         words = told(result, min(SHOWN, room_for_output(self.spec.context)))
         if words.shown < words.total:
             self.surface.shorten(result.call_id, words)
-        return words.text
+        arguments = self.surface.changed(result.call_id)
+        return words.text if arguments is None else f"{told_change(arguments)}\n{words.text}"
 
     # Limits
 

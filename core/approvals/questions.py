@@ -17,6 +17,7 @@ from toolhost.approvals.terms import Scope, Terms, grant_text
 from toolhost.errors import ApprovalError
 from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor, Decision
+from toolhost.policy.risk import Danger, danger_of
 from toolhost.storage import Database
 from toolhost.storage.tables import approvals, calls, users
 
@@ -25,6 +26,8 @@ __all__ = ["LIFETIME_MS", "QUESTION", "Answer", "Approvals", "Question", "State"
 LIFETIME_MS = 10 * 60 * 1000
 """How long a question waits for its answer. No answer is a refusal."""
 
+
+_LONGEST_EXPLANATION = 2000  # characters
 
 QUESTION = "p"
 """What a question's identifier begins with, before the `_`."""
@@ -68,6 +71,8 @@ class Question:
         conversation_id: Where the call was made, or None.
         plan: What would run, as people read it.
         decision: Why it was asked.
+        change: What it would change in files, from `toolhost.calls.change`, or None where its tool does not say.
+        explanation: What a model wrote when it asked for the call, unchecked; empty where none did.
         created: When it was asked.
         expires: When it counts as refused.
     """
@@ -87,8 +92,15 @@ class Question:
     conversation_id: str | None
     plan: Mapping[str, Any]
     decision: Decision
+    change: Mapping[str, Any] | None
+    explanation: str
     created: int
     expires: int
+
+    @property
+    def danger(self) -> Danger:
+        """How much a yes would let the call do, from what its plan grants."""
+        return danger_of(self.plan, self.decision.code)
 
     @property
     def open(self) -> bool:
@@ -116,6 +128,9 @@ class Question:
             "decision": self.decision.as_json(),
             "scopes": list(self.scopes),
             "grants": dict(self.grants),
+            "risk": self.danger.as_json(),
+            "change": self.change,
+            "explanation": self.explanation,
             "created": self.created,
             "expires": self.expires,
         }
@@ -127,7 +142,17 @@ class Approvals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ask(self, call_id: str, actor: Actor, digest: str, scopes: Iterable[Scope], terms: Terms) -> str:
+    async def ask(
+        self,
+        call_id: str,
+        actor: Actor,
+        digest: str,
+        scopes: Iterable[Scope],
+        terms: Terms,
+        *,
+        change: Mapping[str, Any] | None,
+        explanation: str,
+    ) -> str:
         """Write down a question; returns its id."""
         moment, identifier = now_ms(), new_id(QUESTION)
         async with self._database.begin() as connection:
@@ -141,6 +166,8 @@ class Approvals:
                     reason="",
                     scopes=json.dumps(list(scopes)),
                     terms=json.dumps(dict(terms)),
+                    change=None if change is None else json.dumps(change),
+                    explanation=explanation[:_LONGEST_EXPLANATION],
                     created=moment,
                     expires=moment + LIFETIME_MS,
                 )
@@ -268,6 +295,8 @@ def _question(row: RowMapping) -> Question:
         conversation_id=row["conversation_id"],
         plan=json.loads(row["plan"]),
         decision=Decision(**{key: asked[key] for key in ("outcome", "code", "reason", "source")}),
+        change=None if row["change"] is None else json.loads(row["change"]),
+        explanation=row["explanation"],
         created=row["created"],
         expires=row["expires"],
     )

@@ -24,6 +24,7 @@ from toolhost.approvals import (
 from toolhost.approvals.grants import RevokedBecause
 from toolhost.approvals.questions import State
 from toolhost.approvals.watch import Watch
+from toolhost.calls.change import Change, change_of
 from toolhost.calls.results import not_run
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Actor, Call, CallResult
@@ -86,15 +87,19 @@ class Asking:
 
     async def ask(self, call: Call, considered: Considered) -> str:
         """Write down a question; returns its id."""
+        change = await self._change(call, considered)
         approval_id = await self._approvals.ask(
             call.id,
             call.actor,
-            self._digest(call, considered),
+            self._digest(call, considered, change),
             scopes_of(considered, call),
             self._terms(call, considered),
+            change=None if change is None else change.as_json(),
+            explanation=call.explanation,
         )
         self._watch.expect()
-        self._record("approval.requested", call, considered, approval_id=approval_id)
+        shown = {} if change is None else {"change_digest": change.digest}
+        self._record("approval.requested", call, considered, approval_id=approval_id, **shown)
         return approval_id
 
     # -- the answer ------------------------------------------------------------------------------------------------
@@ -115,11 +120,13 @@ class Asking:
             ApprovalError: `approval_answered`, `approval_expired`, `plan_changed`.
             UsageError: `scope_not_offered`; the question stays open.
         """
-        if considered.plan is None or self._digest(call, considered) != question.digest:
+        change = await self._change(call, considered)
+        if considered.plan is None or self._digest(call, considered, change) != question.digest:
             await self._settle(question, "changed", call.actor)
             raise ApprovalError(
                 "plan_changed",
-                "What would run now is not what was asked about: a policy, a plugin or a path has changed since.",
+                "What would run now is not what was asked about: a policy, a plugin, a path or a file that it changes "
+                "has changed since.",
                 "Make the call again and look at the new question.",
             )
         # As asked and as now: a yes in person to what a program asked counts for that alone.
@@ -245,9 +252,18 @@ class Asking:
         rules: tuple[Rule | ToolRule, ...] = () if policy is None else (*policy.rules, *policy.tools)
         return {digest for rule in rules for digest in rules_digests((rule,))}
 
-    def _digest(self, call: Call, considered: Considered) -> str:
+    @staticmethod
+    def _digest(call: Call, considered: Considered, change: Change | None) -> str:
         assert considered.plan is not None
-        return approval_digest(considered.plan, call.actor.user_id, call.conversation_id)
+        shown = None if change is None else change.digest
+        return approval_digest(considered.plan, call.actor.user_id, call.conversation_id, shown)
+
+    @staticmethod
+    async def _change(call: Call, considered: Considered) -> Change | None:
+        """What would change in files as they are now; None where the tool does not say, or nothing would run."""
+        if considered.plan is None or call.errand is not None:
+            return None
+        return await change_of(call.tool.change, considered.arguments, considered.plan)
 
     def _terms(self, call: Call, considered: Considered) -> Terms:
         assert considered.plan is not None

@@ -54,6 +54,9 @@ class Telling:
                 "decision": question.decision.as_json(),
                 "scopes": list(question.scopes),
                 "grants": dict(question.grants),
+                "risk": question.danger.as_json(),
+                "change": question.change,
+                "explanation": question.explanation,
                 "expires": question.expires,
             }
         )

@@ -14,13 +14,16 @@ from typing import Any
 import click
 
 from toolhost.approvals import Answer
+from toolhost.calls.change import change_lines
 from toolhost.cli.exits import exit_for_status, report, reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
 from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, safe
 from toolhost.cli.words import arguments_from, workspace_from
 from toolhost.errors import ToolHostError
 from toolhost.host import Host
+from toolhost.identifiers import new_id
 from toolhost.model import CallResult
+from toolhost.policy.risk import danger_of
 from toolhost.shown import token
 
 __all__ = ["command"]
@@ -70,7 +73,7 @@ class _Call:
         self._workspace = workspace
         self._quiet = quiet
         self._approve = approve
-        self._id = Host.new_call_id()
+        self._id = new_id("c")
         self._errands: dict[str, asyncio.Task[None]] = {}
         self._terminal = asyncio.Lock()
         self._stop: Callable[[], None] = lambda: None
@@ -115,7 +118,7 @@ class _Call:
     async def _ask_meanwhile(self, host: Host, event: Mapping[str, Any]) -> None:
         """Ask for what the running tool wants to run, one question after the other."""
         async with self._terminal:
-            click.echo(_question(event["tool"], event["decision"], event["plan"]), err=True)
+            click.echo(_question(event["tool"], event["decision"], event["plan"], None), err=True)
             answer = Answer(approve=await confirm("Run it? [y/N] "))
             # The answer lets the call go on, which ends this task: it must not end the answer with it.
             answering = asyncio.create_task(host.answer(event["approval_id"], LOCAL_ADMINISTRATOR, answer))
@@ -123,10 +126,9 @@ class _Call:
                 await asyncio.shield(answering)
 
     async def _ask(self, host: Host, result: CallResult) -> CallResult:
-        record = await host.call_record(result.call_id, LOCAL_ADMINISTRATOR)
-        assert record is not None
         assert result.approval_id is not None
-        click.echo(_question(result.tool, result.decision.as_json(), record["plan"]), err=True)
+        asked = await host.question(result.approval_id, LOCAL_ADMINISTRATOR)
+        click.echo(_question(asked.tool, asked.decision.as_json(), asked.plan, asked.change), err=True)
         answer = Answer(approve=await confirm("Run it? [y/N] "))
         return await host.answer(result.approval_id, LOCAL_ADMINISTRATOR, answer, on_event=self._show)
 
@@ -172,8 +174,8 @@ def _content(part: Mapping[str, Any]) -> str:
     return safe(line) if sys.stdout.isatty() else line.encode("utf-8", "replace").decode()
 
 
-def _question(tool: str, decision: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
-    """What is asked: exactly what would run, where, with what in reach, and which rule asks."""
+def _question(tool: str, decision: Mapping[str, Any], plan: Mapping[str, Any], change: Mapping[str, Any] | None) -> str:
+    """What is asked: exactly what would run, where, with what in reach, what it changes, and which rule asks."""
     ran = " ".join(map(token, plan["argv"])) if plan["kind"] == "command" else f"{tool} {plan['arguments']}"
     lines = [
         f"{tool} needs your approval: {decision['reason']}",
@@ -183,6 +185,8 @@ def _question(tool: str, decision: Mapping[str, Any], plan: Mapping[str, Any]) -
         *(f"  {'writes' if mount['mode'] == 'write' else 'reads ':<8} {mount['source']}" for mount in plan["mounts"]),
         f"  network  {', '.join(plan['network']) or 'none'}",
         f"  rule     {decision['source'] or 'none'}",
+        f"  risk     {danger_of(plan, decision['code'])}",
+        *(f"  {'changes ' if not number else '':<8} {line}" for number, line in enumerate(change_lines(change))),
     ]
     # An argument with a newline must not look like a line of ours.
     return "\n".join(safe(line, keep="") for line in lines)

@@ -16,6 +16,7 @@ from toolhost.errors import PluginError
 
 __all__ = ["DescriptionCache"]
 
+_FORM = "2"  # of a description; another one where what it holds is another
 _SLOW = ".slow"
 _PATIENCE = 300.0
 """Seconds for which a plugin that could not be described in time is not tried again."""
@@ -31,7 +32,7 @@ class DescriptionCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         # What a description depends on beside the plugin: the schemas are pydantic's, read by this host's worker.
-        self._host = "/".join((metadata.version("toolhost"), metadata.version("pydantic"), sys.version))
+        self._host = "/".join((_FORM, metadata.version("toolhost"), metadata.version("pydantic"), sys.version))
 
     def check_patience(self, digest: str) -> None:
         """Refuse at once what took too long a moment ago: every command would wait for it again.

@@ -8,6 +8,7 @@ from typing import Any
 from toolhost.errors import PluginError
 from toolhost.hookspecs import hookimpl
 from toolhost.model import Tool
+from toolhost.pluginhost.changing import misdeclared
 from toolhost.pluginhost.manifest import Manifest, is_tool_name
 from toolhost.pluginhost.schemas import check_schema, clean_text
 from toolhost.policy.annotations import HINTS
@@ -83,7 +84,8 @@ def _declared_tool(manifest: Manifest, digest: str, declared: Any) -> Tool:
             "input_schema": dict(input_schema),
             "output_schema": (dict() | None) as output_schema,
             "hints": dict(hints),
-        } if len(declared) == 5 and all(key in HINTS and isinstance(value, bool) for key, value in hints.items()):
+            "change": (str() | None) as change,
+        } if len(declared) == 6 and all(key in HINTS and isinstance(value, bool) for key, value in hints.items()):
             pass
         case _:
             raise PluginError("invalid_tool", "It describes a tool in a form the host does not know.")
@@ -99,6 +101,10 @@ def _declared_tool(manifest: Manifest, digest: str, declared: Any) -> Tool:
             raise PluginError("invalid_tool", f"The {what} schema of the tool {shown} {problem}.")
     if input_schema.get("type") != "object" or input_schema.get("additionalProperties") is not False:
         raise PluginError("invalid_tool", f"The input schema of the tool {shown} is not a closed object.")
+    if change is not None and (wrong := misdeclared(change, input_schema)) is not None:
+        raise PluginError(
+            "invalid_tool", f"The tool {shown} says that its change is {clean_text(change, 20)!r}: {wrong}."
+        )
     return Tool(
         name=f"{manifest.name}.{name}",
         plugin=manifest.name,
@@ -106,5 +112,6 @@ def _declared_tool(manifest: Manifest, digest: str, declared: Any) -> Tool:
         input_schema=input_schema,
         output_schema=output_schema,
         hints=hints,
+        change=change or "",
         plugin_digest=digest,
     )

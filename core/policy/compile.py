@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,6 +15,10 @@ __all__ = ["GLOB", "TemplateError", "compile_template"]
 
 GLOB = frozenset("*?")
 """Characters that make the program of a deny a pattern."""
+
+_ESCAPES = re.compile(r"[\\'\"]")
+_GROUPS = re.compile(r"(?:^|(?<= ))(\[[^\[\]]+\])(?= |$)")
+_REST_LAST = "`...` stands last, where it ends the rule; only a deny may have it elsewhere."
 
 
 class TemplateError(ValueError):
@@ -41,6 +46,41 @@ def compile_template(text: str, *, deny: bool = False) -> Template:
     Raises:
         TemplateError: With the character at which it goes wrong.
     """
+    return _from_known(text, deny=deny) or _from_scratch(text, deny=deny)
+
+
+def _from_known(text: str, *, deny: bool) -> Template | None:
+    """The template, most of it from groups that other rules have too; None where that is not so simple, or is none."""
+    if _ESCAPES.search(text):
+        return None
+    first, *rest = _GROUPS.split(text)
+    try:
+        program, *nodes = parse(first)
+        items = [*_places(nodes)]
+        for at, piece in enumerate(rest):
+            if at % 2 == 0:
+                items.append(_known_group(piece))
+            elif piece != " ":
+                items.extend(_places(parse(piece)))
+        if not isinstance(program, Word):
+            return None
+        places = tuple(_gather(items))
+        flat = _flat(places)
+        if _disorder(places, flat, deny=deny) is not None:
+            return None
+        return Template(_program(program, deny=deny), places, _is_bare(flat))
+    except ValueError:  # of either kind: from the beginning it can be said where it is wrong
+        return None
+
+
+@lru_cache(maxsize=1 << 12)
+def _known_group(text: str) -> Flag | Optional:
+    (group,) = parse(text)
+    assert isinstance(group, Group)
+    return _group(group)
+
+
+def _from_scratch(text: str, *, deny: bool) -> Template:
     try:
         nodes = parse(text)
     except TemplateSyntaxError as error:
@@ -49,9 +89,16 @@ def compile_template(text: str, *, deny: bool = False) -> Template:
     if not nodes or not isinstance(nodes[0], Word):
         raise TemplateError(0, "A rule starts with the name of a program.")
     places = tuple(_gather(_places(nodes[1:])))
-    _check_order(nodes[1:], places, deny=deny)
-    bare = not any(isinstance(place, Flags | Dashes | Rest) for place in _flat(places))
-    return Template(_program(nodes[0], deny=deny), places, bare)
+    flat = _flat(places)
+    disorder = _disorder(places, flat, deny=deny)
+    if disorder is not None:
+        rests = [node.offset for node in nodes if isinstance(node, Anything)] if disorder == _REST_LAST else []
+        raise TemplateError(rests[0] if rests else nodes[-1].offset if nodes[1:] else 0, disorder)
+    return Template(_program(nodes[0], deny=deny), places, _is_bare(flat))
+
+
+def _is_bare(flat: Sequence[Place]) -> bool:
+    return not any(isinstance(place, Flags | Dashes | Rest) for place in flat)
 
 
 def _program(word: Word, *, deny: bool) -> str:
@@ -176,7 +223,7 @@ def _slot(slot: Slot) -> SlotKind:
         raise TemplateError(slot.offset, str(error), "bad_slot") from None
 
 
-def _gather(items: Iterator[Flag | Place]) -> Iterator[Place]:
+def _gather(items: Iterable[Flag | Place]) -> Iterator[Place]:
     """Join neighbouring flags to one place."""
     run: list[Flag] = []
     for item in items:
@@ -195,22 +242,21 @@ def _flags(run: Sequence[Flag]) -> Flags:
     return Flags(tuple(run), {name: flag for flag in run for name in flag.names})
 
 
-def _check_order(nodes: Sequence[Node], places: tuple[Place, ...], *, deny: bool) -> None:
-    end = nodes[-1].offset if nodes else 0
-    flat = _flat(places)
+def _disorder(places: Sequence[Place], flat: Sequence[Place], *, deny: bool) -> str | None:
+    """Why places cannot stand together like this, or None. `flat`: the same, those in brackets among them."""
     names = [name for place in places if isinstance(place, Flags) for flag in place.flags for name in flag.names]
-    for name in names:
-        if names.count(name) > 1:
-            raise TemplateError(end, f"The flag `{name}` stands twice.")
-    if sum(isinstance(place, Dashes) for place in flat) > 1:
-        raise TemplateError(end, "`--` stands twice.")
-    if Dashes() in flat and any(isinstance(place, Flags) for place in flat[flat.index(Dashes()) :]):
-        raise TemplateError(end, "After `--` nothing is a flag: write the flags before it.")
+    if len(set(names)) < len(names):
+        return f"The flag `{next(name for name in names if names.count(name) > 1)}` stands twice."
+    kinds = [type(place) for place in flat]
+    if kinds.count(Dashes) > 1:
+        return "`--` stands twice."
+    if Dashes in kinds and Flags in kinds[kinds.index(Dashes) :]:
+        return "After `--` nothing is a flag: write the flags before it."
     if sum(isinstance(place, Value) and place.many for place in flat) > 1:
-        raise TemplateError(end, "Two lists cannot be told apart: one `...` slot a template.")
-    if not deny and Rest() in places[:-1]:
-        rest = next(node.offset for node in nodes if isinstance(node, Anything))
-        raise TemplateError(rest, "`...` stands last, where it ends the rule; only a deny may have it elsewhere.")
+        return "Two lists cannot be told apart: one `...` slot a template."
+    if not deny and Rest in map(type, places[:-1]):
+        return _REST_LAST
+    return None
 
 
 def _flat(places: Sequence[Place]) -> list[Place]:

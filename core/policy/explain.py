@@ -9,6 +9,7 @@ from typing import Any
 from toolhost.policy.decide import alternatives
 from toolhost.policy.nearest import nearest
 from toolhost.policy.request import Considered, Request
+from toolhost.policy.risk import danger_of
 from toolhost.policy.view import block, limits_view, plan_lines, plan_view, visible
 from toolhost.sandbox.outcome import LimitReport
 from toolhost.shown import token
@@ -34,6 +35,7 @@ def explain_json(
         enforcement: What will enforce each limit; empty where this machine cannot make a sandbox.
     """
     plan, decision = considered.plan, considered.decision
+    view = None if plan is None else plan_view(plan)
     policy = considered.policies.policy(request.tool.plugin)
     rules = tuple(alternatives(request, policy)) if decision.outcome == "deny" else ()
     closest = nearest(rules, request.argv) if request.argv else None
@@ -42,7 +44,8 @@ def explain_json(
         "hint": decision.hint,
         "tool": request.tool.name,
         "asked": None if request.argv is None else list(request.argv),
-        "plan": None if plan is None else plan_view(plan),
+        "plan": view,
+        "risk": None if view is None else danger_of(view, decision.code).as_json(),
         "limits": limits_view(enforcement),
         "instead": [{"outcome": rule.outcome, "rule": rule.text, "source": str(rule.place)} for rule in rules],
         "nearest": None
@@ -69,6 +72,7 @@ def explain_lines(explained: Mapping[str, Any]) -> Iterator[str]:
     yield f"rule: {decision['source'] or 'none'}"
     yield f"tool: {explained['tool']}"
     if explained["plan"] is not None:
+        yield f"risk: {danger_of(explained['plan'], decision['code'])}"
         yield from plan_lines(explained["plan"], explained["limits"])
     else:
         yield from _denial(explained)

@@ -17,6 +17,7 @@ from typing import Self
 
 from toolhost.policy.request import Refusal
 from toolhost.sandbox.beneath import open_beneath, open_without_links
+from toolhost.sandbox.collect import CollectRefused, read_collected
 from toolhost.sandbox.globs import hides
 from toolhost.sandbox.plan import Root
 
@@ -87,6 +88,41 @@ class Lookup:
         Returns:
             Where it is. A file that does not exist is found where it would be: its program says so better.
         """
+        judged = self._judged(value, write=write)
+        if isinstance(judged, Refusal):
+            return judged
+        root, parts, _ = judged
+        inside = "/".join([root.target, *parts]) if root.target != "/" else "/" + "/".join(parts)
+        if value.startswith("/"):
+            return Found(inside + "/" * (value.endswith("/") and bool(parts)), inside)
+        return Found(f"./{value}" if value.startswith("-") else value, inside)
+
+    def content(self, value: str, most: int) -> bytes | None:
+        """What a file holds that is to be written, read as whatever a sandbox left behind is read.
+
+        Args:
+            value: As for `path`.
+            most: Bytes it may have.
+
+        Returns:
+            None where there is no file yet.
+
+        Raises:
+            CollectRefused: It is none that the host touches, larger, or not the call's to write: then `not_permitted`.
+        """
+        judged = self._judged(value, write=True)
+        if isinstance(judged, Refusal):
+            raise CollectRefused("not_permitted", judged.reason)
+        root, _, real = judged
+        try:
+            return read_collected(self._fd(root), "/".join(real), most)
+        except CollectRefused as refused:
+            if refused.code == "file_not_found" and not self._exists(root, real):
+                return None
+            raise
+
+    def _judged(self, value: str, *, write: bool) -> tuple[Root, Sequence[str], Sequence[str]] | Refusal:
+        """The root a path lies in, its components below, and the real ones; or why the call may not use it."""
         self.used = True
         wrong = _malformed(value)
         if wrong:
@@ -100,13 +136,9 @@ class Lookup:
         real: Sequence[str] | Refusal = parts if self._lexical else self._follow(root, parts, value)
         if isinstance(real, Refusal):
             return real
-        refusal = self._kept(root, _normal(real), value, write=write)
-        if refusal is not None:
-            return refusal
-        inside = "/".join([root.target, *parts]) if root.target != "/" else "/" + "/".join(parts)
-        if value.startswith("/"):
-            return Found(inside + "/" * (value.endswith("/") and bool(parts)), inside)
-        return Found(f"./{value}" if value.startswith("-") else value, inside)
+        normal = _normal(real)
+        refusal = self._kept(root, normal, value, write=write)
+        return (root, parts, normal) if refusal is None else refusal
 
     def _place(self, value: str) -> tuple[Root, list[str]] | None:
         """The root a path lies in by its name, and the components below it; `..` is left for the kernel to judge."""
@@ -157,6 +189,13 @@ class Lookup:
             finally:
                 os.close(fd)
         return False
+
+    def _exists(self, root: Root, parts: Sequence[str]) -> bool:
+        try:
+            os.close(self._beneath(root, parts))
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        return True
 
     def _fd(self, root: Root) -> int:
         fd = self._open.get(root.target)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from posixpath import basename
 
 from toolhost.policy.problems import Place, near
-from toolhost.policy.programs import RUNS_CODE, denying_whole, runs_code
+from toolhost.policy.programs import RUNS_CODE, denying_whole, names_of, runs_code
 from toolhost.policy.table import Located, Table
 from toolhost.policy.values import HostPolicy
 from toolhost.sandbox import PlanRefused, pin
@@ -84,7 +84,8 @@ def read_programs(
                 "runs_code",
                 f'`{name}` runs any code it is given: list it, runs_code = ["{listed}"], if that is meant.',
             )
-        deny = denying_whole(host.denies, name, pinned)
+        identity = None if pinned is None else (pinned.device, pinned.inode)
+        deny = denying_whole(host.deny_index.candidates(names_of(name, pinned), identity, ()), name, pinned)
         if deny is not None:
             table.problem(place, "host_deny", f"`{name}` is denied to every plugin by {deny.place} (`{deny.text}`).")
     return programs, missing

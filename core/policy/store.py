@@ -15,6 +15,7 @@ from pathlib import Path
 
 from toolhost.identifiers import now_ms
 from toolhost.policy.config_table import NONE_DECLARED, Declared
+from toolhost.policy.courtesy import courteous
 from toolhost.policy.document import DocumentError, read_bytes
 from toolhost.policy.host_file import LoadedHost, load_host
 from toolhost.policy.load import RESERVED, Loaded, load_policy
@@ -64,6 +65,7 @@ class PolicyStore:
         """Read every file and put what is good in force; a file that is being written is waited for, for a while."""
         self.current = patiently(self.read, lambda policies: all(map(is_settled, policies.problems)))
 
+    @courteous()
     @uncollected()
     def read(self) -> PolicySet:
         """The policies that the files and those in force now lead to; nothing is put in force.

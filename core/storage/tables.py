@@ -248,6 +248,8 @@ approvals = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("scopes", Text, nullable=False),  # how far a yes may reach
     Column("terms", Text, nullable=False),  # what a grant would cover
+    Column("change", Text),  # what it would change in files, where that is known
+    Column("explanation", Text, nullable=False, server_default=""),  # a model's own words, unchecked
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
     Column("decided", BigInteger),

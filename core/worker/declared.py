@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import pluggy
 
 from toolhost import hookspecs
-from toolhost.authoring import Toolbox, ToolContext, ToolError, is_tool, tool_options
+from toolhost.authoring import ChangeKind, Toolbox, ToolContext, ToolError, is_tool, tool_options
 
 __all__ = ["DeclaredTool", "Plugin", "load"]
 
@@ -28,6 +28,7 @@ class DeclaredTool:
         context: Name of the parameter that takes the ToolContext, or None.
         is_async: Whether calling it gives a coroutine.
         said: The hints that its author gives.
+        change: How it changes files, or None.
         toolbox: What it is a method of, or None.
     """
 
@@ -38,6 +39,7 @@ class DeclaredTool:
     context: str | None
     is_async: bool
     said: Mapping[str, bool] = field(default_factory=dict)
+    change: ChangeKind | None = None
     toolbox: Toolbox | None = None
 
 
@@ -111,5 +113,6 @@ def _declare(function: object, name: str | None) -> DeclaredTool:
         context=next((key for key, hint in hints.items() if hint is ToolContext), None),
         is_async=inspect.iscoroutinefunction(function),
         said=options.hints,
+        change=options.change,
         toolbox=box if isinstance(box := getattr(function, "__self__", None), Toolbox) else None,
     )

@@ -25,7 +25,7 @@ class _Untitled(GenerateJsonSchema):
 
 
 def describe(tool: DeclaredTool) -> dict[str, Any]:
-    """A tool as the host is told of it: name, about, input and output schema.
+    """A tool as the host is told of it: name, about, input and output schema, what its author says of it.
 
     Raises:
         ToolError: `invalid_tool` where a parameter has no annotation, no name, or a type JSON cannot express.
@@ -37,6 +37,7 @@ def describe(tool: DeclaredTool) -> dict[str, Any]:
             "input_schema": _input_schema(tool),
             "output_schema": _output_schema(tool),
             "hints": dict(tool.said),
+            "change": tool.change,
         }
     except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
         raise ToolError(f"The tool {tool.name} cannot be described: {error.message}", "invalid_tool") from error

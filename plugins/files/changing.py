@@ -8,18 +8,17 @@ import stat
 import time
 from pathlib import Path
 
-from toolhost import ToolError, ToolOutput, WritePath, tool
+from toolhost import FilePatch, ToolError, ToolOutput, WritePath, apply_patch, parse_patch, tool
 from toolhost.plugins.files.editing import changed_lines, occurrences, replaced
 from toolhost.plugins.files.kept import Change, change, changes, locked, undo
 from toolhost.plugins.files.opened import Text, explained, in_bytes, read_text, replace_file, settled, to_bytes
-from toolhost.plugins.files.patches import FilePatch, apply, parse
 
 __all__ = ["delete", "edit", "list_changes", "move", "patch", "undo_change", "write"]
 
 _MOST_LISTED = 100
 
 
-@tool
+@tool(change="write")
 def write(path: WritePath, content: str, append: bool = False, folders: bool = False) -> str:
     """Write a whole text file: a new one, or all of an existing one anew. To change some lines of a file, use `edit` or
     `patch`.
@@ -42,7 +41,7 @@ def write(path: WritePath, content: str, append: bool = False, folders: bool = F
     return f"{path}: {did} {in_bytes(len(data))}.{made.hint()}"
 
 
-@tool
+@tool(change="edit")
 def edit(path: WritePath, old: str, new: str, every: bool = False) -> str:
     """Replace one passage of a text file by another. Read the file first: `old` must stand there exactly, white space
     and indentation included, and only once. Gives the change as a diff.
@@ -67,7 +66,7 @@ def edit(path: WritePath, old: str, new: str, every: bool = False) -> str:
     return f"{shown}\n[replaced{times}.{made.hint()}]"
 
 
-@tool
+@tool(change="patch")
 def patch(diff: str, check: bool = False) -> ToolOutput:
     """Apply a unified diff to files of the workspace: changes in many places and files at once, new files, deleted and
     renamed ones. Everything applies or nothing is changed. Context lines must be exactly those of the files; line
@@ -78,7 +77,7 @@ def patch(diff: str, check: bool = False) -> ToolOutput:
             is not there before or afterwards.
         check: Only say whether it would apply.
     """
-    patches = parse(diff)
+    patches = parse_patch(diff)
     names = [name for each in patches for name in {each.old, each.new} if name is not None]
     if len(names) != len(set(names)):
         raise ToolError("The patch names a file twice: put all its hunks in one place.", "bad_patch")
@@ -124,7 +123,7 @@ def move(source: WritePath, target: WritePath, replace: bool = False, folders: b
     return f"Moved {source} to {target}.{made.hint()}"
 
 
-@tool
+@tool(change="delete")
 def delete(path: WritePath, permanent: bool = False) -> str:
     """Delete a file, or a folder with all in it. It goes into a bin in the workspace, from which `undo` brings it back.
 
@@ -194,11 +193,11 @@ def _patched(each: FilePatch, remarks: list[str]) -> Text | None:
         assert each.new is not None
         if os.path.lexists(each.new):
             raise ToolError(f"The patch makes {each.new}, which exists already.", "patch_does_not_apply")
-        return Text(content=apply(each, "", crlf=False)[0], crlf=False)
+        return Text(content=apply_patch(each, "", crlf=False)[0], crlf=False)
     if each.new is not None and each.new != each.old and os.path.lexists(each.new):
         raise ToolError(f"The patch renames {each.old} to {each.new}, which exists already.", "patch_does_not_apply")
     text = read_text(each.old)
-    content, more = apply(each, text.content, crlf=text.crlf)
+    content, more = apply_patch(each, text.content, crlf=text.crlf)
     remarks += more
     if each.new is None:
         if content:

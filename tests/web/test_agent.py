@@ -179,6 +179,30 @@ def test_a_refusal_reaches_the_model_with_its_reason(ada: Person, models: ModelS
     assert "recoverable: false" in answer
 
 
+def test_a_person_sees_why_a_model_asks_and_changes_what_it_asked_for(ada: Person, models: ModelServer) -> None:
+    asked = calls("shell.run", script="echo model")
+    text = script({**asked, "say": "I print a word, to see that it works."}, {"say": "You changed it."})
+    with ada.socket() as socket:
+        socket.send("message", text=text)
+        waiting = socket.until("approval.required")[-1]
+        assert waiting["explanation"] == "I print a word, to see that it works."
+        assert "Explanation by the model (not verified)" in ada.get("/approvals").text
+        (listed,) = [one for one in ada.get("/api/approvals").json["approvals"] if one["id"] == waiting["approval_id"]]
+        assert (listed["explanation"], listed["risk"]) == (waiting["explanation"], waiting["risk"])
+        changed = {"decision": "modify", "arguments": {"script": "echo person"}}
+        instead = ada.post(f"/api/approvals/{waiting['approval_id']}", changed).json
+        again = socket.until("approval.required")[-1]
+        assert (again["call_id"], again["explanation"]) == (instead["call_id"], "")
+        socket.send("approve", approval_id=again["approval_id"])
+        events = socket.to_the_end()
+    assert answer_of(events) == "You changed it."
+    (words,) = told(models, text)
+    assert "The person changed the arguments" in words
+    assert "echo person" in words
+    assert "\nperson\n" in words
+    assert "model\n" not in words.partition("<tool_output")[2]
+
+
 def test_parallel_questions_are_answered_one_by_one(ada: Person, models: ModelServer) -> None:
     asked = {"calls": [{"tool": "shell__run", "args": {"script": f"echo {n}"}} for n in "ab"]}
     text = script({**asked, "calls": [*asked["calls"], *calls("system.uname")["calls"]]}, {"say": "All three."})

@@ -26,7 +26,13 @@ async def index() -> ResponseReturnValue:
 @blueprint.post("/<approval_id>")
 @requires("approve")
 async def answer(approval_id: str) -> ResponseReturnValue:
-    """Answer one. On a yes its call runs, also when the page that asked is closed; this waits for its result."""
-    body = await read_object()
-    result = await site().runs.answer(current_actor(), approval_id, read_answer(body.get("decision"), body))
+    """Answer one. On a yes its call runs, also when the page that asked is closed; this waits for its result.
+
+    `modify` refuses it and makes the call anew with other arguments; this waits for its result or its question.
+    """
+    body, runs = await read_object(), site().runs
+    if body.get("decision") == "modify":
+        result = await runs.modify(current_actor(), approval_id, body.get("arguments"))
+    else:
+        result = await runs.answer(current_actor(), approval_id, read_answer(body.get("decision"), body))
     return result.as_json(), status_of_result(result)

@@ -7,6 +7,7 @@ import json
 import click
 
 from toolhost.approvals import Question
+from toolhost.calls.change import change_lines
 from toolhost.cli.exits import reported
 from toolhost.cli.session import run_with_host
 from toolhost.cli.terminal import safe
@@ -47,5 +48,11 @@ def _shown(question: Question) -> str:
         f"  network  {', '.join(plan['network']) or 'none'}",
         f"  rule     {question.decision.source or 'none'}",
         f"  scopes   {', '.join(question.scopes)}",
+        f"  risk     {question.danger}",
+        *(
+            f"  {'changes ' if not number else '':<8} {line}"
+            for number, line in enumerate(change_lines(question.change))
+        ),
+        *([f"  a model says, unchecked: {question.explanation}"] if question.explanation else []),
     ]
     return "\n".join(safe(line, keep="") for line in lines)

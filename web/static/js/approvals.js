@@ -6,8 +6,11 @@ import { refreshSidebar, showWaiting } from "./frame.js";
 import { get } from "./http.js";
 
 document.addEventListener("toolhost:answered", async ({ detail }) => {
-  const answer = await get(`/ui/calls/${detail.card.dataset.call}`);
-  if (answer.ok) place(find("#thread"), answer.data);
+  const instead = detail.reply?.ok ? detail.reply.data.call_id : null; // another call, where it was changed
+  for (const call of new Set([detail.card.dataset.call, instead || detail.card.dataset.call])) {
+    const answer = await get(`/ui/calls/${call}`);
+    if (answer.ok) place(find("#thread"), answer.data);
+  }
   refreshSidebar(null);
 });
 

@@ -2,6 +2,7 @@
 
 import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
 import "./finder.js";
+import { read } from "./form.js";
 import { get, post } from "./http.js";
 
 const ARM_MS = 500; // a card that appears under a moving finger is not approved by it
@@ -95,7 +96,7 @@ export function answerable(act) {
 }
 
 /** Answer a question, once. */
-export async function answer(form, decision, scope = "once") {
+export async function answer(form, decision, scope = "once", values = null) {
   if (form.dataset.sent || findAll("[data-decision]", form).some((button) => button.disabled)) return;
   form.dataset.sent = decision; // a second click, or key, changes nothing
   for (const button of findAll("[data-decision]", form)) button.disabled = true;
@@ -103,19 +104,40 @@ export async function answer(form, decision, scope = "once") {
   const card = form.closest(".card");
   const reply = await post(`/api/approvals/${form.dataset.approval}`, {
     decision,
-    reason: decision === "refuse" ? form.elements.reason.value : "",
-    scope,
+    ...(decision === "modify" ? { arguments: values } : { reason: decision === "refuse" ? find(".reason input", form).value : "", scope }),
   }).catch(() => null);
   document.dispatchEvent(new CustomEvent("toolhost:answered", { detail: { card, reply } }));
   if (reply?.ok || !form.isConnected) return;
-  const problem = find("[data-approval-problem]", form);
-  problem.textContent = reply?.data?.error?.message || approvalTexts.answered;
-  problem.hidden = false;
-  if (!reply) {
-    delete form.dataset.sent; // never arrived, as far as we know: it may be tried again, and counts once
+  complain(form, reply?.data?.error?.message || approvalTexts.answered);
+  if (!reply || decision === "modify") {
+    delete form.dataset.sent; // never arrived, as far as we know, or is no call: it may be tried again, and counts once
     arm(form);
   }
 }
+
+function complain(form, text) {
+  const problem = find("[data-approval-problem]", form);
+  problem.textContent = text;
+  problem.hidden = !text;
+}
+
+/** Make another call in the place of the one that waits: it is judged anew. */
+function modify(form) {
+  const values = read(find("[data-modify]", form), (text) => complain(form, text));
+  if (values) answer(form, "modify", "once", values);
+}
+
+document.addEventListener(
+  "toggle",
+  async ({ target }) => {
+    if (!target.matches("[data-modify]") || !target.open || find(".modify-fields", target)) return;
+    const fields = await get(`/ui/approvals/${target.closest("form").dataset.approval}/form`);
+    if (!fields.ok || find(".modify-fields", target)) return;
+    target.append(element(fields.data));
+    find("input, textarea, select", target)?.focus();
+  },
+  true, // it does not bubble
+);
 
 document.addEventListener("submit", (event) => {
   const form = event.target.closest("[data-approval]");
@@ -132,9 +154,10 @@ document.addEventListener("keydown", (event) => {
     const form = find("[data-approval]", card);
     if (form) {
       event.preventDefault();
-      answer(form, "approve");
+      if (event.target.closest("[data-modify]")) modify(form);
+      else answer(form, "approve");
     }
-  } else if (event.key === "Enter" && event.target.name === "reason") {
+  } else if (event.key === "Enter" && event.target.closest(".reason")) {
     event.preventDefault();
   } else if (event.target.role === "tab" && ["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) {
     event.preventDefault();
@@ -157,6 +180,8 @@ document.addEventListener("click", async (event) => {
     card.dataset.tabChosen = button.dataset.tab;
   } else if (button.dataset.decision === "refuse") {
     answer(button.closest("form"), "refuse");
+  } else if (button.dataset.decision === "modify") {
+    modify(button.closest("form"));
   } else if (button.dataset.scope) {
     answer(button.closest("form"), "approve", button.dataset.scope);
   } else if (button.dataset.decision === "approve") {

@@ -52,41 +52,44 @@ export class ToolForm {
     this.closed();
   }
 
-  /** The arguments, or null after having said what is wrong. What is empty and not required is left out. */
   read(form) {
-    const values = {};
-    for (const field of findAll("[data-kind]", form)) {
-      const { kind, items } = field.dataset;
-      field.removeAttribute("aria-invalid");
-      if (kind === "boolean") {
-        if (field.checked || field.dataset.default) values[field.name] = field.checked;
-        continue;
-      }
-      if (field.value === "") {
-        if (!field.required) continue;
-        return this.wrong(field, fill(texts.missing, { name: field.name }));
-      }
-      if (field.validity && !field.validity.valid) return this.wrong(field, `${field.name}: ${field.validationMessage}`);
-      if (kind === "number") values[field.name] = Number(field.value);
-      else if (kind === "list") {
-        const lines = field.value.split("\n").filter((line) => line !== "");
-        values[field.name] = items === "string" ? lines : lines.map(Number);
-      } else if (kind === "json") {
-        try {
-          values[field.name] = JSON.parse(field.value);
-        } catch {
-          return this.wrong(field, fill(texts.invalid_json, { name: field.name }));
-        }
-      } else values[field.name] = field.value;
-    }
-    this.complain("");
-    return values;
+    return read(form, this.complain);
   }
+}
 
-  wrong(field, text) {
+/** The arguments, or null after having said what is wrong. What is empty and not required is left out. */
+export function read(form, complain) {
+  const values = {};
+  const wrong = (field, text) => {
     field.setAttribute("aria-invalid", "true");
     field.focus();
-    this.complain(text);
+    complain(text);
     return null;
+  };
+  for (const field of findAll("[data-kind]", form)) {
+    const { kind, items } = field.dataset;
+    field.removeAttribute("aria-invalid");
+    if (kind === "boolean") {
+      if (field.checked || field.dataset.default) values[field.name] = field.checked;
+      continue;
+    }
+    if (field.value === "" && !(field.dataset.empty && (kind === "text" || kind === "lines"))) {
+      if (!field.required) continue;
+      return wrong(field, fill(texts.missing, { name: field.name }));
+    }
+    if (field.value !== "" && field.validity && !field.validity.valid) return wrong(field, `${field.name}: ${field.validationMessage}`);
+    if (kind === "number") values[field.name] = Number(field.value);
+    else if (kind === "list") {
+      const lines = field.value.split("\n").filter((line) => line !== "");
+      values[field.name] = items === "string" ? lines : lines.map(Number);
+    } else if (kind === "json") {
+      try {
+        values[field.name] = JSON.parse(field.value);
+      } catch {
+        return wrong(field, fill(texts.invalid_json, { name: field.name }));
+      }
+    } else values[field.name] = field.value;
   }
+  complain("");
+  return values;
 }

@@ -1,4 +1,8 @@
-"""Unified diffs: reading one, and applying its hunks to a file's lines. All or nothing, and no guessing."""
+"""Unified diffs: reading one, and applying its hunks to a file's lines. All or nothing, and no guessing.
+
+A plugin that patches files and the host that shows a person what a patch would do both use this: what is shown is what
+happens.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolhost import ToolError
+from toolhost.authoring import ToolError
 
-__all__ = ["FilePatch", "apply", "parse"]
+__all__ = ["FilePatch", "apply_patch", "parse_patch"]
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 _OCTAL = re.compile(r"\\([0-7]{3}|.)")
@@ -49,7 +53,7 @@ class FilePatch:
         return self.new or self.old or ""
 
 
-def parse(text: str) -> list[FilePatch]:
+def parse_patch(text: str) -> list[FilePatch]:
     """Read a unified diff, plain or Git's.
 
     Raises:
@@ -96,7 +100,7 @@ def parse(text: str) -> list[FilePatch]:
     return patches
 
 
-def apply(patch: FilePatch, content: str, *, crlf: bool) -> tuple[str, list[str]]:
+def apply_patch(patch: FilePatch, content: str, *, crlf: bool) -> tuple[str, list[str]]:
     """A file's text with the hunks applied, and remarks about hunks found elsewhere than they said.
 
     Raises:
