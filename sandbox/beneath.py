@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 
 __all__ = ["open_beneath", "open_strictly_beneath", "open_without_links"]
@@ -27,10 +28,19 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_HOW_SIZE = ctypes.sizeof(_OpenHow)
+
+
+@functools.lru_cache(maxsize=64)
+def _how(flags: int, mode: int, resolve: int) -> ctypes.Array[ctypes.c_char]:
+    """What the system call reads of how to open; it writes nothing there."""
+    return ctypes.create_string_buffer(bytes(_OpenHow(flags, mode, resolve)), _HOW_SIZE)
+
+
 def _openat2(dir_fd: int, path: str, flags: int, mode: int, resolve: int) -> int:
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    how = _how(flags | os.O_CLOEXEC, mode, resolve)
     while True:
-        fd: int = _libc.syscall(_SYS_OPENAT2, dir_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+        fd: int = _libc.syscall(_SYS_OPENAT2, dir_fd, os.fsencode(path), how, _HOW_SIZE)
         if fd >= 0:
             return fd
         number = ctypes.get_errno()

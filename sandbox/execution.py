@@ -25,6 +25,7 @@ Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
 
 _CHUNK = 1 << 16
+_SHORT = 0.002  # seconds
 _WHOLE_TREE = ("wallclock", "cgroup2", "cgroup1", "tmpfs", "host")
 
 
@@ -191,11 +192,26 @@ class Run(_Ending):
         self._on_output = on_output
         self._data: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._fds: dict[Stream, int] = {"stdout": armed.pipes.stdout, "stderr": armed.pipes.stderr}
-        for stream, fd in self._fds.items():
-            self._loop.add_reader(fd, self._read, stream)
-        self._stdin = None if stdin is None else Feed(self._loop, armed.pipes, armed.pipes.stdin, stdin)
-        self._clock = self._loop.call_later(plan.limits.wall, self.kill, "wall")
-        self._watch = Watch(armed.pid, plan.limits, armed.group, self.kill, cpu=True)
+        self._input = stdin
+        self._stdin: Feed | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._watch: Watch | None = None
+        self._listening = False
+        self._limits: Mapping[str, LimitReport] = {}
+
+    def fire(self, script: bytes) -> None:
+        """Begin the call, and after it all that goes on beside it: the tool does not wait for this."""
+        self.armed.fire(script)
+        try:
+            if self._input is not None:
+                self._stdin = Feed(self._loop, self.armed.pipes, self.armed.pipes.stdin, self._input)
+            self._timers.append(self._loop.call_later(self.plan.limits.wall, self.kill, "wall"))
+            self._timers.append(self._loop.call_later(_SHORT, self._listen))
+            self._watch = Watch(self.armed.pid, self.plan.limits, self.armed.group, self.kill, cpu=True)
+            self._limits = reports(self.plan.limits, self.armed.group.holds, worker=False)
+        except BaseException:
+            self.stop()
+            raise
 
     async def wait(self) -> Outcome:
         """Wait for the end.
@@ -217,19 +233,27 @@ class Run(_Ending):
         finally:
             if self._growth is not None:
                 self._growth.close()
-        limits = reports(self.plan.limits, self.armed.group.holds, worker=False)
         violations = await self.armed.collect()
-        return self.outcome(said, bytes(self._data["stdout"]), bytes(self._data["stderr"]), limits, violations)
+        return self.outcome(said, bytes(self._data["stdout"]), bytes(self._data["stderr"]), self._limits, violations)
 
     def stop(self) -> None:
         """Let go of the clock, the watchdog and the pipes."""
         super().stop()
-        self._clock.cancel()
-        self._watch.stop()
+        for timer in self._timers:
+            timer.cancel()
+        if self._watch is not None:
+            self._watch.stop()
         if self._stdin is not None:
             self._stdin.stop()
-        for fd in self._fds.values():
-            self._loop.remove_reader(fd)
+        if self._listening:
+            for fd in self._fds.values():
+                self._loop.remove_reader(fd)
+
+    def _listen(self) -> None:
+        """Read what comes as it comes. What a short call writes waits in the pipes for its end."""
+        self._listening = True
+        for stream, fd in self._fds.items():
+            self._loop.add_reader(fd, self._read, stream)
 
     def _read(self, stream: Stream) -> bool:
         """Read one piece; False where there is nothing more to read."""
@@ -241,7 +265,8 @@ class Run(_Ending):
         except OSError:
             piece = b""
         if not piece:
-            self._loop.remove_reader(fd)
+            if self._listening:
+                self._loop.remove_reader(fd)
             return False
         held = self._data[stream]
         room = self.plan.limits.output - len(held)

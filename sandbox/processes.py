@@ -38,10 +38,18 @@ def newest_child(pid: int) -> int:
 def children(pid: int) -> list[int]:
     """Process ids of what a single-threaded process has started, the oldest first; none where it is gone."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return [int(one) for one in file.read().split()]
+        fd = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return []
+    said = bytearray()
+    try:
+        while piece := os.read(fd, 4096):
+            said += piece
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
+    return [int(one) for one in said.split()]
 
 
 def exit_status(pidfd: int) -> int | None:

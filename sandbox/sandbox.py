@@ -152,7 +152,7 @@ class Sandbox:
                     await run.prepare()
                     if before_start is not None:
                         before_start()
-                    armed.fire(script)
+                    run.fire(script)
                     outcome = await run.wait()
             except BaseException:
                 await self._discard(armed)
@@ -183,7 +183,7 @@ class Sandbox:
                 await run.prepare()
                 if before_start is not None:
                     before_start()
-                armed.fire(script)
+                run.fire(script)
                 outcome = await run.wait()
             except BaseException:
                 await self._discard(armed)

@@ -23,6 +23,7 @@ from toolhost.sandbox import (
     HostFile,
     Limits,
     Outcome,
+    PlanRefused,
     Sandbox,
     SandboxError,
     SandboxPlan,
@@ -108,7 +109,17 @@ class Harness:
 
         stdin = request.get("stdin", "").encode("utf-8", "surrogateescape")
         connections: list[Connection] = []
-        run = self.sandbox.run(plan, stdin=stdin, on_output=take, on_connection=connections.append)
+
+        def refuse() -> None:
+            raise PlanRefused("policy_changed", "It may not begin any more.")
+
+        run = self.sandbox.run(
+            plan,
+            stdin=stdin,
+            on_output=take,
+            on_connection=connections.append,
+            before_start=refuse if request.get("refused") else None,
+        )
         task = asyncio.ensure_future(run)
         if "cancel_when" in request:
             await seen.wait()
@@ -166,6 +177,22 @@ class Harness:
         while any(os.path.exists(f"/proc/{pid}") for pid in launchers):  # noqa: ASYNC240
             await asyncio.sleep(0.001)
         return {}
+
+    async def listen(self, request: dict[str, Any]) -> dict[str, Any]:
+        """How many new descriptors, whose numbers were others' before, the event loop hears."""
+        loop, heard = asyncio.get_running_loop(), set()
+        pipes = [os.pipe() for _ in range(request["pipes"])]
+        for ours, theirs in pipes:
+            loop.add_reader(ours, heard.add, ours)
+            os.write(theirs, b"x")
+        deadline = time.monotonic() + 5
+        while len(heard) < len(pipes) and time.monotonic() < deadline:
+            await asyncio.sleep(0.001)
+        for ours, theirs in pipes:
+            loop.remove_reader(ours)
+            os.close(ours)
+            os.close(theirs)
+        return {"heard": len(heard)}
 
     async def facts(self, request: dict[str, Any]) -> dict[str, Any]:
         await self.disarm(request)

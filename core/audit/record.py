@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -65,9 +66,7 @@ def seal(
     moment = now_ms()
     who = {"user": actor.username, "ip": actor.ip, "channel": actor.channel} if actor else {}
     body = {
-        "timestamp": datetime.fromtimestamp(moment / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z"),
+        "timestamp": f"{_second(moment // 1000)}.{moment % 1000:03d}Z",
         "level": level,
         "category": category,
         "event": event,
@@ -107,6 +106,12 @@ def verify_line(line: str) -> tuple[int, str, str] | None:
     if not isinstance(seq, int) or not isinstance(prev_hash, str) or digest != _digest(_canonical(body)):
         return None
     return seq, prev_hash, digest
+
+
+@functools.lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    """A second since the epoch, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _canonical(body: Mapping[str, Any]) -> str:

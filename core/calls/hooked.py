@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,9 @@ class HookedCalls:
 
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Stands around a call while it runs."""
-        return self._hooks.wrap("tool_call_wrapper", call=call) if self._hooks.has("tool_call_wrapper") else _nothing()
+        return (
+            self._hooks.wrap("tool_call_wrapper", call=call) if self._hooks.has("tool_call_wrapper") else nullcontext()
+        )
 
     def shown(self, call: Call, on_event: OnEvent) -> OnEvent:
         """Who is told of a call's events: where an extension transforms results, nobody sees output before it has.
@@ -119,12 +121,6 @@ class HookedCalls:
                 result, status="error", stdout="", stderr="", content=(), error=error.as_json(), exit_code=None
             )
         return made
-
-
-@asynccontextmanager
-async def _nothing() -> AsyncIterator[None]:
-    with nullcontext():
-        yield
 
 
 def _denied(considered: Considered, error: PluginError) -> Considered:

@@ -111,8 +111,23 @@ class Pipeline:
     def request(self, call: Call) -> Request:
         """What a call asks of the policy."""
         tool = call.tool
-        command = tool.command
-        request = Request(
+        runs: dict[str, Any]
+        if (errand := call.errand) is not None:
+            runs = {
+                "argv": errand.argv,
+                "cwd": errand.cwd,
+                "errand": errand.kind,
+                "stdin": stdin_of(errand, call.arguments),
+                "wall": errand.wall,
+                "runtime": self._plugins.fetch_runtime() if errand.kind == "fetch" else None,
+            }
+        elif tool.command is not None:
+            runs = {"argv": self._plugins.argv(tool, call.arguments), "cwd": tool.command.cwd}
+        elif tool.server:
+            runs = {"argv": tool.server, "server": self._plugins.server_files(tool)}
+        else:
+            runs = {"runtime": self._plugins.runtime(tool)}
+        return Request(
             tool=tool,
             actor=call.actor,
             arguments=call.arguments,
@@ -120,22 +135,8 @@ class Pipeline:
             workspace_writable=call.workspace_writable,
             workspace_own=call.workspace_own,
             conversation=f"{call.actor.user_id}/{call.conversation_id}" if call.conversation_id else "",
+            **runs,
         )
-        if (errand := call.errand) is not None:
-            return replace(
-                request,
-                argv=errand.argv,
-                cwd=errand.cwd,
-                errand=errand.kind,
-                stdin=stdin_of(errand, call.arguments),
-                wall=errand.wall,
-                runtime=self._plugins.fetch_runtime() if errand.kind == "fetch" else None,
-            )
-        if command is not None:
-            return replace(request, argv=self._plugins.argv(tool, call.arguments), cwd=command.cwd)
-        if tool.server:
-            return replace(request, argv=tool.server, server=self._plugins.server_files(tool))
-        return replace(request, runtime=self._plugins.runtime(tool))
 
     def consider(self, request: Request) -> Considered:
         """Resolve, decide and plan, without doing anything: what `explain` shows is what a call gets."""

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -57,10 +57,16 @@ def candidates(plugins: Path, installed: Collection[str] | None = None) -> Itera
         plugins: The plugins folder.
         installed: Entry points to which the installed ones are limited; None for all.
     """
+    listed: dict[str, Mapping[str, metadata.PackagePath]] = {}
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         if installed is not None and entry.name not in installed:
             continue
-        packages = _installed(entry)
+        files: Mapping[str, metadata.PackagePath] = {}
+        if entry.dist is not None:
+            if entry.dist.name not in listed:  # once for all plugins of a distribution: it may list thousands
+                listed[entry.dist.name] = {str(file): file for file in entry.dist.files or ()}
+            files = listed[entry.dist.name]
+        packages = _installed(entry, files)
         problem = None
         if not packages:
             problem = PluginError(
@@ -88,17 +94,16 @@ def candidates(plugins: Path, installed: Collection[str] | None = None) -> Itera
         yield Candidate(label=item.name, source="folder", folder=folder, problem=_untrusted(plugins, folder))
 
 
-def _installed(entry: metadata.EntryPoint) -> tuple[tuple[str, Path], ...]:
+def _installed(entry: metadata.EntryPoint, files: Mapping[str, metadata.PackagePath]) -> tuple[tuple[str, Path], ...]:
     """The packages an entry point's value names, from the distribution's list of files, else from the import system."""
     parts = entry.module.split(".")
     names = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
     manifest = entry.module.replace(".", "/") + "/" + MANIFEST
-    for file in (entry.dist.files if entry.dist is not None else None) or ():
-        if file.as_posix() == manifest:
-            path = Path(str(file.locate()))
-            if path.is_file():
-                above = path.parents  # [0] is the package itself, [1] the one around it
-                return tuple((name, above[len(names) - 1 - at]) for at, name in enumerate(names))
+    if manifest in files:
+        path = Path(str(files[manifest].locate()))
+        if path.is_file():
+            above = path.parents  # [0] is the package itself, [1] the one around it
+            return tuple((name, above[len(names) - 1 - at]) for at, name in enumerate(names))
     # An editable install lists no such file. `importlib.util.find_spec("a.b")` would import `a`; asking the finders for
     # each part, with the search path that the part before it names, imports nothing.
     found: list[tuple[str, Path]] = []

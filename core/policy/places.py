@@ -76,7 +76,8 @@ class Places:
 
     def now(self) -> Places:
         """The same with the home folders of the people there are now."""
-        return replace(self, homes=_homes(_version_of("/etc/passwd")))
+        homes = _homes(_version_of("/etc/passwd"))
+        return self if homes is self.homes else replace(self, homes=homes)
 
     def check(self, path: str, *, writable: bool, allowed: Iterable[str] | None = None) -> None:
         """Check an absolute path without links.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import attrgetter
 
-from toolhost.model import Tool
+from toolhost.model import Actor, Tool
 from toolhost.policy.consider import consider
 from toolhost.policy.policy_set import PolicySet
 from toolhost.policy.request import Considered, Request
@@ -24,6 +25,10 @@ __all__ = ["Recall"]
 
 _MOST = 256
 _LONGEST = 4096  # characters of arguments; what is longer does not come again
+_ENCODER = json.JSONEncoder(sort_keys=True, default=repr)  # 1, 1.0 and true are equal, not the same
+_OWN = attrgetter(*(name for name in Request.__slots__ if name not in ("tool", "actor", "arguments")))
+# Of the actor only what is another in every request is left out: nothing can depend on it.
+_WHO = attrgetter(*(name for name in Actor.__slots__ if name != "request_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,10 @@ class Recall:
 
 def _key(request: Request, policy: Policy, host: HostPolicy) -> tuple[object, ...] | None:
     """Everything that is asked, and the very policies that judge it; None where it is not to be remembered."""
-    arguments = json.dumps(request.arguments, sort_keys=True, default=repr)  # 1, 1.0 and true are equal, not the same
+    arguments = _ENCODER.encode(request.arguments)
     if len(arguments) > _LONGEST:
         return None
-    own = (getattr(request, name) for name in Request.__slots__ if name not in ("tool", "actor", "arguments"))
-    # Of the actor only what is another in every request is left out: nothing can depend on it.
-    return id(policy), id(host), id(request.tool), replace(request.actor, request_id=None), arguments, *own
+    return id(policy), id(host), id(request.tool), _WHO(request.actor), arguments, _OWN(request)
 
 
 def _stands(root: Root) -> bool:

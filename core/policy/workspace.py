@@ -22,7 +22,7 @@ def check_workspace(path: Path, policies: PolicySet) -> None:
         UsageError: `workspace_not_allowed`, `workspace_not_accessible`.
     """
     text = str(path)
-    if not path.is_absolute() or os.path.normpath(text) != text or not text.isprintable():
+    if not text.startswith("/") or os.path.normpath(text) != text or not text.isprintable():
         raise _not_allowed(f"{text!a} is no plain absolute path.")
     try:
         policies.places.now().check(text, writable=True, allowed=policies.host.allowed)

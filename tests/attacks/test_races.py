@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -54,8 +56,12 @@ def test_a_root_that_becomes_a_link_is_refused_or_the_one_that_was_meant(
     request = {"programs": ["cat"], "arguments": ["/workspace/file"], "roots": [writable(swap[0])]}
     box.ask(keep="race", **request)
     codes = set()
+    deadline = time.monotonic() + 60
     with Swapper(*swap) as swapper:
-        for _ in range(rounds(60)):
+        # Until the race was also lost by the link once, which on a busy machine takes a while.
+        for number in itertools.count():
+            if number >= rounds(60) and ("fine" in codes or time.monotonic() > deadline):
+                break
             said = box.ask(kept="race")
             codes.add(said["error"]["code"] if "error" in said else said["stdout"])
     assert codes <= {"fine", "root_is_link", "root_changed"}

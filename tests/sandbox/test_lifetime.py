@@ -92,3 +92,15 @@ def ended(pid: int, within: float = 1.0) -> bool:
             return False
         select_for(0.01)
     return True
+
+
+@pytest.mark.parametrize("isolation", ["call", "conversation"])
+def test_a_call_that_may_not_begin_any_more_leaves_nothing_that_the_next_ones_meet(
+    own_box: Driver, isolation: str
+) -> None:
+    echo = {"programs": ["echo"], "arguments": ["hello"], "isolation": isolation, "conversation": "c"}
+    for number in range(20):
+        assert own_box.ask(refused=True, **echo)["error"]["code"] == "policy_changed"
+        # The numbers of its descriptors are others' now, such as of the connection of a server's client.
+        assert own_box.ask(do="listen", pipes=16)["heard"] == 16, number
+    own_box.close()
