@@ -32,7 +32,7 @@ async def gather(host: Host, actor: Actor, conversation: Conversation, entries: 
         entries: Of the branch that is shown.
     """
     called = [entry.call_id for entry in entries if entry.call_id is not None]
-    records = {call_id: await host.call_record(call_id, actor) for call_id in called}
+    records = await host.call_records(called, actor)
     audit: dict[str, list[dict[str, Any]]] = {}
     async with host.database.begin() as connection:
         for call_id in called:
@@ -46,7 +46,9 @@ async def gather(host: Host, actor: Actor, conversation: Conversation, entries: 
         "entries": [
             {
                 **entry.as_json(),
-                **({} if entry.call_id is None else {"call": records[entry.call_id], "audit": audit[entry.call_id]}),
+                **(
+                    {} if entry.call_id is None else {"call": records.get(entry.call_id), "audit": audit[entry.call_id]}
+                ),
             }
             for entry in entries
         ],

@@ -24,7 +24,6 @@ from toolhost.calls.hooked import HookedCalls
 from toolhost.calls.pipeline import OnEvent, Pipeline
 from toolhost.calls.records import CallRecords
 from toolhost.calls.taints import Taints
-from toolhost.calls.words import parse_words
 from toolhost.conversation_folders import ConversationFolders
 from toolhost.data import DataDirectory
 from toolhost.errors import ApprovalError, UsageError
@@ -222,10 +221,6 @@ class Host:
             )
         return tool
 
-    def parse_words(self, tool: Tool, words: Sequence[str]) -> dict[str, Any]:
-        """Arguments from `key=value` words; see `toolhost.calls.words`."""
-        return parse_words(tool, words)
-
     def check_in_service(self, name: str, actor: Actor) -> None:
         """Check that a tool's plugin is not out of service, for an actor who could use it otherwise.
 
@@ -394,6 +389,10 @@ class Host:
     async def call_record(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
         """One of the actor's calls as it is stored, or None."""
         return await self._records.get(call_id, actor)
+
+    async def call_records(self, call_ids: Sequence[str], actor: Actor) -> dict[str, dict[str, Any]]:
+        """Several of the actor's calls as they are stored, by id."""
+        return await self._records.several(call_ids, actor)
 
     async def flush(self) -> None:
         """Wait until every call recorded so far can be read."""

@@ -64,10 +64,11 @@ class Stopping:
         """Have `listener()` awaited when everything is stopped."""
         self._listeners.append(listener)
 
-    def begin_stopped(self) -> None:
+    async def begin_stopped(self) -> None:
         """For a server that starts while everything is stopped: its sandbox is proven when it is resumed."""
         self._unproven = True
         self._pipeline.withhold(Halt.refusal())
+        await self._withdraw()
 
     async def panic(self, actor: Actor, reason: str) -> tuple[Panic, int]:
         """Stop everything, here and in every other process. Returns the stop, and how many processes are left.
@@ -101,6 +102,14 @@ class Stopping:
             self._sandbox.disarm()
         self._plugins.retire_workers()
         await asyncio.gather(self._pipeline.end_calls(), *(listener() for listener in self._listeners))
+        await self._withdraw()
+
+    async def _withdraw(self) -> None:
+        """Refuse what is still asked: a yes that comes after the stop must not run what was asked before it."""
+        try:
+            await self._pipeline.withdraw_questions("everything was stopped")
+        except Exception:  # a full disk keeps nobody from stopping; nothing is approved either while it is stopped
+            _logger.exception("the open questions could not be refused")
 
     async def start_again(self) -> None:
         """After everything was resumed: prove a sandbox that has not been proven, and look at the plugins again."""

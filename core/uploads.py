@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Sequence
 from contextlib import suppress
 
 from toolhost.errors import AccessError, UsageError
 from toolhost.host import Host
 from toolhost.identifiers import new_id
-from toolhost.model import Actor
+from toolhost.model import Actor, ExternalContent
 from toolhost.policy.taint import UPLOAD
 from toolhost.sandbox.beneath import open_strictly_beneath, open_without_links
 from toolhost.sandbox.collect import spelled
@@ -24,7 +24,14 @@ _NAME_BYTES = 255
 
 
 async def receive(
-    host: Host, actor: Actor, conversation_id: str, path: str, content: AsyncIterable[bytes], *, replace: bool
+    host: Host,
+    actor: Actor,
+    conversation_id: str,
+    path: str,
+    content: AsyncIterable[bytes],
+    *,
+    replace: bool,
+    on_taint: Callable[[Sequence[ExternalContent]], None],
 ) -> int:
     """Write a file.
 
@@ -35,6 +42,7 @@ async def receive(
         path: Relative to that workspace; folders that are missing are made.
         content: The file, piece by piece.
         replace: Whether a file of this name may be replaced.
+        on_taint: Told what the conversation holds from elsewhere, where this upload is the first.
 
     Returns:
         How many bytes it has.
@@ -62,6 +70,7 @@ async def receive(
                 {"tool": UPLOAD, "conversation_id": conversation_id, "origins": [UPLOAD]},
                 actor=actor,
             )
+            on_taint(await host.external_content(conversation_id, actor))
         return await _write(parent, names[-1], content, replace)
     finally:
         os.close(parent)

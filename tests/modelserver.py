@@ -3,7 +3,8 @@
 What it answers is written in the last message of a person: `script: [step, ...]`, one step for each time it is asked
 since. A step may have `say` (text), `think`, `calls` (`{"tool", "args"}`, or `raw` where the arguments are no JSON),
 `words` (so many numbered words), `delay` (seconds before each piece), `fault` (an HTTP status, `cut` or `stall`),
-`times` (how often the fault happens before the step goes well) and `retry_after`. Any other message is echoed.
+`times` (how often the fault happens before the step goes well), `retry_after`, `used` (tokens it says it wrote). Any
+other message is echoed.
 
 Run alone it serves until its input ends: `python modelserver.py PORT`.
 """
@@ -186,7 +187,12 @@ def _openai(step: dict[str, Any], request: dict[str, Any]) -> Iterator[str]:
         for at in range(0, len(text), 16):
             yield piece({"tool_calls": [{"index": index, "function": {"arguments": text[at : at + 16]}}]})
     yield piece({}, "tool_calls" if calls else "stop")
-    usage = {"prompt_tokens": len(json.dumps(request["messages"])) // 4, "completion_tokens": 7, "total_tokens": 0}
+    written = step.get("used", 7)
+    usage = {
+        "prompt_tokens": len(json.dumps(request["messages"])) // 4,
+        "completion_tokens": written,
+        "total_tokens": 0,
+    }
     yield f"data: {json.dumps({**base, 'choices': [], 'usage': usage})}\n\n"
     yield "data: [DONE]\n\n"
 

@@ -29,3 +29,13 @@ async def plugins() -> ResponseReturnValue:
     """Every plugin: what it is, what it asks for, what it is granted."""
     found = await plugins_of(site().host)
     return await render_template("admin_plugins.html", plugins=found, **await section("plugins"))
+
+
+@blueprint.get("/models")
+@requires("admin")
+async def models() -> ResponseReturnValue:
+    """Every model that may answer, with a test; and the profiles."""
+    known = site().models
+    return await render_template(
+        "admin_models.html", models=await known.all(), profiles=known.settings.profiles, **await section("models")
+    )

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from toolhost.agent.history import history
 from toolhost.agent.models import Chosen, Models
@@ -168,18 +169,7 @@ class Messages:
         Raises:
             AccessError: `run_not_found`, `key_not_allowed`.
         """
-        run = self._own(actor, run_id)
-        queue = self._queues.get(run.conversation_id or "", [])
-        if run not in queue:
-            await self._runs.stop_run(run)
-            return
-        queue.remove(run)
-        await self._runs.records.end(run.id, "cancelled")
-        run.end("run.cancelled")
-        run.abandon()
-        self._runs.over(run)
-        for number, one in enumerate(queue, 1):
-            one.emit("run.queued", text=one.text, position=number)
+        await self._runs.stop_run(self._own(actor, run_id))
 
     # The host's beginning and end
 
@@ -187,7 +177,8 @@ class Messages:
         """Take over what an earlier process left: go on with what waits for a person, and say what was interrupted."""
         for record in await self._runs.records.alive_of_all():
             try:
-                if record.kind != "message" or record.state != "waiting" or record.disabled or not record.pending:
+                goes_on = record.kind == "message" and record.state == "waiting" and record.pending
+                if not goes_on or record.disabled or self._host.stopping.stopped is not None:
                     await self._interrupted(record)
                 else:
                     await self._take_up(record)
@@ -200,9 +191,8 @@ class Messages:
 
     async def stop_all(self) -> None:
         """End everything: what waits for its turn, then what runs."""
-        for queue in list(self._queues.values()):
-            for run in list(queue):
-                await self.stop(run.actor, run.id)
+        for run in self._runs.unbegun():
+            await self._runs.stop_run(run)
         await self._runs.stop_all()
 
     async def _interrupted(self, record: RunRecord) -> None:
@@ -237,13 +227,24 @@ class Messages:
             run.id, actor.user_id, conversation_id, kind="message", state="queued", text=text
         )
         run.recorded = True
+        if run.stopping:  # it was stopped while it was written down
+            await self._runs.records.end(run.id, "cancelled")
+            return run
         if conversation_id not in self._answered:  # its turn has come meanwhile
             self._begin(run, self._answer(run))
             return run
         queue = self._queues.setdefault(conversation_id, [])
         queue.append(run)
+        run.leave = partial(self._leave, run, queue)
         run.emit("run.queued", text=text, position=len(queue))
         return run
+
+    @staticmethod
+    def _leave(run: Run, queue: list[Run]) -> None:
+        if run in queue:
+            queue.remove(run)
+            for number, one in enumerate(queue, 1):
+                one.emit("run.queued", text=one.text, position=number)
 
     def _begin(self, run: Run, work: Awaitable[None]) -> None:
         conversation_id = run.conversation_id

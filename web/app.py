@@ -23,6 +23,7 @@ from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
 from toolhost.web.headers import add_headers, add_refusal_headers
 from toolhost.web.language import Languages
+from toolhost.web.lines import blocks
 from toolhost.web.measuring import measure
 from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
@@ -53,7 +54,13 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.request_class = Sized
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        size=size_text, chip=chip, excerpt=excerpt, prose=prose, visible=visible, visible_text=visible_text
+        blocks=blocks,
+        size=size_text,
+        chip=chip,
+        excerpt=excerpt,
+        prose=prose,
+        visible=visible,
+        visible_text=visible_text,
     )
     accounts = Accounts(
         host.database, host.audit, SigningKeys.load(host.data.state, host.settings.jwt_secret_key), host.data.state

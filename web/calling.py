@@ -139,12 +139,12 @@ class Calling:
 
     async def _answered(self, run: Run, call: LiveCall, approval_id: str) -> CallResult:
         """What becomes of a call once its question is settled, by whatever way."""
-        question = await self._host.question(approval_id, run.actor)
         answered: asyncio.Future[Work] = asyncio.get_running_loop().create_future()
+        # Before anything is waited for: whoever stops the run from here on refuses its question.
         self._waiting[approval_id] = Waiting(run, call, answered)
-        run.wait_for(call, question)
         settled = asyncio.create_task(self._host.until_settled(approval_id, run.actor))
         try:
+            run.wait_for(call, await self._host.question(approval_id, run.actor))
             await self._on_wait(run)
             run.tell()
             either: set[asyncio.Future[Any]] = {answered, settled}

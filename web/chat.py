@@ -48,6 +48,8 @@ _RIGHTS: dict[str, Right] = {
 }
 """What a message asks of whoever sends it, besides what is asked of whoever opens the socket."""
 
+_ASKED: set[asyncio.Task[None]] = set()  # what sockets asked for and is not done yet
+
 _RECHECK_SECONDS = 15.0  # a token that has run out is noticed within this even in silence
 
 
@@ -74,7 +76,6 @@ class _Connection:
         self._followed: dict[str, Callable[[], None]] = {}
         self._sent: dict[str, int] = {}
         self._sending = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def recheck(self) -> None:
@@ -93,6 +94,11 @@ class _Connection:
     def tell(self, kind: str) -> None:
         """Send an event that is no run's."""
         self._reply(kind, None)
+
+    def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:
+        """The same, where it follows a conversation of this person's."""
+        if self._actor.user_id == user_id and conversation_id in self._followed:
+            self._reply(kind, None, conversation_id=conversation_id, **fields)
 
     def close_with(self, code: int) -> None:
         """Begin to close."""
@@ -113,9 +119,9 @@ class _Connection:
             for unsubscribe in self._followed.values():
                 unsubscribe()
             self._site.sockets.remove(self)
-            for task in (*halves, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*halves, *self._tasks, return_exceptions=True)
+            for half in halves:
+                half.cancel()
+            await asyncio.gather(*halves, return_exceptions=True)
 
     # Reading
 
@@ -250,10 +256,12 @@ class _Connection:
             elif new:
                 self._sent[run.id] = run.seq
 
-    def _spawn(self, work: Any) -> None:
+    @staticmethod
+    def _spawn(work: Any) -> None:
+        """Do what was asked for to its end: who says yes, no or stop and leaves has said it."""
         task: asyncio.Task[None] = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        _ASKED.add(task)
+        task.add_done_callback(_ASKED.discard)
 
     # Writing
 
@@ -274,7 +282,10 @@ class _Connection:
     async def _send_new(self) -> None:
         async with self._sending:  # in order, and all of it before the socket is closed
             while self._replies:
-                await websocket.send(json.dumps(self._replies.popleft(), ensure_ascii=False))
+                event = self._replies.popleft()
+                if self._fragments is not None and event["type"] == "conversation.tainted":
+                    event["html"] = await self._fragments.external(event["external_content"])
+                await websocket.send(json.dumps(event, ensure_ascii=False))
             for conversation_id in tuple(self._followed):
                 for run in self._site.runs.of(self._actor.user_id, conversation_id):
                     await self._send_run(run)

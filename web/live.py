@@ -22,7 +22,9 @@ LiveState = Literal["preparing", "waiting", "running", "expired", "failed", "fin
 KEPT_OUTPUT = 2 << 20
 """Characters of a call's live output that are kept and sent; the result has what the policy lets it have."""
 
-_GATHER_SECONDS = 0.02  # text that arrives within this is one event: ten thousand lines are not ten thousand events
+_GATHER_SECONDS = (
+    0.02  # what arrives so soon after an event waits for the next: ten thousand lines are not as many events
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Run:
     Attributes:
         text: The message that began it.
         recorded: Whether it is written down already.
+        leave: Takes it out of the queue where it waits for its turn.
         kept: What is written down of it when it ends, besides how.
         calls: Its calls by their id, in the order they were made.
         draft: What its model is writing, until that is an entry of the conversation.
@@ -115,6 +118,7 @@ class Run:
         self.kind = kind
         self.text = ""
         self.recorded = False
+        self.leave: Callable[[], None] = lambda: None
         self.kept: dict[str, str] = {}
         self.events: list[dict[str, Any]] = []
         self.calls: dict[str, LiveCall] = {}
@@ -126,6 +130,7 @@ class Run:
         self._on_change = on_change
         self._gathered: list[_Piece] = []
         self._gathering = ""
+        self._flushed = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -274,7 +279,7 @@ class Run:
         self.emit("message.completed", message_id=message_id, entry=entry)
 
     def _gather(self, piece: _Piece) -> None:
-        """Pieces that follow one another closely are one event; the first of a kind is sent at once."""
+        """Pieces that follow one another closely are one event; what comes after a pause is sent at once."""
         if not piece.text or self.ended:
             return
         if self._gathered and self._gathered[-1].of_the_same(piece):
@@ -282,16 +287,19 @@ class Run:
         else:
             self._gathered.append(piece)
         first, self._gathering = piece.kind != self._gathering, piece.kind
-        if first and piece.kind != "tool.output":
+        loop = asyncio.get_running_loop()
+        if piece.kind != "tool.output" and (first or loop.time() - self._flushed >= _GATHER_SECONDS):
             self._flush()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._flush)
+        elif self._timer is None:
+            self._timer = loop.call_later(_GATHER_SECONDS, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._add_gathered()
+        if self._gathered:
+            self._flushed = asyncio.get_running_loop().time()
+            self._add_gathered()
 
     def _add_gathered(self) -> None:
         pieces, self._gathered = self._gathered, []

@@ -29,6 +29,7 @@ __all__ = ["LARGEST", "forget_rendered", "readable", "rendered"]
 LARGEST = 32 * 1024
 """Characters that are read as Markdown; what comes after them stands there as plain text."""
 
+_JOINING = frozenset("\u00a0\u202f\ufe0f\u200d")
 _KEPT = 512  # rendered texts that are kept: a thread is shown more often than it changes
 _NESTING = 20
 _HEADING = 3  # a message stands below a heading of this level
@@ -62,7 +63,7 @@ def rendered(text: str, *, copy: str, files: str = "", breaks: bool = False) -> 
 
 def readable(text: str) -> Markup:
     """As `visible`, but for what reading needs: spaces that do not break, and what emoji are put together with."""
-    if text.isascii():
+    if text.isascii() or _JOINING.isdisjoint(text):
         return visible(text)
     pieces: list[Markup] = []
     plain = ""
@@ -83,16 +84,7 @@ def forget_rendered() -> None:
 @lru_cache(maxsize=_KEPT)
 def _rendered(text: str, copy: str, files: str, breaks: bool) -> Markup:
     html = _MARKDOWN.render(text, {"copy": copy, "files": files, "breaks": breaks})
-    return Markup(nh3.clean(  # noqa: S704  # that is what it is for
-        html,
-        tags=_TAGS,
-        attributes=_ATTRIBUTES,
-        url_schemes=set(_SCHEMES),
-        link_rel="noopener noreferrer nofollow",
-        generic_attribute_prefixes=set(),
-        allowed_classes=_CLASSES,
-        strip_comments=True,
-    ))  # fmt: skip
+    return Markup(_CLEANER.clean(html))  # noqa: S704  # that is what it is for
 
 
 _CLASSES = {
@@ -105,6 +97,16 @@ _CLASSES = {
     "td": {"right", "center"},
     "th": {"right", "center"},
 }  # fmt: skip
+
+_CLEANER = nh3.Cleaner(
+    tags=_TAGS,
+    attributes=_ATTRIBUTES,
+    url_schemes=set(_SCHEMES),
+    link_rel="noopener noreferrer nofollow",
+    generic_attribute_prefixes=set(),
+    allowed_classes=_CLASSES,
+    strip_comments=True,
+)
 
 
 class _Renderer(RendererHTML):

@@ -93,6 +93,10 @@ class Runs:
             run for run in self._runs.values() if run.actor.user_id == user_id and run.kind == kind and not run.ended
         ]
 
+    def unbegun(self) -> list[Run]:
+        """The runs that wait for their turn, or are being written down for that."""
+        return [run for run in self._runs.values() if run.task is None and not run.ended]
+
     # Starting a call
 
     async def line(self, actor: Actor, conversation: Open, text: str) -> Run:
@@ -284,9 +288,15 @@ class Runs:
         if run.ended:
             return
         run.stopping = True
-        for approval_id in self.calling.of(run):
-            with suppress(ApprovalError):  # it was answered in this very moment
-                await self.answer(run.actor, approval_id, Answer(approve=False, reason="stopped"))
+        if run.task is None:  # it waits for its turn, or is being written down for that
+            await self._give_up(run)
+            return
+        refused: set[str] = set()
+        while left := [approval_id for approval_id in self.calling.of(run) if approval_id not in refused]:
+            for approval_id in left:  # while one is refused, the model's next call may ask
+                refused.add(approval_id)
+                with suppress(ApprovalError):  # it was answered in this very moment
+                    await self.answer(run.actor, approval_id, Answer(approve=False, reason="stopped"))
         if not run.ended:
             self._end_work(run)
 
@@ -381,6 +391,14 @@ class Runs:
     def _counts(actor: Actor, question: Question, answer: Answer) -> bool:
         """Whether an answer settles a question; one that the host turns down leaves its run waiting."""
         return not answer.approve or (actor.attended and answer.scope in question.scopes)
+
+    async def _give_up(self, run: Run) -> None:
+        """End a run that never began."""
+        run.leave()
+        await self.records.end(run.id, "cancelled")
+        run.end("run.cancelled")
+        run.abandon()
+        self.over(run)
 
     def _end_work(self, run: Run) -> None:
         """End what a run is doing. A call alone ends as cancelled, and its run with it; a model's run ends at once."""

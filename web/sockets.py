@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = ["GOING_AWAY", "NOT_ALLOWED", "UNAUTHENTICATED", "Sockets"]
 
@@ -22,6 +22,10 @@ class Closable(Protocol):
 
     def tell(self, kind: str) -> None:
         """Send an event that is no run's."""
+        ...
+
+    def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:
+        """The same, where it follows a conversation of this person's."""
         ...
 
     def close_with(self, code: int) -> None:
@@ -55,6 +59,11 @@ class Sockets:
         """Send an event that is no run's to everybody."""
         for socket in tuple(self._open):
             socket.tell(kind)
+
+    def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:
+        """Send an event that is no run's to whoever follows a conversation."""
+        for socket in tuple(self._open):
+            socket.tell_in(user_id, conversation_id, kind, **fields)
 
     def close(self) -> None:
         """Close all: the server is going."""

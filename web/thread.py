@@ -111,8 +111,10 @@ async def card_of_call(parts: Site, actor: Actor, call_id: str) -> Card | None:
 async def _stored(parts: Site, actor: Actor, entries: Sequence[Entry]) -> dict[str, Card]:
     waiting = {pending.call_id: pending for pending in await parts.host.pending_approvals(actor)}
     cards: dict[str, Card] = {}
-    for call_id in (entry.call_id for entry in entries if entry.call_id is not None):
-        record = await parts.host.call_record(call_id, actor)
+    made = [entry.call_id for entry in entries if entry.call_id is not None]
+    records = await parts.host.call_records(made, actor)
+    for call_id in made:
+        record = records.get(call_id)
         if record is None:
             # Written down before it was made, and never made: the host stopped in between.
             cards[call_id] = Card(call_id=call_id, tool="", state="interrupted", summary="")

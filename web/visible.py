@@ -14,6 +14,7 @@ __all__ = ["chip", "excerpt", "prose", "visible", "visible_text"]
 _KEPT = "\n\t"
 _LONG = 2000  # characters of a token that a card shows at once
 _END = 600  # of a longer one: how many from its beginning and from its end
+_REMEMBERED = 20_000  # characters
 
 
 def visible(text: str) -> Markup:
@@ -44,22 +45,33 @@ def _chip(token: str) -> Markup:
     return space * before + _marked(inner, "") + space * after
 
 
+class _Marks(dict[int, str]):
+    """What stands for each character: itself, its entity, or a mark that names it. Filled as characters are met."""
+
+    def __init__(self, keep: str) -> None:
+        super().__init__()
+        self._keep = keep
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        if char in self._keep or not is_hidden(char):
+            found = str(escape(char))
+        else:
+            # A line end is marked, and ends the line.
+            ending = char if char == "\n" else ""
+            found = f'<span class="mark" title="{escape(name_of(char))}">{picture(char)}</span>{ending}'
+        if len(self) < _REMEMBERED:
+            self[code] = found
+        return found
+
+
+_MARKS = {keep: _Marks(keep) for keep in (_KEPT, "")}
+
+
 def _marked(text: str, keep: str) -> Markup:
-    if text.isascii() and (text.isprintable() or not any(char not in keep and is_hidden(char) for char in text)):
+    if text.isascii() and text.isprintable():
         return escape(text)
-    parts: list[str] = []
-    plain: list[str] = []
-    for char in text:
-        if char in keep or not is_hidden(char):
-            plain.append(char)
-            continue
-        parts.append(str(escape("".join(plain))))
-        plain.clear()
-        # A line end is marked, and ends the line.
-        ending = char if char == "\n" else ""
-        parts.append(f'<span class="mark" title="{escape(name_of(char))}">{picture(char)}</span>{ending}')
-    parts.append(str(escape("".join(plain))))
-    return Markup("".join(parts))  # noqa: S704  # every part was escaped above
+    return Markup(text.translate(_MARKS[keep]))  # noqa: S704  # every character is escaped there
 
 
 def prose(text: str) -> Markup:

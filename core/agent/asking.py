@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from toolhost.agent.clients import Client
 from toolhost.agent.faults import ModelError, fault_of
+from toolhost.agent.folding import HEARING, Ear
 from toolhost.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -151,37 +152,47 @@ async def _once(
             said.text += whole
             listener.add_text(said.message_id, whole)
 
-    async with model_request_stream(
-        client.model,
-        [*messages[:-1], replace(last, instructions=instructions)],
-        model_settings={"max_tokens": spec.output},
-        model_request_parameters=ModelRequestParameters(function_tools=list(tools)),
-    ) as stream:
-        async for event in stream:
-            if isinstance(event, PartStartEvent):
-                part = event.part
-                if isinstance(part, TextPart):
-                    hear_text(part.content)
-                elif isinstance(part, ThinkingPart):
-                    begin()
-                    listener.add_thought(said.message_id, thought.feed(part.content))
-                elif isinstance(part, ToolCallPart):
-                    begin()
-                    requests[event.index] = new_id("q")
-                    listener.request_tool(said.message_id, requests[event.index], part.tool_name)
-                    if isinstance(part.args, str):
-                        listener.add_arguments(requests[event.index], _encodable(part.args))
-            elif isinstance(event, PartDeltaEvent):
-                delta = event.delta
-                if isinstance(delta, TextPartDelta):
-                    hear_text(delta.content_delta)
-                elif isinstance(delta, ThinkingPartDelta):
-                    listener.add_thought(said.message_id, thought.feed(delta.content_delta or ""))
-                elif isinstance(delta, ToolCallPartDelta) and isinstance(delta.args_delta, str):
-                    request_id = requests.get(event.index)
-                    if request_id is not None:
-                        listener.add_arguments(request_id, _encodable(delta.args_delta))
-        response = stream.get()
+    def hear(event: object) -> None:
+        if isinstance(event, PartStartEvent):
+            part = event.part
+            if isinstance(part, TextPart):
+                hear_text(ear.rest(part.content))
+                ear.open = True
+            elif isinstance(part, ThinkingPart):
+                begin()
+                listener.add_thought(said.message_id, thought.feed(part.content))
+            elif isinstance(part, ToolCallPart):
+                begin()
+                requests[event.index] = new_id("q")
+                listener.request_tool(said.message_id, requests[event.index], part.tool_name)
+                if isinstance(part.args, str):
+                    listener.add_arguments(requests[event.index], _encodable(part.args))
+        elif isinstance(event, PartDeltaEvent):
+            delta = event.delta
+            if isinstance(delta, TextPartDelta):
+                hear_text(ear.rest(delta.content_delta))
+                ear.open = True
+            elif isinstance(delta, ThinkingPartDelta):
+                listener.add_thought(said.message_id, thought.feed(delta.content_delta or ""))
+            elif isinstance(delta, ToolCallPartDelta) and isinstance(delta.args_delta, str):
+                request_id = requests.get(event.index)
+                if request_id is not None:
+                    listener.add_arguments(request_id, _encodable(delta.args_delta))
+
+    ear = Ear(hear_text)
+    heard_before = HEARING.set(ear)
+    try:
+        async with model_request_stream(
+            client.model,
+            [*messages[:-1], replace(last, instructions=instructions)],
+            model_settings={"max_tokens": spec.output},
+            model_request_parameters=ModelRequestParameters(function_tools=list(tools)),
+        ) as stream:
+            async for event in stream:
+                hear(event)
+            response = stream.get()
+    finally:
+        HEARING.reset(heard_before)
     said.requests = [requests[index] for index in sorted(requests)]
     said.response = response = _clean(response)
     return response

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from toolhost.agent.folding import fold_response
+
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
@@ -67,8 +69,9 @@ def _load() -> None:
 
 def _make(spec: ModelSpec, secret: str) -> Model:
     _load()
+    hooks = {"response": [fold_response]}
     if spec.provider == "anthropic":
-        from anthropic import AsyncAnthropic
+        from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
         from anthropic import Timeout as AnthropicTimeout
         from pydantic_ai.models.anthropic import AnthropicModel
         from pydantic_ai.providers.anthropic import AnthropicProvider
@@ -79,9 +82,11 @@ def _make(spec: ModelSpec, secret: str) -> Model:
             api_key=secret or "none",
             max_retries=0,
             timeout=AnthropicTimeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
+            http_client=DefaultAsyncHttpxClient(event_hooks=hooks),
         )
         return AnthropicModel(spec.model, provider=AnthropicProvider(anthropic_client=anthropic))
     from openai import AsyncOpenAI, Timeout
+    from openai import DefaultAsyncHttpxClient as OpenAIHttpClient
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
@@ -91,6 +96,7 @@ def _make(spec: ModelSpec, secret: str) -> Model:
         api_key=secret or "none",
         max_retries=0,
         timeout=Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
+        http_client=OpenAIHttpClient(event_hooks=hooks),
     )
     if spec.url.startswith("https://api.openai.com/"):
         return OpenAIChatModel(spec.model, provider=OpenAIProvider(openai_client=client))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -12,12 +16,13 @@ from toolhost.model import Tool
 if TYPE_CHECKING:
     from pydantic_ai.tools import ToolDefinition
 
-__all__ = ["definition", "model_name", "named"]
+__all__ = ["Offer", "model_name", "named", "offered"]
 
 _LONGEST = 64  # characters that providers accept
 _OTHER = re.compile(r"[^a-zA-Z0-9_-]")
 
 
+@lru_cache(maxsize=1024)
 def model_name(tool: str) -> str:
     """`fs.read` as `fs__read`: providers take letters, digits, `_` and `-`, and 64 of them."""
     name = _OTHER.sub("_", tool.replace(".", "__"))
@@ -34,8 +39,41 @@ def named(tools: Iterable[Tool]) -> dict[str, Tool]:
     return found
 
 
-def definition(name: str, tool: Tool) -> ToolDefinition:
-    """The tool for the library."""
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Tools as they are offered to a model.
+
+    Attributes:
+        tools: By the name a model calls them.
+        definitions: The same for the library.
+        size: Characters that they take of what is sent.
+    """
+
+    tools: Mapping[str, Tool]
+    definitions: Sequence[ToolDefinition]
+    size: int
+
+
+_OFFERS: OrderedDict[tuple[int, ...], tuple[Sequence[Tool], Offer]] = OrderedDict()
+_KEPT = 32  # sets of tools: people of one role, and profiles, have the same ones in every answer
+
+
+def offered(tools: Sequence[Tool]) -> Offer:
+    """The offer of some tools, made once for as long as they are the same."""
+    key = tuple(map(id, tools))
+    kept = _OFFERS.get(key)
+    if kept is None:
+        by_name = named(tools)
+        definitions = [_definition(name, tool) for name, tool in by_name.items()]
+        size = sum(len(json.dumps(one.parameters_json_schema)) + len(one.description or "") for one in definitions)
+        # The tools are kept beside it, so that no other object takes the place of one of them.
+        kept = _OFFERS[key] = (tuple(tools), Offer(by_name, definitions, size))
+        if len(_OFFERS) > _KEPT:
+            _OFFERS.popitem(last=False)
+    return kept[1]
+
+
+def _definition(name: str, tool: Tool) -> ToolDefinition:
     from pydantic_ai.tools import ToolDefinition
 
     # Not strict: a plugin's schema is what it is, and `strict` asks for one of the provider's own dialect.

@@ -20,7 +20,7 @@ from toolhost.agent.asking import Listener, Said, ask
 from toolhost.agent.clients import Client
 from toolhost.agent.config import Caps, ModelSpec, Profile
 from toolhost.agent.faults import ModelError
-from toolhost.agent.naming import definition, model_name, named
+from toolhost.agent.naming import model_name, named, offered
 from toolhost.agent.telling import INSTRUCTIONS, SHOWN, Told, told, told_change, told_error
 from toolhost.agent.window import fit, room_for_output
 from toolhost.calls.arguments import canonical
@@ -171,15 +171,13 @@ class Turn:
     # Asking
 
     async def _ask(self) -> ModelResponse:
-        tools = {name: tool for name, tool in named(self.surface.tools()).items() if self._allows(tool)}
-        definitions = [definition(name, tool) for name, tool in tools.items()]
+        offer = offered([tool for tool in self.surface.tools() if self._allows(tool)])
         prompt = "" if self.profile is None else self.profile.prompt
         instructions = f"{INSTRUCTIONS}\n{prompt}".rstrip()
         fitted = fit(
             [*self.history, *self.messages],
             window=self.spec.context - self.spec.output,
-            tools=definitions,
-            instructions=instructions,
+            besides=offer.size + len(instructions),
         )
         if fitted.outputs + fitted.dropped > self._trimmed:
             self._trimmed = fitted.outputs + fitted.dropped
@@ -192,7 +190,7 @@ class Turn:
                     self.client,
                     self.spec,
                     fitted.messages,
-                    tools=definitions,
+                    tools=offer.definitions,
                     instructions=instructions,
                     said=said,
                     listener=self.surface,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.tools import ToolDefinition
 
 __all__ = ["Fitted", "fit", "room_for_output", "size"]
 
@@ -53,19 +52,17 @@ def room_for_output(context: int) -> int:
     return max(1_000, int(context * _CHARACTERS * 0.15))
 
 
-def fit(messages: Sequence[ModelMessage], *, window: int, tools: Sequence[ToolDefinition], instructions: str) -> Fitted:
+def fit(messages: Sequence[ModelMessage], *, window: int, besides: int) -> Fitted:
     """Leave out what is oldest where a conversation nears the window.
 
     Args:
         messages: All of it; not changed.
         window: Tokens for what is sent.
-        tools: Sent along.
-        instructions: Likewise.
+        besides: Characters that are sent along with them: the tools, the instructions.
     """
     from pydantic_ai.messages import ModelRequest, ToolReturnPart
 
-    definitions = sum(len(json.dumps(tool.parameters_json_schema)) + len(tool.description or "") for tool in tools)
-    window -= int((definitions + len(instructions)) / _CHARACTERS)
+    window -= int(besides / _CHARACTERS)
     kept = list(messages)
     if size(kept) <= window * _NEAR:
         return Fitted(kept)

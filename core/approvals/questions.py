@@ -188,8 +188,8 @@ class Approvals:
             raise ApprovalError("approval_not_found", "There is no such approval among yours.")
         return found[0]
 
-    async def settle(self, question: Question, state: State, actor: Actor, reason: str = "") -> None:
-        """Answer a question, once.
+    async def settle(self, question: Question, state: State, actor: Actor | None, reason: str = "") -> None:
+        """Answer a question, once; of no actor where the host itself does.
 
         Raises:
             ApprovalError: `approval_expired` or `approval_answered`.
@@ -198,7 +198,7 @@ class Approvals:
         query = (
             update(approvals)
             .where(approvals.c.id == question.id, approvals.c.state == "pending", approvals.c.expires > moment)
-            .values(state=state, reason=reason, decided=moment, decided_by=actor.user_id)
+            .values(state=state, reason=reason, decided=moment, decided_by=None if actor is None else actor.user_id)
             .returning(approvals.c.id)
         )
         async with self._database.begin() as connection:

@@ -5,9 +5,10 @@ The pipeline decides *that* somebody is asked and what happens on a yes; everyth
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from toolhost.approvals import (
     Approvals,
@@ -25,7 +26,7 @@ from toolhost.approvals.grants import RevokedBecause
 from toolhost.approvals.questions import State
 from toolhost.approvals.watch import Watch
 from toolhost.calls.change import Change, change_of
-from toolhost.calls.results import not_run
+from toolhost.calls.results import ended, not_run
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Actor, Call, CallResult
 from toolhost.policy.values import Rule, ToolRule
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from toolhost.storage import Database
 
 __all__ = ["Asking"]
+
+_T = TypeVar("_T")
 
 
 class Asking:
@@ -86,20 +89,31 @@ class Asking:
         return None
 
     async def ask(self, call: Call, considered: Considered) -> str:
-        """Write down a question; returns its id."""
-        change = await self._change(call, considered)
-        approval_id = await self._approvals.ask(
-            call.id,
-            call.actor,
-            self._digest(call, considered, change),
-            scopes_of(considered, call),
-            self._terms(call, considered),
-            change=None if change is None else change.as_json(),
-            explanation=call.explanation,
+        """Write down a question; returns its id. Where the call is stopped meanwhile, no question is left open."""
+        try:
+            change = await self._change(call, considered)
+        except asyncio.CancelledError:
+            self._records.finish(ended(call, "cancelled", considered.decision))
+            raise
+        asking = asyncio.ensure_future(
+            self._approvals.ask(
+                call.id,
+                call.actor,
+                self._digest(call, considered, change),
+                scopes_of(considered, call),
+                self._terms(call, considered),
+                change=None if change is None else change.as_json(),
+                explanation=call.explanation,
+            )
         )
+        interrupted = await _to_the_end(asking)
+        approval_id = asking.result()
         self._watch.expect()
         shown = {} if change is None else {"change_digest": change.digest}
         self._record("approval.requested", call, considered, approval_id=approval_id, **shown)
+        if interrupted:  # nobody was told of it
+            await self.withdraw(approval_id, call.actor)
+            raise asyncio.CancelledError
         return approval_id
 
     # -- the answer ------------------------------------------------------------------------------------------------
@@ -114,12 +128,22 @@ class Asking:
         return await self._approvals.get(approval_id, actor)
 
     async def approve(self, question: Question, call: Call, considered: Considered, scope: Scope) -> None:
-        """Take a yes, if what would run now is what was asked about.
+        """Take a yes, if what would run now is what was asked about. Interrupted, it is taken all the same, and its
+        call has ended.
 
         Raises:
             ApprovalError: `approval_answered`, `approval_expired`, `plan_changed`.
             UsageError: `scope_not_offered`; the question stays open.
         """
+        taking = asyncio.ensure_future(self._approve(question, call, considered, scope))
+        interrupted = await _to_the_end(taking)
+        if interrupted and taking.exception() is None:
+            self._records.finish(ended(call, "cancelled", considered.decision, approval_id=question.id))
+        if interrupted:
+            raise asyncio.CancelledError
+        taking.result()
+
+    async def _approve(self, question: Question, call: Call, considered: Considered, scope: Scope) -> None:
         change = await self._change(call, considered)
         if considered.plan is None or self._digest(call, considered, change) != question.digest:
             await self._settle(question, "changed", call.actor)
@@ -143,10 +167,20 @@ class Asking:
             grant_id = await self._grants.give(question, scope, rules_digests(considered.asked_by))
         self._record("approval.approved", call, considered, approval_id=question.id, scope=scope, grant_id=grant_id)
 
-    async def withdraw(self, question: Question, actor: Actor) -> None:
-        """Settle a question that nobody waits for any more."""
-        with suppress(ApprovalError):  # it was settled a moment ago
+    async def withdraw(self, approval_id: str, actor: Actor) -> bool:
+        """Settle a question that nobody waits for any more; False where it was settled a moment ago."""
+        with suppress(ApprovalError):
+            question = await self.question(approval_id, actor)
             await self._settle(question, "refused", actor, "what asked for it has ended")
+            return True
+        return False
+
+    async def withdraw_all(self, reason: str) -> None:
+        """Refuse everything that is open, whoever's it is: what was asked before everything was stopped is over."""
+        await self._records.flush()
+        for question in await self._approvals.pending_of_all():
+            with suppress(ApprovalError):
+                await self._settle(question, "refused", None, reason)
 
     async def refuse(self, question: Question, actor: Actor, reason: str) -> CallResult:
         """Take a no; returns what becomes of the call.
@@ -166,9 +200,10 @@ class Asking:
         question = await self.question(approval_id, actor)
         return None if question.state == "approved" else not_run(question)
 
-    async def _settle(self, question: Question, state: State, actor: Actor, reason: str = "") -> CallResult:
+    async def _settle(self, question: Question, state: State, actor: Actor | None, reason: str = "") -> CallResult:
         await self._approvals.settle(question, state, actor, reason)
-        return self._ended(replace(question, state=state, reason=reason, decided_by=actor.user_id), actor)
+        by = None if actor is None else actor.user_id
+        return self._ended(replace(question, state=state, reason=reason, decided_by=by), actor)
 
     async def _expire(self) -> None:
         await self._records.flush()
@@ -283,3 +318,17 @@ class Asking:
             actor=call.actor,
             call_id=call.id,
         )
+
+
+async def _to_the_end(work: asyncio.Future[_T]) -> bool:
+    """Wait until what is written down is written down; whether whoever waits was told to stop meanwhile.
+
+    A statement that was sent is carried out, so leaving it half-way would leave its outcome to nobody.
+    """
+    interrupted = False
+    while not work.done():
+        try:
+            await asyncio.wait((work,))
+        except asyncio.CancelledError:
+            interrupted = True
+    return interrupted

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from toolhost.calls.results import ended
-from toolhost.errors import ApprovalError
+from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Call, CallResult
 from toolhost.policy import Considered
 
 if TYPE_CHECKING:
+    from toolhost.approvals import Question, Scope
     from toolhost.calls.asking import Asking
     from toolhost.calls.records import CallRecords
     from toolhost.calls.telling import Telling
@@ -41,10 +42,16 @@ class Awaited:
         if not self.answered.done():
             self.answered.set_result(result)
 
-    async def go_on(self, considered: Considered) -> CallResult:
-        """Have it run what was approved, and wait for what comes of it."""
-        self.answered.set_result(considered)
-        return await asyncio.shield(self.result)
+    def go_on(self, considered: Considered) -> None:
+        """Have it run what was approved."""
+        if not self.answered.done():
+            self.answered.set_result(considered)
+
+    def fail(self, error: Exception) -> None:
+        """Have it end where a yes was given that cannot be acted upon."""
+        if not self.answered.done():
+            self.answered.set_exception(error)
+            self.answered.exception()  # it may have ended meanwhile: then nobody reads it
 
     def end(self, result: CallResult | None) -> None:
         """Tell whoever approved it how it ended; None where it was given up before it ran."""
@@ -71,10 +78,37 @@ class AwaitedCalls:
         self._asking = asking
         self._records = records
         self._open: dict[str, Awaited] = {}
+        self._taking: set[asyncio.Task[None]] = set()
 
     def get(self, call_id: str) -> Awaited | None:
         """The one of this call, or None."""
         return self._open.get(call_id)
+
+    async def approve(self, awaited: Awaited, question: Question, considered: Considered, scope: Scope) -> CallResult:
+        """Take a yes, have the call go on with it, and wait for what comes of it.
+
+        Both happen also where whoever said yes is gone before they hear of it: a yes that is written down counts.
+
+        Raises:
+            ApprovalError: `approval_answered`, `approval_expired`, `plan_changed`.
+            UsageError: `scope_not_offered`.
+        """
+
+        async def take() -> None:
+            try:
+                await self._asking.approve(question, awaited.call, considered, scope)
+            except (ApprovalError, UsageError):
+                raise  # no yes was taken
+            except Exception as error:
+                awaited.fail(error)
+                raise
+            awaited.go_on(considered)
+
+        taking = asyncio.create_task(take(), name=f"approve {question.id}")
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
+        await asyncio.shield(taking)
+        return await asyncio.shield(awaited.result)
 
     async def ask(
         self,
@@ -93,25 +127,29 @@ class AwaitedCalls:
         """
         self._records.begin(call, considered.decision, considered.plan, "approval_required")
         approval_id = await self._asking.ask(call, considered)
+        awaited = self._open[call.id] = Awaited(call)  # before anything is waited for: from here on it can be stopped
         self._records.finish(ended(call, "approval_required", considered.decision, approval_id=approval_id))
-        question = await self._asking.question(approval_id, call.actor)
-        awaited = self._open[call.id] = Awaited(call)
         elsewhere = asyncio.ensure_future(self._asking.until_settled(approval_id, call.actor))
-        telling.asked(question, call)
         result: CallResult | None = None
         try:
-            await asyncio.wait((awaited.answered, elsewhere), return_when=asyncio.FIRST_COMPLETED)
-            answer = awaited.answered.result() if awaited.answered.done() else elsewhere.result()
+            question = await self._asking.question(approval_id, call.actor)
+            telling.asked(question, call)
+            answer = await self._answer(awaited, elsewhere)
             del self._open[call.id]
             telling.answered(question, call, approved=isinstance(answer, Considered))
-            if isinstance(answer, Considered):
-                result = await run(answer, approval_id)
-            else:
-                assert answer is not None  # a yes comes from this process: nobody else has the call
-                result = answer
+            result = await run(answer, approval_id) if isinstance(answer, Considered) else answer
             return result
         finally:
             elsewhere.cancel()
-            if self._open.pop(call.id, None) is not None:
-                await self._asking.withdraw(question, call.actor)
+            if self._open.pop(call.id, None) is not None and not await self._asking.withdraw(approval_id, call.actor):
+                # A yes came in this very moment, and what it was for has ended.
+                self._records.finish(ended(call, "cancelled", considered.decision, approval_id=approval_id))
             awaited.end(result)
+
+    @staticmethod
+    async def _answer(awaited: Awaited, elsewhere: asyncio.Future[CallResult | None]) -> Considered | CallResult:
+        await asyncio.wait((awaited.answered, elsewhere), return_when=asyncio.FIRST_COMPLETED)
+        if not awaited.answered.done() and (settled := elsewhere.result()) is not None:
+            return settled
+        # A yes comes from this process, for nobody else has the call: it may be written down and not said yet.
+        return await awaited.answered

@@ -130,10 +130,11 @@ class PluginErrands:
         return result, output
 
     def _refuse_secrets(self, errand: Errand) -> None:
-        if any(self._redaction.text(word) != word for word in errand.argv):
+        if any(self._redaction.text(word) != word for word in (*errand.argv, errand.cwd)):
             raise ToolHostError(
                 "secret_in_command",
-                "A secret must not be an argument of a command or a part of a URL: those are shown and recorded.",
+                "A secret must not be an argument of a command, its folder or a part of a URL: those are shown and "
+                "recorded.",
                 "Write it to the command's standard input, let it read /run/secrets, or send it in a header.",
             )
 

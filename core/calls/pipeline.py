@@ -226,8 +226,7 @@ class Pipeline:
             )
         if awaited is not None:
             considered = await self._consider(awaited.call)
-            await self._asking.approve(question, awaited.call, considered, answer.scope)
-            return await awaited.go_on(considered)
+            return await self._awaited.approve(awaited, question, considered, answer.scope)
         with self._turns.admit(actor.user_id):
             row = await self._records.row(question.call_id, actor)
             assert row is not None  # the question was read together with it
@@ -251,6 +250,10 @@ class Pipeline:
     def withhold(self, problem: SandboxError | None) -> None:
         """Run nothing for this reason, until it is None."""
         self._sandbox_problem = problem
+
+    async def withdraw_questions(self, reason: str) -> None:
+        """Refuse every open question."""
+        await self._asking.withdraw_all(reason)
 
     async def end_calls(self, which: Callable[[Actor, str], bool] = lambda actor, plugin: True) -> int:
         """End running calls, those of some actors or plugins or all, and wait until each has been recorded."""

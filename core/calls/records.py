@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,20 +101,18 @@ class CallRecords:
     async def get(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
         """The actor's own call: its result object with `tool`, `arguments`, `plan`, `created` and `finished`."""
         row = await self.row(call_id, actor)
-        if row is None:
-            return None
-        return {
-            "call_id": row["id"],
-            "tool": row["tool"],
-            "status": row["status"],
-            "conversation_id": row["conversation_id"],
-            "parent_id": row["parent_id"],
-            "arguments": json.loads(row["arguments"]),
-            "plan": None if row["plan"] is None else json.loads(row["plan"]),
-            "result": None if row["result"] is None else json.loads(row["result"]),
-            "created": row["created"],
-            "finished": row["finished"],
-        }
+        return None if row is None else _record(row)
+
+    async def several(self, call_ids: Sequence[str], actor: Actor) -> dict[str, dict[str, Any]]:
+        """The same of several calls, those that are there, by id."""
+        await self._behind.flush()
+        found: dict[str, dict[str, Any]] = {}
+        async with self._database.begin() as connection:
+            for at in range(0, len(call_ids), _PAGE):
+                query = select(calls).where(calls.c.id.in_(call_ids[at : at + _PAGE]), calls.c.user_id == actor.user_id)
+                rows = (await connection.execute(query)).mappings().all()
+                found.update((row["id"], _record(dict(row))) for row in rows)
+        return found
 
     async def row(self, call_id: str, actor: Actor) -> dict[str, Any] | None:
         """The stored row of the actor's own call."""
@@ -157,6 +155,21 @@ class CallRecords:
             if len(rows) < _PAGE:
                 return
             last = rows[-1]["id"]
+
+
+def _record(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "call_id": row["id"],
+        "tool": row["tool"],
+        "status": row["status"],
+        "conversation_id": row["conversation_id"],
+        "parent_id": row["parent_id"],
+        "arguments": json.loads(row["arguments"]),
+        "plan": None if row["plan"] is None else json.loads(row["plan"]),
+        "result": None if row["result"] is None else json.loads(row["result"]),
+        "created": row["created"],
+        "finished": row["finished"],
+    }
 
 
 def _actor(actor: Actor) -> dict[str, Any]:

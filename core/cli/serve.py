@@ -112,7 +112,7 @@ async def serve(
             sandbox = None
     async with Host.open(settings, sandbox, problem) as host, host.following():
         if panicked:
-            host.stopping.begin_stopped()
+            await host.stopping.begin_stopped()
         app = create_app(host, allowed_hosts=settings.allowed_hosts)
         scheme = "http" if settings.certfile is None else "https"
         url = f"{scheme}://{_in_url(settings.host)}:{settings.port}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from toolhost.calls.words import parse_words
 from toolhost.errors import UsageError
 from toolhost.host import Host
 
@@ -37,7 +38,7 @@ def arguments_from(host: Host, name: str, words: Sequence[str], json_object: str
     """
     tool = host.tool(name)
     if json_object is None:
-        return host.parse_words(tool, list(words))
+        return parse_words(tool, list(words))
     if words:
         raise UsageError(
             "invalid_arguments",

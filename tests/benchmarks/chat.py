@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bareproxy import BareProxy
 from chatting import write_settings
 from modelserver import KEY
 from report import p50, p95
@@ -46,7 +47,11 @@ def measure(rounds: int, conversations: int, words_per_second: float, seconds: f
         person = server.set_up()
         for name, figures in asyncio.run(_first(server, person.bearer or "", url, rounds)).items():
             print(f"first word, {name}: p50 {p50(figures):.1f} ms, p95 {p95(figures):.1f} ms ({rounds} rounds)")
+        import browsing  # here: a soak, which counts words alone, needs no browser
+
+        browsing.measure(server, person, url, rounds)
         print()
+        worst = {}
         for name, take in (("bare proxy", _proxied), ("toolhost", _chatted)):
             spent = _processor_time(server)
             delays = crowd(server, person.bearer or "", url, conversations, words_per_second, seconds, take)
@@ -56,6 +61,8 @@ def measure(rounds: int, conversations: int, words_per_second: float, seconds: f
                 f"p50 {p50(delays):.1f} ms, p95 {p95(delays):.1f} ms, at most {max(delays):.0f} ms "
                 f"({len(delays)} words; the server's processor time {spent:.1f} s)"
             )
+            worst[name] = p95(delays)
+        print(f"  more than the bare proxy at p95: {worst['toolhost'] - worst['bare proxy']:.1f} ms")
 
 
 def _processor_time(server: WebServer) -> float:
@@ -77,7 +84,7 @@ def _ages(text: str) -> Iterator[float]:
 
 async def _first(server: WebServer, token: str, url: str, rounds: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"bare proxy": [], "toolhost": []}
-    async with _bare_proxy(url) as port:
+    async with BareProxy(url) as port:
         for _ in range(rounds):
             found["bare proxy"].append((await _proxied(server, token, port, _script(3, 0.05)))[0])
             found["toolhost"].append((await _chatted(server, token, port, _script(3, 0.05)))[0])
@@ -101,7 +108,7 @@ async def _crowd(
     take: Any, server: WebServer, token: str, url: str, count: int, rate: float, seconds: float
 ) -> list[float]:
     # One begins after the other; what counts is the time in which all of them stream.
-    async with _bare_proxy(url) as port:
+    async with BareProxy(url) as port:
         all_stream = count / _BEGUN_A_SECOND
 
         async def one(number: int) -> list[float]:
@@ -146,32 +153,6 @@ async def _proxied(server: WebServer, token: str, port: int, text: str) -> list[
                 found += _ages(choices[0]["delta"]["content"])
     writer.close()
     return found
-
-
-class _bare_proxy:  # noqa: N801 (used as a function)
-    """Copies bytes between its clients and the model server."""
-
-    def __init__(self, url: str) -> None:
-        self._to = int(url.rpartition(":")[2].partition("/")[0])
-
-    async def __aenter__(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def __aexit__(self, *raised: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._to)
-        await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):  # a client that has heard enough hangs up
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ PATHS = (
     "/admin/people",
     "/admin/policies",
     "/admin/plugins",
+    "/admin/models",
 )
 
 

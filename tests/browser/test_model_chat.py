@@ -22,6 +22,7 @@ def models() -> Iterator[ModelServer]:
 @pytest.fixture(scope="module")
 def server(models: ModelServer) -> Iterator[WebServer]:
     with chat_server(models, more=AGENT) as made:
+        made.variables["TOOLHOST_SHARES"] = "true"
         yield made.start()
 
 
@@ -144,3 +145,128 @@ def test_the_model_is_chosen_above_the_thread_and_its_trouble_is_told(chat) -> N
     expect(page.locator("#model")).to_have_value("tiny")
     expect(page.locator(".model-note")).to_have_count(0)
     assert re.search("/c/", page.url)
+
+
+def test_a_profile_is_chosen_above_the_thread_and_the_server_holds_it(chat) -> None:
+    page = chat()
+    page.locator("#profile").select_option("reader")
+    say(page, script(calls("system.uname"), {"say": "I may not."}))
+    expect(page.locator(".card[data-state=error]")).to_contain_text("tool_not_in_profile")
+    expect(answers(page)).to_contain_text("I may not.")
+    quiet(page)
+    page.reload()
+    expect(page.locator("#profile")).to_have_value("reader")
+    look(page, "profile")
+
+
+def test_a_conversation_is_shared_by_a_link_that_only_reads_and_is_taken_back(chat, watched_page, server) -> None:
+    page = chat()
+    say(page, "a word for others")
+    expect(answers(page)).to_have_count(1)
+    quiet(page)
+    item = page.locator("#conversations li").filter(has_text="a word for others")
+    item.hover()
+    item.locator(".item-more").click()
+    page.get_by_role("menuitem", name="Share").click()
+    dialog = page.locator("#share-dialog")
+    expect(dialog).to_be_visible()
+    dialog.locator("#share-make").click()
+    link = dialog.locator("#share-link")
+    expect(link).to_have_value(re.compile("/shared#"))
+    expect(dialog.locator("#share-list li")).to_have_count(1)
+    look(page, "share-dialog")
+    visitor = watched_page(at=server, expected=("status of 404",))
+    visitor.goto(link.input_value())
+    expect(visitor.locator(".message-assistant")).to_contain_text("a word for others")
+    expect(visitor.locator("#thread button:not([data-code], [data-card], [role=tab])")).to_have_count(0)
+    expect(visitor.locator("textarea")).to_have_count(0)
+    look(visitor, "shared")
+    dialog.get_by_role("button", name="Revoke").click()
+    expect(dialog.locator("#share-list li")).to_have_count(0)
+    visitor.reload()
+    expect(visitor.locator("#problem")).to_be_visible()
+    expect(visitor.locator(".message")).to_have_count(0)
+
+
+def test_two_tabs_that_answer_at_once_run_the_call_once(chat) -> None:
+    page = chat()
+    say(page, "/shell.run script='echo once >> counted; cat counted'")
+    expect(page.locator(".card[data-state=waiting]")).to_have_count(1)
+    other = page.context.new_page()
+    other.goto(page.url)
+    for tab in (page, other):
+        expect(tab.get_by_role("button", name="Approve once")).to_be_enabled()
+    for tab in (page, other):  # neither hears of the other's answer before it is sent
+        tab.evaluate(
+            "() => { const yes = document.querySelector('[type=submit][data-decision=approve]');"
+            " yes?.focus(); yes?.form.requestSubmit(yes); }"
+        )
+    for tab in (page, other):
+        expect(tab.locator(".card[data-state=done] .output").first).to_have_text("once\n")
+
+
+def test_a_change_of_a_tool_is_undone_in_the_panel(chat) -> None:
+    page = chat()
+    say(page, "/files.write path=note.txt content=first")
+    button = page.locator(".card[data-state=waiting]").get_by_role("button", name="Approve once")
+    expect(button).to_be_enabled()
+    button.click()
+    expect(page.locator(".card[data-state=done]")).to_have_count(1)
+    page.locator("#files-toggle").click()
+    expect(page.locator(".file")).to_contain_text("note.txt")
+    page.locator('[data-files="changes"]').click()
+    expect(page.locator(".card[data-state=done]").last).to_contain_text("note.txt")
+    page.locator('[data-files="undo"]').click()
+    undo = page.locator('.card[data-tool="files.undo"]')
+    expect(undo).to_have_attribute("data-state", re.compile("waiting|done"))
+    if undo.get_attribute("data-state") == "waiting":
+        expect(button).to_be_enabled()
+        button.click()
+    expect(page.locator(".file")).to_have_count(0)
+    look(page, "files-undone")
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+
+
+def test_files_are_dropped_onto_the_page_and_a_tool_s_picture_is_shown_in_its_card(chat) -> None:
+    page = chat()
+    say(page, "/files.list")
+    expect(page.locator(".card[data-state=done]")).to_have_count(1)
+    expect(page.locator("#external")).to_be_hidden()
+    carried = page.evaluate_handle(
+        """(pixel) => {
+          const bytes = Uint8Array.from(atob(pixel), (char) => char.charCodeAt(0));
+          const carried = new DataTransfer();
+          carried.items.add(new File([bytes], "plot.png", { type: "image/png" }));
+          return carried;
+        }""",
+        PIXEL,
+    )
+    for kind in ("dragenter", "dragover"):
+        page.locator("#thread").dispatch_event(kind, {"dataTransfer": carried})
+    expect(page.locator("body")).to_have_class(re.compile("dropping"))
+    look(page, "files-dropping")
+    page.locator("#thread").dispatch_event("drop", {"dataTransfer": carried})
+    expect(page.locator(".file")).to_contain_text("plot.png")
+    expect(page.locator("body")).not_to_have_class(re.compile("dropping"))
+    expect(page.locator("#external")).to_be_visible()  # without a reload
+    page.locator("#external summary").click()
+    expect(page.locator("#external")).to_contain_text("Files that were uploaded")
+    page.locator("#external summary").click()
+    say(page, "/files.read path=plot.png")
+    picture = page.locator(".card[data-state=done] img.produced")
+    expect(picture).to_be_visible()
+    expect(picture).to_have_js_property("naturalWidth", 1)
+    look(page, "card-picture")
+
+
+def test_models_are_tested_by_a_button_at_the_first_run_and_later(chat, server) -> None:
+    page = chat()
+    for path in ("/welcome", "/admin/models"):
+        page.goto(server.origin + path)
+        for name, said in (("tiny", "ms"), ("nowhere", "cannot be reached")):
+            row = page.locator("li").filter(has=page.locator(f'[data-test="{name}"]'))
+            row.get_by_role("button").click()
+            expect(row.get_by_role("status")).to_contain_text(said)
+        look(page, "models" + path.replace("/", "-"))

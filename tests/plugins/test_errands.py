@@ -91,13 +91,18 @@ async def leak(ctx: ToolContext) -> str:
     return (await ctx.run("echo", ctx.secret("token"))).stdout
 
 @tool
+async def leak_place(ctx: ToolContext) -> str:
+    """The same, in the name of a folder."""
+    return (await ctx.run("echo", "here", cwd=ctx.secret("token"))).stdout
+
+@tool
 async def keep(ctx: ToolContext) -> str:
     """Put a secret where it is not."""
     return str(len((await ctx.run("cat", stdin=ctx.secret("token"))).stdout))
 
 @hookimpl
 def register_tools(register):
-    for one in (run, run_sync, stream, stream_sync, many, instead, sooner, left, fetch, leak, keep):
+    for one in (run, run_sync, stream, stream_sync, many, instead, sooner, left, fetch, leak, leak_place, keep):
         register(one)
 '''
 
@@ -118,7 +123,10 @@ allow = ["ok.com:80", "ok.com:443", "mixed.org:80", "loop.org:80"]
 [limits]
 wall = "20s"
 """
-SECRET = 'plugin = "keeper"\n[tools]\nallow = ["leak", "keep"]\n[commands]\nallow = ["echo {text...}", "cat"]\n'
+SECRET = (
+    'plugin = "keeper"\n[tools]\nallow = ["leak", "leak_place", "keep"]\n'
+    '[commands]\nallow = ["echo {text...}", "cat"]\n'
+)
 
 
 def plugin(folder: Path, name: str) -> None:
@@ -146,7 +154,7 @@ def host() -> Iterator[Hosted]:
 
 
 def call(host: Hosted, name: str, more: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
-    plugin = "keeper" if name in ("leak", "keep") else "errands"
+    plugin = "keeper" if name in ("leak", "leak_place", "keep") else "errands"
     return host.ask(tool=f"{plugin}.{name}", arguments=arguments, workspace=str(host.workspace), **(more or {}))
 
 
@@ -285,8 +293,8 @@ def test_a_command_does_not_outlive_the_call_that_asked_for_it(host: Hosted) -> 
 
 
 def test_a_secret_is_no_argument_of_a_command(host: Hosted) -> None:
-    refused = call(host, "leak")
-    assert refused["error"]["code"] == "secret_in_command"
+    for name in ("leak", "leak_place"):
+        assert call(host, name)["error"]["code"] == "secret_in_command"
     assert "hunter2" not in (host.data / "state" / "audit.log").read_text()
     assert call(host, "keep")["stdout"] == str(len("[redacted]"))
 

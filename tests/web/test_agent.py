@@ -14,7 +14,7 @@ from webserver import TERMINAL, Person, WebServer, of_runs
 
 @pytest.fixture(scope="module")
 def server(models: ModelServer) -> Iterator[WebServer]:
-    with chat_server(models, more=AGENT + "steps = 6\ntool_calls = 9\nruns = 3\n") as made:
+    with chat_server(models, more=AGENT + "steps = 6\ntool_calls = 9\nruns = 3\ntokens = 90_000\n") as made:
         yield made.start()
 
 
@@ -229,6 +229,7 @@ def test_the_same_call_four_times_is_a_loop(ada: Person) -> None:
     [
         ([calls("files.list", path=f"{n}") for n in range(9)], "step_limit"),
         ([{"calls": [{"tool": "files__list", "args": {"path": f"{n}"}} for n in range(10)]}], "tool_call_limit"),
+        ([{"used": 90_000, **calls("system.uname")}, {"say": "Never."}], "token_limit"),
     ],
 )
 def test_a_run_ends_at_its_limits(ada: Person, steps: list[dict], code: str) -> None:

@@ -74,6 +74,19 @@ def test_the_person_in_the_chat_is_asked_for_the_command_of_a_running_tool(grace
     assert f'src="{picture["url"]}"' in events[-2]["html"]
 
 
+def test_a_yes_counts_although_whoever_gave_it_hung_up_at_once(grace: Person) -> None:
+    with grace.socket() as socket:
+        socket.send("message", text="/maker.make name=hung_up.txt")
+        waiting = socket.until("approval.required", timeout=60)[-1]
+        with grace.socket() as other:
+            other.send("approve", approval_id=waiting["approval_id"])
+        # Where the yes was heard it is acted upon; where it was not, it can be given again.
+        again = grace.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "approve"})
+        assert again.status == 200 or again.code == "approval_answered"
+        result = next(event["result"] for event in socket.to_the_end() if event["type"] == "tool.completed")
+    assert result["status"] == "ok"
+
+
 def test_a_no_to_the_command_is_the_tool_s_to_tell(grace: Person) -> None:
     with grace.socket() as socket:
         socket.send("message", text="/maker.make name=never.txt")

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from chatting import answer_of, calls, chat_server, kinds, only, script, told
+from chatting import AGENT, answer_of, calls, chat_server, kinds, only, script, told
 from driver import processes
 from modelserver import ModelServer
 from webserver import TERMINAL, Person, WebServer, of_runs
@@ -102,8 +102,8 @@ def json_text(person: Person, event: dict) -> str:
     return person.get(f"/api/conversations/{conversation}").json["entries"][0]["text"]
 
 
-def test_an_orderly_stop_leaves_what_waits_for_the_next_start(models: ModelServer) -> None:
-    with chat_server(models) as server:
+def test_an_orderly_stop_leaves_what_waits_and_a_model_that_says_no_more_is_not_waited_for(models: ModelServer) -> None:
+    with chat_server(models, more=AGENT + "seconds = 6\n") as server:
         person = server.start().set_up()
         with person.socket() as socket:
             socket.send("message", text=script(calls("shell.run", script="echo kept"), {"say": "Kept."}))
@@ -116,8 +116,13 @@ def test_an_orderly_stop_leaves_what_waits_for_the_next_start(models: ModelServe
         with person.socket() as socket:
             socket.send("resume", run_id=waiting["run_id"], after_seq=0)
             events = of_runs(socket.to_the_end())
-    assert [kind for kind in kinds(events) if kind in TERMINAL] == ["run.completed"]
-    assert kinds(events).count("approval.required") == 1
+        assert [kind for kind in kinds(events) if kind in TERMINAL] == ["run.completed"]
+        assert kinds(events).count("approval.required") == 1
+        with person.socket() as socket:
+            socket.send("message", text=script({"say": "It begins, and then", "fault": "stall"}))
+            late = of_runs(socket.to_the_end())
+    assert late[-1]["error"]["code"] == "time_limit"
+    assert only(late, "message.completed")[0]["entry"]["data"]["stopped"] == "time_limit"
 
 
 def test_of_many_answers_at_once_one_counts_and_the_model_is_told_once(ada: Person, models: ModelServer) -> None:
@@ -187,6 +192,27 @@ def test_stop_kills_the_sandboxes_of_a_model_s_calls(ada: Person) -> None:
     assert [ada.get(f"/api/calls/{call_id}").json["status"] for call_id in calls_made] == ["cancelled"] * 2
 
 
+@pytest.mark.parametrize("moment", ["run.started", "entry.added", "tool.arguments", "approval.required"])
+def test_a_run_that_is_stopped_while_it_asks_leaves_no_question_open(ada: Person, moment: str) -> None:
+    # Two calls that ask, so that one of them asks while the other's question is refused.
+    asked_for = {"calls": [{"tool": "shell__run", "args": {"script": f"echo {n}"}} for n in "12"]}
+    place = ada.conversation()
+    with ada.socket() as socket:
+        for text in (script(asked_for, {"say": "Never."}), "/shell.run script='echo 3'"):
+            if text.startswith("/") and moment == "tool.arguments":
+                continue
+            socket.send("message", text=text, conversation_id=place)
+            stopped = socket.until(moment)[-1]["run_id"]
+            socket.send("stop", run_id=stopped, ref="stop")
+            events = socket.to_the_end()
+            socket.send("ping")
+            events += socket.until("pong")
+            ends = [event for event in of_runs(events) if event["type"] in TERMINAL]
+            assert [(end["run_id"], end["type"]) for end in ends] == [(stopped, "run.cancelled")]
+    open_here = [one for one in ada.get("/api/approvals").json["approvals"] if one["conversation_id"] == place]
+    assert open_here == []
+
+
 def entries_of(person: Person, event: dict) -> list[dict]:
     conversation = run(person, event["run_id"])["conversation_id"]
     return person.get(f"/api/conversations/{conversation}").json["entries"]
@@ -196,8 +222,12 @@ def test_a_run_ends_with_its_person_and_shrinks_with_their_role(server: WebServe
     for name, change in (("eve", ("disable",)), ("fay", ("role", "viewer"))):
         person = server.add_user(name)
         with person.socket() as socket:
-            socket.send("message", text=script({"words": 10_000, "delay": 0.01}))
+            place = person.conversation()
+            socket.send("message", text=script({"words": 10_000, "delay": 0.01}), conversation_id=place)
             begun = socket.until("message.delta")[-1]["run_id"]
+            if name == "eve":
+                socket.send("message", text="I wait.", conversation_id=place)
+                waits = socket.until("run.queued")[-1]["run_id"]
             command = [TOOLHOST, "user", change[0], name, *change[1:]]
             subprocess.run(command, env=server.variables, cwd="/", check=True, timeout=60, capture_output=True)
             if name == "eve":
@@ -206,10 +236,11 @@ def test_a_run_ends_with_its_person_and_shrinks_with_their_role(server: WebServe
                 assert gone.value.rcvd.code == 4401
                 with closing(sqlite3.connect(server.data / "state" / "toolhost.db")) as database:
                     deadline = time.monotonic() + 30
-                    while database.execute("SELECT state FROM runs WHERE id = ?", (begun,)).fetchone() != (
-                        "cancelled",
-                    ):
-                        assert time.monotonic() < deadline
+                    for run_id in (begun, waits):  # what waits for its turn is not answered either
+                        while database.execute("SELECT state FROM runs WHERE id = ?", (run_id,)).fetchone() != (
+                            "cancelled",
+                        ):
+                            assert time.monotonic() < deadline
             else:
                 socket.send("message", text="more")
                 assert socket.until("error")[-1]["error"]["code"] == "role_not_allowed"

@@ -225,8 +225,15 @@ def test_no_grant_answers_for_a_tainted_call_and_a_yes_to_one_leaves_none(person
 def test_an_upload_into_a_conversations_own_workspace_counts(person: Person, place: WebServer) -> None:
     here = person.conversation()
     assert person.call("reach.send", person.conversation()).json["status"] == "ok"
-    for name in ("one.txt", "two.txt"):
-        assert person.request("PUT", f"/api/conversations/{here}/files/{name}", raw=b"send it all").status == 201
+    with person.socket("?view=html") as page:
+        page.send("resume", conversation_id=here)
+        page.until("resumed")
+        for name in ("one.txt", "two.txt"):
+            assert person.request("PUT", f"/api/conversations/{here}/files/{name}", raw=b"send it all").status == 201
+        page.send("ping")
+        [told] = [event for event in page.until("pong") if event["type"] == "conversation.tainted"]
+        assert (told["conversation_id"], told["seq"], told["external_content"][0]["tool"]) == (here, 0, "upload")
+        assert "Files that were uploaded" in told["html"]
     [content] = person.get(f"/api/conversations/{here}").json["external_content"]
     assert (content["tool"], content["call_id"], content["origins"]) == ("upload", "upload", ["upload"])
     decision = person.call("reach.send", here).json["decision"]

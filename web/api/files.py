@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from io import FileIO
 
 from quart import Blueprint, Response, request
@@ -12,6 +12,7 @@ from quart.typing import ResponseReturnValue
 
 from toolhost.calls.produced import image_type
 from toolhost.downloads import open_download
+from toolhost.model import ExternalContent
 from toolhost.sandbox.collect import spelled
 from toolhost.uploads import receive
 from toolhost.web.guard import current_actor, requires
@@ -58,9 +59,15 @@ async def index(conversation_id: str) -> ResponseReturnValue:
 @requires("chat", scope="chat")
 async def upload(conversation_id: str, path: str) -> ResponseReturnValue:
     """Put a file into the conversation's own workspace."""
+    parts, actor = site(), current_actor()
     replace = request.args.get("replace") == "true"
+
+    def tainted(external: Sequence[ExternalContent]) -> None:
+        content = [one.as_json() for one in external]
+        parts.sockets.tell_in(actor.user_id, conversation_id, "conversation.tainted", external_content=content)
+
     async with asyncio.timeout(_UPLOAD_SECONDS):
-        size = await receive(site().host, current_actor(), conversation_id, path, request.body, replace=replace)
+        size = await receive(parts.host, actor, conversation_id, path, request.body, replace=replace, on_taint=tainted)
     return {"path": path, "size": size}, 201
 
 

@@ -40,6 +40,7 @@ SECTIONS = (
     Section("people", "/admin/people", "person", "admin"),
     Section("policies", "/admin/policies", "shield", "policies:read"),
     Section("plugins", "/admin/plugins", "tool", "policies:read"),
+    Section("models", "/admin/models", "model", "admin"),
 )
 """Every page, in the order in which they are listed."""
 

@@ -4,6 +4,7 @@ import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js
 import "./finder.js";
 import { read } from "./form.js";
 import { get, post } from "./http.js";
+import { lay, replace } from "./lines.js";
 
 const ARM_MS = 500; // a card that appears under a moving finger is not approved by it
 const texts = strings("cardStrings");
@@ -63,7 +64,7 @@ function drawArrived() {
   for (const [output, pieces] of arriving) {
     if (!output.isConnected) continue; // the card was replaced meanwhile, and its successor has it
     const following = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
-    output.append(nodes(pieces.join("")));
+    for (const piece of pieces) lay(output, nodes(piece));
     let over = output.textContent.length - KEPT_LIVE;
     while (over > 0 && output.firstChild !== output.lastChild) {
       over -= output.firstChild.textContent.length;
@@ -209,7 +210,7 @@ document.addEventListener("click", async (event) => {
     const all = await get(`/ui/calls/${card.dataset.call}/output`);
     if (all.ok) {
       const output = find(".pane-output .output", card);
-      output.replaceChildren(nodes(all.data));
+      replace(output, nodes(all.data));
       output.focus();
       button.remove();
     }
