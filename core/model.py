@@ -38,6 +38,7 @@ class Actor:
         ip: The client's address, or None.
         request_id: Ties log lines of one request together, or None.
         scopes: What an API key may be used for; None for a person.
+        key_id: The API key, or None for a person.
     """
 
     user_id: str
@@ -48,11 +49,17 @@ class Actor:
     ip: str | None = None
     request_id: str | None = None
     scopes: frozenset[str] | None = None
+    key_id: str | None = None
 
     @property
     def attended(self) -> bool:
         """Whether a person is there, who can be asked."""
         return self.scopes is None
+
+    def owns(self, began_by: Actor) -> bool:
+        """Whether this actor may change or end what another began: a person what they and their keys did, a key only
+        what it did itself, since another one may have begun with more rights."""
+        return self.user_id == began_by.user_id and self.key_id in (None, began_by.key_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

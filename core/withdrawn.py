@@ -1,4 +1,5 @@
-"""Ending what runs without leave: calls of people who were disabled, and of plugins that are granted nothing any more.
+"""Ending what runs without leave: calls of people who were disabled, of sessions, keys and addresses that were taken
+away, and of plugins that are granted nothing any more.
 
 What was decided is not decided again while it runs; but who takes a person or a plugin out means now, not afterwards.
 """
@@ -7,10 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
+from toolhost.accounts.standing import Standing
 from toolhost.model import Actor
-from toolhost.storage.tables import users
 
 if TYPE_CHECKING:
     from toolhost.calls.pipeline import Pipeline
@@ -35,29 +34,24 @@ class Withdrawn:
         self._pipeline = pipeline
         self._policies = policies
         self._plugins = plugins
-        self._database = database
+        self._standing = Standing(database)
 
     async def end(self) -> None:
         """End the calls that may not go on."""
-        people: set[str] = set()
+        actors: set[Actor] = set()
         named: set[str] = set()
 
         def seen(actor: Actor, plugin: str) -> bool:
-            people.add(actor.user_id)
+            actors.add(actor)
             named.add(plugin)
             return False
 
         await self._pipeline.end_calls(seen)  # ends none
         gone = {plugin for plugin in named if not self._in_service(plugin)}
-        out = await self._disabled(people) if people else set()
+        out = await self._standing.withdrawn(actors)
         if gone or out:
-            await self._pipeline.end_calls(lambda actor, plugin: plugin in gone or actor.user_id in out)
+            await self._pipeline.end_calls(lambda actor, plugin: plugin in gone or actor in out)
 
     def _in_service(self, plugin: str) -> bool:
         record = self._plugins.plugins.get(plugin)
         return self._policies.current.policy(plugin) is not None and record is not None and record.state == "active"
-
-    async def _disabled(self, people: set[str]) -> set[str]:
-        query = select(users.c.id).where(users.c.id.in_(people), users.c.disabled.is_(True))
-        async with self._database.begin() as connection:
-            return set((await connection.execute(query)).scalars())

@@ -204,7 +204,13 @@ class Messages:
         await self._runs.records.end(record.id, "interrupted")
 
     async def _take_up(self, record: RunRecord) -> None:
-        actor = Actor(user_id=record.user_id, username=record.username, role=record.role, channel="web")
+        actor = Actor(
+            user_id=record.user_id,
+            username=record.username,
+            role=record.role,
+            channel="web",
+            session_id=record.session_id,
+        )
         run = self._runs.new(actor, record.conversation_id, "message", run_id=record.id)
         run.text = record.text
         run.events = list(record.events)
@@ -224,7 +230,13 @@ class Messages:
             return run
         # Written down before anybody is told: what is told outlives this process.
         await self._runs.records.begin(
-            run.id, actor.user_id, conversation_id, kind="message", state="queued", text=text
+            run.id,
+            actor.user_id,
+            conversation_id,
+            kind="message",
+            state="queued",
+            text=text,
+            session_id=actor.session_id,
         )
         run.recorded = True
         if run.stopping:  # it was stopped while it was written down
@@ -309,6 +321,7 @@ class Messages:
         if run.recorded:  # it waited for its turn
             await self._runs.records.change(run.id, state="running", **begun)
         else:
+            begun["session_id"] = run.actor.session_id
             await self._runs.records.begin(run.id, owner, place_id, kind="message", state="running", **begun)
         run.emit("run.started", conversation_id=place_id, model=model, profile=profile)
         if run.text:
@@ -382,8 +395,7 @@ class Messages:
 
 
 def _check_own(actor: Actor, run: Run) -> None:
-    """What an API key changes or stops must have begun with the rights it has, and not with a person's."""
-    if actor.scopes is not None and run.actor.scopes != actor.scopes:
+    if not actor.owns(run.actor):
         raise AccessError(
             "key_not_allowed", "An API key cannot change or stop what it did not start.", "Sign in and do it there."
         )

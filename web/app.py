@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from pathlib import Path
 
 from quart import Quart, current_app, has_request_context, request
@@ -32,6 +33,8 @@ from toolhost.web.sizes import Sized, size_text
 from toolhost.web.sockets import Sockets
 from toolhost.web.tidying import keep_tidy
 from toolhost.web.visible import chip, excerpt, prose, visible, visible_text
+from toolhost.web.withdrawing import following as withdrawals
+from toolhost.web.withdrawing import withdraw
 
 __all__ = ["create_app", "new_setup_token"]
 
@@ -78,13 +81,15 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         messages=Messages(host, conversations, runs, models),
         shares=Shares(host.database),
         sockets=Sockets(),
+        streams=Sockets(),
         rates=Rates(host.settings, host.audit),
         languages=Languages(),
         allowed_hosts=LOOPBACK_NAMES | {name.lower() for name in allowed_hosts},
         static=_HERE / "static",
     )
     accounts.changes.on_change(parts.sockets.recheck)
-    accounts.changes.on_change(runs.recheck)
+    accounts.changes.on_change(parts.streams.recheck)
+    accounts.changes.on_change(partial(withdraw, parts))
     host.on_tools_changed(lambda: parts.sockets.tell("tools.changed"))
     host.stopping.on_stop(parts.messages.stop_all)
     app.extensions[EXTENSION] = parts
@@ -92,7 +97,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
 
     @app.while_serving
     async def following() -> AsyncGenerator[None]:
-        async with accounts.following():
+        async with accounts.following(), withdrawals(parts):
             yield
 
     keep_tidy(app, host)

@@ -7,7 +7,6 @@ import json
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from quart import Blueprint, websocket
@@ -15,7 +14,7 @@ from quart import Blueprint, websocket
 from toolhost.accounts import Principal
 from toolhost.approvals import Answer
 from toolhost.conversations import Conversation
-from toolhost.errors import AccessError, ToolHostError, UsageError
+from toolhost.errors import MachineError, ToolHostError, UsageError
 from toolhost.identifiers import now_ms
 from toolhost.model import Actor
 from toolhost.rights import Right, check
@@ -26,8 +25,10 @@ from toolhost.web.fragments import Fragments
 from toolhost.web.guard import current, current_actor, requires
 from toolhost.web.live import Run
 from toolhost.web.rates import RateLimitedError
+from toolhost.web.refusals import record_refusal
 from toolhost.web.site import Site, site
-from toolhost.web.sockets import NOT_ALLOWED, UNAUTHENTICATED
+from toolhost.web.sockets import NOT_ALLOWED
+from toolhost.web.staying import RECHECK_SECONDS, Stay
 from toolhost.web.workspaces import check_workspace
 
 __all__ = ["TYPES", "blueprint"]
@@ -50,8 +51,6 @@ _RIGHTS: dict[str, Right] = {
 
 _ASKED: set[asyncio.Task[None]] = set()  # what sockets asked for and is not done yet
 
-_RECHECK_SECONDS = 15.0  # a token that has run out is noticed within this even in silence
-
 
 @blueprint.websocket("/ws/chat")
 @requires("look", scope="chat")
@@ -68,8 +67,7 @@ class _Connection:
 
     def __init__(self, parts: Site, principal: Principal, actor: Actor, fragments: Fragments | None) -> None:
         self._site = parts
-        self._principal = principal
-        self._actor = actor
+        self._stay = Stay(parts.accounts, principal, actor, self.close_with)
         self._fragments = fragments
         self._wake = asyncio.Event()
         self._replies: deque[dict[str, Any]] = deque()
@@ -78,18 +76,13 @@ class _Connection:
         self._sending = asyncio.Lock()
         self._closing: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
+    @property
+    def _actor(self) -> Actor:
+        return self._stay.actor
+
     async def recheck(self) -> None:
-        """Ask again whose this is: their session may have ended, or their role be another one."""
-        if await self._site.accounts.blocks.blocked(self._actor.ip):
-            self.close_with(NOT_ALLOWED)
-            return
-        try:
-            self._principal = await self._site.accounts.check(self._principal)
-        except AccessError:
-            self.close_with(UNAUTHENTICATED)
-        else:
-            user = self._principal.user
-            self._actor = replace(self._actor, role=user.role, username=user.username, scopes=self._principal.scopes)
+        """Ask again whose this is."""
+        await self._stay.recheck()
 
     def tell(self, kind: str) -> None:
         """Send an event that is no run's."""
@@ -271,6 +264,10 @@ class _Connection:
         self._wake.set()
 
     def _refuse(self, error: ToolHostError, reference: object) -> None:
+        try:
+            record_refusal(error, self._actor, "/ws/chat")
+        except MachineError as failure:
+            error = failure
         self._reply("error", reference, error=error.as_json())
 
     async def _write(self) -> None:
@@ -304,7 +301,7 @@ class _Connection:
 
     async def _recheck(self) -> None:
         while True:
-            await asyncio.sleep(_RECHECK_SECONDS)
+            await asyncio.sleep(RECHECK_SECONDS)
             await self.recheck()
 
 

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from toolhost.errors import AccessError, ApprovalError, MachineError, ToolHostError, UsageError
 from toolhost.sandbox.errors import SandboxError
 from toolhost.web.rates import RateLimitedError
+from toolhost.web.refusals import record_refusal
 
 __all__ = ["error_object", "is_api", "register", "status_of"]
 
@@ -102,6 +103,11 @@ def register(app: Quart) -> None:
     """Answer every error of the application here."""
 
     async def known(error: ToolHostError | SandboxError) -> Response:
+        if isinstance(error, AccessError) and (actor := g.get("actor")) is not None:
+            try:
+                record_refusal(error, actor, (websocket if has_websocket_context() else request).path)
+            except MachineError as failure:
+                error = failure
         wait = _BUSY_SECONDS if error.code == "login_busy" else None
         if isinstance(error, RateLimitedError):
             g.budget, wait = error.budget, error.retry_after

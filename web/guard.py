@@ -24,6 +24,7 @@ from toolhost.web.access import STEP_UP_SECONDS, Access, access_of, public, requ
 from toolhost.web.cookies import COOKIES, read_cookie
 from toolhost.web.errors import is_api
 from toolhost.web.forwarded import PEER
+from toolhost.web.origins import is_named, preflight
 from toolhost.web.site import site
 
 __all__ = [
@@ -71,7 +72,9 @@ async def signed_in() -> Principal:
     Raises:
         AccessError: `not_authenticated`.
     """
-    return await _authenticate(_incoming())
+    principal = await _authenticate(_incoming())
+    g.actor = principal.actor(client())
+    return principal
 
 
 async def visitor() -> Principal | None:
@@ -100,6 +103,9 @@ async def admit() -> ResponseReturnValue | None:
     is_open = access.public or (incoming.endpoint is None and not is_api(incoming.path))
     try:
         _check_host(incoming)
+        if (answer := preflight(incoming)) is not None:
+            _count(incoming, access, None)
+            return answer
         _check_origin(incoming)
         if not is_open:
             g.principal = await _authenticate(incoming)
@@ -119,17 +125,7 @@ async def admit() -> ResponseReturnValue | None:
                 "POST /api/auth/password, or sign in with a browser.",
             )
         return redirect(url_for("doors.change"), 303)
-    try:
-        _check_access(access)
-    except AccessError as error:
-        site().host.audit.write(
-            "security",
-            "access_refused",
-            {"path": incoming.path, "reason": error.code, "ip": incoming.remote_addr, "key": current().key_id},
-            actor=current_actor(),
-            level="WARNING",
-        )
-        raise
+    _check_access(access)
     return None
 
 
@@ -145,7 +141,7 @@ def _count(incoming: BaseRequestWebsocket, access: Access, user_id: str | None) 
 
 def _check_access(access: Access) -> None:
     principal = current()
-    actor = current_actor()
+    actor = g.actor = current_actor()
     check_role(actor.role, access.right)
     if principal.key_id is not None:
         if access.scope is None:
@@ -214,7 +210,7 @@ def _check_host(incoming: BaseRequestWebsocket) -> None:
         raise AccessError(
             "host_not_allowed",
             "This server does not answer under this name.",
-            "Address it by the name or address it was started with.",
+            "Address it by the name or address it was started with; an administrator adds names in `allowed_hosts`.",
         )
 
 
@@ -225,7 +221,9 @@ def _check_origin(incoming: BaseRequestWebsocket) -> None:
     fetch_site = incoming.headers.get("Sec-Fetch-Site")
     origin = incoming.headers.get("Origin")
     own = incoming.headers.get("Host", "").lower()
-    if origin is not None:
+    if is_named(origin):
+        good = True
+    elif origin is not None:
         # Only the host is compared: a proxy in front may have taken the TLS off.
         good = urlsplit(origin).netloc.lower() == own and fetch_site in (None, "same-origin", "none")
     elif fetch_site is not None and not handshake:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from quart import Response, g, has_websocket_context, request, websocket
 from quart.typing import ResponseTypes
 
+from toolhost.web.origins import add_origin_headers
+
 __all__ = ["CONTENT_SECURITY_POLICY", "add_headers", "add_refusal_headers"]
 
 CONTENT_SECURITY_POLICY = (
@@ -45,6 +47,7 @@ async def add_headers(response: Response) -> Response:
         response.headers["Strict-Transport-Security"] = _HSTS
     if (budget := g.get("budget")) is not None:
         response.headers.update(budget.headers())
+    add_origin_headers(response)
     request_id = g.get("request_id")
     if request_id is not None:
         response.headers["X-Request-Id"] = request_id

@@ -97,6 +97,10 @@ class Runs:
         """The runs that wait for their turn, or are being written down for that."""
         return [run for run in self._runs.values() if run.task is None and not run.ended]
 
+    def alive_of_all(self) -> list[Run]:
+        """Everybody's runs that have not ended, the oldest first."""
+        return [run for run in self._runs.values() if not run.ended]
+
     # Starting a call
 
     async def line(self, actor: Actor, conversation: Open, text: str) -> Run:
@@ -319,19 +323,10 @@ class Runs:
             _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def recheck(self) -> None:
-        """Somebody's access changed: end the runs of who may not come in any more, and let the others go on as who
-        they are now."""
-        owners = {run.actor.user_id for run in self._runs.values() if not run.ended}
-        standing = await self.records.standing(owners)
-        for run in [run for run in self._runs.values() if not run.ended]:
-            role = standing.get(run.actor.user_id)
-            if role is None:
-                await self.stop_run(run)
-            elif role != run.actor.role:
-                run.actor = replace(run.actor, role=role)
+            if late:
+                _, late = await asyncio.wait(late, timeout=_STOP_SECONDS)
+            for task in late:
+                _log.error("%s does not end; nobody waits for it any more", task.get_name())
 
     # For what answers messages
 
@@ -406,8 +401,8 @@ class Runs:
             running = [call.call_id for call in run.calls.values() if call.state == "running"]
             if [call_id for call_id in running if self._host.cancel(call_id, run.actor)]:
                 return
-        if run.task is not None:
-            run.task.cancel()
+        if run.task is not None and not run.task.cancelling():
+            run.task.cancel()  # once: a second one would come while the run writes down how it ended
 
     async def _waits(self, run: Run) -> None:
         if run.kind == "message":

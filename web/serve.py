@@ -21,7 +21,13 @@ __all__ = ["LARGEST_FRAME", "serve"]
 LARGEST_FRAME = 1 << 20
 """Bytes of one WebSocket message from a client; a larger one closes the socket with 1009."""
 
+_log = logging.getLogger("toolhost.server")
+
 _GRACE_SECONDS = 3.0
+_INSIDE_SECONDS = 10.0  # what the application itself ends; it waits for nobody outside
+_INSISTING = 4  # times
+_AGAIN_SECONDS = 0.5
+_CONNECTION = "_server_callback"  # in the name of what serves one, which Hypercorn keeps to itself
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 
 
@@ -65,12 +71,15 @@ async def serve(
     """
     parts: Site = app.extensions[EXTENSION]
 
+    closing = asyncio.Event()
+
     async def stop() -> None:
         await stopped.wait()
         # Before Hypercorn's own wait: a socket that nobody closes would keep it for its whole grace period.
         parts.messages.close()
         await parts.runs.close()
         parts.sockets.close()
+        closing.set()
 
     config = Config()
     # A copy: Hypercorn closes what it is given, and the listener is the caller's.
@@ -81,6 +90,7 @@ async def serve(
     config.websocket_max_message_size = LARGEST_FRAME
     # No pings of Hypercorn's: their task outlives its socket and holds up the end. The page sends its own.
     config.graceful_timeout = _GRACE_SECONDS
+    config.shutdown_timeout = _INSIDE_SECONDS
     config.h11_max_incomplete_size = 32 * 1024
     config.logger_class = _AccessLog
     # What is not a name of ours would get a handler of Hypercorn's; these go where everything is logged.
@@ -89,8 +99,34 @@ async def serve(
     await parts.messages.restore()
     # Beside the first requests: the library takes seconds, and whoever does not talk to a model need not wait for it.
     loading = asyncio.create_task(parts.models.start(), name="models")
+    serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop), name="serving")
+    closed = asyncio.create_task(closing.wait(), name="closing")
     try:
-        await hypercorn.asyncio.serve(app, config, shutdown_trigger=stop)
+        await asyncio.wait((serving, closed), return_when=asyncio.FIRST_COMPLETED)
+        await _end(serving)
     finally:
+        closed.cancel()
         loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)
+        await asyncio.gather(closed, loading, return_exceptions=True)
+
+
+async def _end(serving: asyncio.Task[None]) -> None:
+    """Wait for Hypercorn's end, and for no connection longer than its grace.
+
+    Hypercorn waits until what it has sent is read, and takes one cancellation for the wish to do that: somebody who
+    reads nothing could keep a server from ending.
+    """
+    await asyncio.wait((serving,), timeout=2 * _GRACE_SECONDS)
+    for _ in range(_INSISTING):
+        if serving.done():
+            break
+        kept = [task for task in asyncio.all_tasks() if _CONNECTION in getattr(task.get_coro(), "__qualname__", "")]
+        _log.warning("%d connections are cut: what was sent to them is not read", len(kept))
+        for task in kept:
+            task.cancel()
+        await asyncio.wait((serving,), timeout=_AGAIN_SECONDS)
+    if not serving.done():
+        _log.error("Hypercorn did not end; the server ends without it")
+        serving.cancel()
+        return
+    serving.result()

@@ -39,6 +39,7 @@ class Site:
         messages: What a model answers, and what waits for that.
         shares: Read-only links.
         sockets: The open WebSockets.
+        streams: The open streams of server-sent events.
         rates: How often somebody may ask.
         languages: The catalogues.
         allowed_hosts: Names under which this server may be addressed, lower case, without port.
@@ -54,6 +55,7 @@ class Site:
     messages: Messages
     shares: Shares
     sockets: Sockets
+    streams: Sockets
     rates: Rates
     languages: Languages
     allowed_hosts: frozenset[str]

@@ -1,4 +1,4 @@
-"""The open WebSockets, so that the end of a session or of the server can close them."""
+"""The open WebSockets and streams, so that the end of a session or of the server can close them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Closable(Protocol):
 
 
 class Sockets:
-    """The open WebSockets of one server."""
+    """The open connections of one kind."""
 
     def __init__(self) -> None:
         self._open: set[Closable] = set()
@@ -43,11 +43,11 @@ class Sockets:
         return len(self._open)
 
     def add(self, socket: Closable) -> None:
-        """Keep a socket in mind."""
+        """Keep one in mind."""
         self._open.add(socket)
 
     def remove(self, socket: Closable) -> None:
-        """Forget a socket."""
+        """Forget one."""
         self._open.discard(socket)
 
     async def recheck(self) -> None:

@@ -19,6 +19,7 @@ from toolhost.accounts.record import Recorder
 from toolhost.accounts.second_factor import SecondFactor
 from toolhost.accounts.sessions import Sessions
 from toolhost.accounts.signing import SigningKeys
+from toolhost.accounts.standing import Standing
 from toolhost.accounts.vouched import vouched
 from toolhost.audit import AuditLog
 from toolhost.errors import AccessError, UsageError
@@ -49,6 +50,7 @@ class Accounts:
         blocks: The addresses that get no answer.
         links: Setup, invitations, new passwords.
         second_factor: Codes by time.
+        standing: Whether what somebody began may go on.
         signing: The keys of access tokens.
     """
 
@@ -64,6 +66,7 @@ class Accounts:
         self.blocks = Blocks(database, self._recorder, self.changes)
         self.links = Links(database, self._recorder, self._passwords, self.changes)
         self.second_factor = SecondFactor(database, self._recorder, state, self.changes)
+        self.standing = Standing(database)
         self.changes.on_change(self._reload)
 
     @asynccontextmanager

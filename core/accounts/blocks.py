@@ -19,7 +19,7 @@ from toolhost.settings import Network
 from toolhost.storage import Database
 from toolhost.storage.tables import blocks
 
-__all__ = ["Block", "Blocks"]
+__all__ = ["Block", "Blocks", "contains", "holds"]
 
 _REASON = 200  # characters
 _LONGEST_SECONDS = 366 * 24 * 3600
@@ -88,7 +88,7 @@ class Blocks:
             raise UsageError(
                 "block_invalid", f"A block lasts 1 to {_LONGEST_SECONDS} seconds, or has no end.", "Choose another."
             )
-        if own is not None and _contains(network, own):
+        if own is not None and contains(network, own):
             raise UsageError("block_yourself", "Your own address is in this network.", "Block a smaller one.")
         now = now_ms()
         block = Block(
@@ -120,7 +120,7 @@ class Blocks:
 
     async def list(self) -> list[Block]:
         """The blocks that hold, the newest first."""
-        query = select(blocks).where(_holds()).order_by(blocks.c.created.desc())
+        query = select(blocks).where(holds()).order_by(blocks.c.created.desc())
         async with self._database.begin() as connection:
             return [_block(row) for row in (await connection.execute(query)).all()]
 
@@ -129,7 +129,7 @@ class Blocks:
         kept = await self._current()
         now = now_ms()
         return address is not None and any(
-            _contains(network, address) for network, expires in kept if expires is None or expires > now
+            contains(network, address) for network, expires in kept if expires is None or expires > now
         )
 
     async def _current(self) -> Sequence[tuple[Network, int | None]]:
@@ -150,7 +150,8 @@ class Blocks:
         self._kept = None
 
 
-def _holds() -> Any:
+def holds() -> Any:
+    """The condition of a block that has not ended."""
     return or_(blocks.c.expires.is_(None), blocks.c.expires > now_ms())
 
 
@@ -170,7 +171,8 @@ def _network(address: object) -> Network:
     return network
 
 
-def _contains(network: Network, address: str) -> bool:
+def contains(network: Network, address: str) -> bool:
+    """Whether an address is in a network, however it is spelled."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

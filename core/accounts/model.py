@@ -115,6 +115,7 @@ class Principal:
             ip=client.ip,
             request_id=client.request_id,
             scopes=self.scopes,
+            key_id=self.key_id,
         )
 
 

@@ -88,7 +88,7 @@ class People:
         """
         chosen = read_role(role)
         keeps = None if chosen == "admin" else _another_admin()
-        account = await self._change(username, {"role": chosen}, keeps)
+        account = await self._change(username, {"role": chosen}, keeps, by)
         self._recorder.by_actor("user_role_changed", by, user=account.user.username, role=chosen)
         return account
 
@@ -99,7 +99,7 @@ class People:
             AccessError: `user_not_found`.
             UsageError: `last_admin`.
         """
-        account = await self._change(username, {"disabled": True}, _another_admin(), end_sessions=True)
+        account = await self._change(username, {"disabled": True}, _another_admin(), by, end_sessions=True)
         self._recorder.by_actor("user_disabled", by, user=account.user.username)
         return account
 
@@ -109,7 +109,7 @@ class People:
         Raises:
             AccessError: `user_not_found`.
         """
-        account = await self._change(username, {"disabled": False}, None)
+        account = await self._change(username, {"disabled": False}, None, by)
         self._recorder.by_actor("user_enabled", by, user=account.user.username)
         return account
 
@@ -130,7 +130,7 @@ class People:
         """
         hashed = await self._passwords.hash(self._passwords.check(password, user.username))
         values = {"password_hash": hashed, "must_change": must_change}
-        await self._change(user.username, values, None, end_sessions=end_sessions)
+        await self._change(user.username, values, None, by, end_sessions=end_sessions)
         self._recorder.by_actor("password_changed", by, user=user.username)
 
     async def stored_hash(self, user: User) -> str:
@@ -144,6 +144,7 @@ class People:
         username: object,
         values: dict[str, Any],
         condition: ColumnElement[bool] | None,
+        by: Actor,
         *,
         end_sessions: bool = False,
     ) -> Account:
@@ -161,7 +162,7 @@ class People:
                     "Make somebody else an administrator first: `toolhost user role NAME admin`.",
                 )
             if end_sessions:
-                await Sessions.end_of(connection, row.id)
+                await Sessions.end_of(connection, row.id, by)
             await _end_links(connection, row, password="password_hash" in values)
             await self._changes.mark(connection)
         await self._changes.made()

@@ -194,12 +194,13 @@ class Sessions:
     # Ending
 
     async def end(self, principal: Principal, client: Client) -> None:
-        """End a session by its own person: its tokens no longer work, and its open sockets are closed."""
-        await self._end(sessions.c.id == principal.session_id)
+        """End a session by its own person: its tokens no longer work, its open sockets are closed and its questions
+        refused. What was begun in it goes on: it is the person's, who has only left."""
+        await self._end(sessions.c.id == principal.session_id, logged_out=True)
         self._recorder.by_user("logout", principal.user, client, session=principal.session_id)
 
     async def revoke(self, session_id: str, by: Actor, *, owner: str | None = None) -> None:
-        """End one session.
+        """End one session, and what was begun in it.
 
         Args:
             session_id: Which.
@@ -215,7 +216,7 @@ class Sessions:
         self._recorder.by_actor("session_revoked", by, session=session_id)
 
     async def revoke_all(self, by: Actor, *, user_id: str | None = None, but: str | None = None) -> int:
-        """End every session, or every one of a user; returns how many.
+        """End every session, or every one of a user, and what was begun in them; returns how many.
 
         Args:
             by: Who ends them.
@@ -228,9 +229,15 @@ class Sessions:
         return count
 
     @staticmethod
-    async def end_of(connection: AsyncConnection, user_id: str) -> None:
-        """End every session of a user within a transaction that marks the change itself."""
-        await connection.execute(update(sessions).where(sessions.c.user_id == user_id).values(revoked=True))
+    async def end_of(connection: AsyncConnection, user_id: str, by: Actor | None = None) -> None:
+        """End every session of a user within a transaction that marks the change itself, and what was begun in them,
+        but for the session that this comes from."""
+        theirs = sessions.c.user_id == user_id
+        if by is not None and by.session_id is not None:
+            own = sessions.c.id == by.session_id
+            await connection.execute(update(sessions).where(theirs, own).values(revoked=True, logged_out=True))
+            theirs &= ~own
+        await connection.execute(update(sessions).where(theirs).values(revoked=True, logged_out=False))
 
     async def list(self, user_id: str | None = None) -> list[Session]:
         """The open sessions of a user or of everybody, the last used first."""
@@ -297,10 +304,12 @@ class Sessions:
             row = (await connection.execute(_open(session_id))).first()
         return None if row is None else _Standing(user=user_of(row), proved=row.proved, expires=row.expires)
 
-    async def _end(self, which: ColumnElement[bool]) -> int:
-        change = update(sessions).where(which, sessions.c.revoked.is_(False)).values(revoked=True)
+    async def _end(self, which: ColumnElement[bool], *, logged_out: bool = False) -> int:
+        change = update(sessions).where(which, sessions.c.revoked.is_(False))
         async with self._database.begin() as connection:
-            count = (await connection.execute(change)).rowcount
+            count = (await connection.execute(change.values(revoked=True, logged_out=logged_out))).rowcount
+            if not logged_out:  # what was begun in one that its person has left ends as well
+                await connection.execute(update(sessions).where(which).values(logged_out=False))
             await self._changes.mark(connection)
         await self._changes.made()
         return count

@@ -50,6 +50,7 @@ class RunRecord:
         events: Of one that waits: what was seen of it.
         created: Milliseconds since the epoch.
         ended: Likewise, or None.
+        session_id: The login session that began it, or None.
     """
 
     id: str
@@ -70,6 +71,7 @@ class RunRecord:
     events: Sequence[dict[str, Any]]
     created: int
     ended: int | None
+    session_id: str | None
 
     def as_json(self) -> dict[str, Any]:
         """The run object of the API."""

@@ -60,6 +60,8 @@ class Question:
         call_id: The call that waits.
         user_id: Whose call it is.
         username: The name people see.
+        session_id: The login session that asked, or None.
+        key_id: The API key that asked, or None.
         digest: The approval digest.
         state: `pending` until it is settled; `changed` where the plan had become another one by the answer.
         reason: Why it was refused, or an empty string.
@@ -81,6 +83,8 @@ class Question:
     call_id: str
     user_id: str
     username: str
+    session_id: str | None
+    key_id: str | None
     digest: str
     state: State
     reason: str
@@ -261,6 +265,7 @@ def _questions() -> Select[Any]:
             calls.c.arguments,
             calls.c.conversation_id,
             calls.c.plan,
+            calls.c.actor,
             calls.c.decision,
             calls.c.result,
             users.c.username,
@@ -278,12 +283,15 @@ def _open() -> Select[Any]:
 def _question(row: RowMapping) -> Question:
     # A question can be read before its call's result, which says no more; of old calls only the result is there.
     known = row["decision"]
+    actor = {} if row["actor"] is None else json.loads(row["actor"])
     asked = json.loads(row["result"])["decision"] if known is None else json.loads(known)
     return Question(
         id=row["id"],
         call_id=row["call_id"],
         user_id=row["user_id"],
         username=row["username"] or row["user_id"],
+        session_id=actor.get("session_id"),  # not known of calls from before this was written down
+        key_id=actor.get("key_id"),
         digest=row["digest"],
         state=row["state"],
         reason=row["reason"],

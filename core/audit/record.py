@@ -65,6 +65,8 @@ def seal(
     """Make the record that follows `prev_hash`. Control and non-ASCII characters are escaped: a record is one line."""
     moment = now_ms()
     who = {"user": actor.username, "ip": actor.ip, "channel": actor.channel} if actor else {}
+    if actor and actor.key_id:
+        who["by_key"] = actor.key_id
     body = {
         "timestamp": f"{_second(moment // 1000)}.{moment % 1000:03d}Z",
         "level": level,

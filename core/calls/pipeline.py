@@ -240,9 +240,9 @@ class Pipeline:
         return self._awaited.get(call_id) is not None
 
     def cancel(self, call_id: str, actor: Actor) -> bool:
-        """End a running call of the actor's (any call, for an administrator). False where there is none."""
+        """End a running call that the actor owns (any call, for an administrator). False where there is none."""
         running = self._running.get(call_id)
-        if running is None or (running.actor.user_id != actor.user_id and actor.role != "admin"):
+        if running is None or not (actor.owns(running.actor) or (actor.attended and actor.role == "admin")):
             return False
         running.stop()
         return True

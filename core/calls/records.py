@@ -173,10 +173,12 @@ def _record(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _actor(actor: Actor) -> dict[str, Any]:
-    """Of an actor what policies look at, and their name."""
+    """Of an actor what policies look at, their name, and what they came in by."""
     return {
         "username": actor.username,
         "role": actor.role,
         "channel": actor.channel,
         "scopes": None if actor.scopes is None else sorted(actor.scopes),
+        "session_id": actor.session_id,
+        "key_id": actor.key_id,
     }

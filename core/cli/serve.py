@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from toolhost.cli.ending import end_within_the_limit
 from toolhost.cli.exits import reported
 from toolhost.cli.session import enter, start_sandbox
 from toolhost.data import DataDirectory
@@ -101,8 +102,14 @@ async def serve(
     metrics.enable()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not stopped.is_set():
+            stopped.set()
+            end_within_the_limit(loop)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
 
     panicked = PanicSwitch(DataDirectory(settings).state).current() is not None
     if sandbox is not None and not panicked:

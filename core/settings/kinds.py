@@ -10,12 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BOOLEAN", "CIDRS", "DURATION", "LIST", "PATH", "RATE", "SIZE", "TEXT", "Kind", "Rate", "choice", "integer"]
+__all__ = [
+    "BOOLEAN",
+    "CIDRS",
+    "DURATION",
+    "LIST",
+    "ORIGINS",
+    "PATH",
+    "RATE",
+    "SIZE",
+    "TEXT",
+    "Kind",
+    "Rate",
+    "choice",
+    "integer",
+]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _WORDS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -126,6 +141,16 @@ def _each(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     return check
 
 
+def _origin(text: str) -> str:
+    found = re.fullmatch(
+        r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9]\d{0,4})?", text.strip()
+    )
+    # What comes over plain HTTP from elsewhere, anybody on the way can have written.
+    if found is None or (found[1] == "http" and found[2] not in _THIS_MACHINE):
+        raise ValueError
+    return found[0]
+
+
 def _rate(text: str) -> Rate:
     count, slash, window = text.strip().partition("/")
     if not slash or not count.isdecimal() or not 1 <= int(count) <= 1_000_000:
@@ -153,6 +178,14 @@ CIDRS = Kind(
     "addresses or networks, such as 10.0.0.0/8, with commas between them, in TOML an array of strings",
     lambda text: tuple(map(ipaddress.ip_network, _list(text))),
     _each(ipaddress.ip_network),
+    _joined,
+)
+ORIGINS = Kind(
+    "origin list",
+    "whole origins, such as https://chat.example.org, with commas between them, in TOML an array of strings; lower "
+    "case, no path, no *, and http only of this machine",
+    lambda text: tuple(map(_origin, _list(text))),
+    _each(_origin),
     _joined,
 )
 RATE = Kind("rate", "a number in a duration, such as 30/1m", _rate, _from_text(_rate))

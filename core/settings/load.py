@@ -41,7 +41,7 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str] = 
 
     Raises:
         UsageError: `unknown_setting`, `setting_invalid`, `setting_given_twice`, `setting_file_unusable`,
-            `setting_exposed`, `secret_file_unreadable`.
+            `setting_exposed`, `secret_file_unreadable`, `secret_empty`.
     """
     data = data_directory(flags, environ)
     values: dict[str, Any] = {"data": data}
@@ -85,6 +85,11 @@ def _given(setting: Setting, flags: Mapping[str, str | None], environ: Mapping[s
     found = [(environ[name], f"env:{name}") for name in setting.variables if environ.get(name)]
     if setting.secret:
         for name in setting.variables:
+            if environ.get(name) == "":
+                # Somebody meant to give one: to make one instead would be found out at the next start.
+                raise UsageError(
+                    "secret_empty", f"{name} is set to nothing.", "Give it a value, or remove the variable altogether."
+                )
             if environ.get(f"{name}_FILE"):
                 found.append((_secret(setting, Path(environ[f"{name}_FILE"])), f"env:{name}_FILE"))
         credentials = environ.get("CREDENTIALS_DIRECTORY")

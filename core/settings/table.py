@@ -15,6 +15,7 @@ from toolhost.settings.kinds import (
     CIDRS,
     DURATION,
     LIST,
+    ORIGINS,
     PATH,
     RATE,
     SIZE,
@@ -168,6 +169,13 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = row(CIDRS, "Proxies in front of the server, by their addresses.", default=())
     allowed_hosts: tuple[str, ...] = row(
         LIST, "Names besides the loopback ones under which the server may be addressed.", default=()
+    )
+
+    allowed_origins: tuple[str, ...] = row(
+        ORIGINS,
+        "Origins besides its own whose pages may use the server as its own pages do.",
+        default=(),
+        aliases=("ALLOWED_ORIGINS",),
     )
 
     # Signing in

@@ -68,6 +68,8 @@ sessions = Table(
     Column("proved", BigInteger, nullable=False),  # when its person last gave the password
     Column("expires", BigInteger, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
+    # Ended by its own person, who only left.
+    Column("logged_out", Boolean, nullable=False, default=False, server_default=false()),
     Column("ip", String),
     Column("user_agent", String),
 )
@@ -204,6 +206,7 @@ runs = Table(
     Column("events", LargeBinary),  # of a run that waits: what its watchers have seen
     Column("created", BigInteger, nullable=False),
     Column("ended", BigInteger),
+    Column("session_id", String),  # where it was begun, so that it ends when that is revoked
 )
 
 # What people say of a model's answers, for administrators to read. No model ever sees it.

@@ -10,6 +10,13 @@ from owners import SERVICE_USER, give
 
 SECRET = "planted-Secret-0123456789-abcdefghij"
 
+EXAMPLE = dict(
+    line.split("=", 1)
+    for line in (Path(__file__).parents[2] / ".env.example").read_text().splitlines()
+    if line and not line.startswith("#")
+)
+"""What `.env.example` says as it is."""
+
 Write = Callable[..., Path]
 
 
@@ -145,6 +152,12 @@ def test_a_settings_file_that_somebody_else_could_write_is_not_read(toolhost, wr
         ({"TOOLHOST_HOST": "0.0.0.0"}, "bind_not_loopback"),
         ({"TOOLHOST_HOST": "0.0.0.0", "TOOLHOST_TRUSTED_PROXIES": "10.0.0.7", "DEBUG": "true"}, "debug_exposed"),
         ({"AUTH_ENABLED": "false"}, "auth_not_optional"),
+        (EXAMPLE, "secret_empty"),
+        ({"ALLOWED_ORIGINS": "*"}, "setting_invalid"),
+        ({"ALLOWED_ORIGINS": "https://*.example.org"}, "setting_invalid"),
+        ({"ALLOWED_ORIGINS": "https://chat.example.org/"}, "setting_invalid"),
+        ({"ALLOWED_ORIGINS": "http://chat.example.org"}, "setting_invalid"),
+        ({"ALLOWED_ORIGINS": "null"}, "setting_invalid"),
         ({"ALLOW_ANONYMOUS": "true"}, "auth_not_optional"),
         ({"TOOLHOST_CERTFILE": "/etc/hostname"}, "tls_incomplete"),
         ({"TOOLHOST_CERTFILE": "/etc/hostname", "TOOLHOST_KEYFILE": "/etc/hostname"}, "tls_unusable"),

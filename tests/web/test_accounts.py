@@ -185,6 +185,12 @@ def test_sessions_outlive_the_server_and_the_key_is_the_services_alone(fresh) ->
     assert server.end() == 0
     server.start()
     assert person.get(ME).status == 200
+    events = [record["event"] for record in server.audit() if record["category"] == "system"]
+    assert [event for event in events if event.startswith("server.")] == [
+        "server.started",
+        "server.stopped",
+        "server.started",
+    ]
 
 
 @pytest.mark.parametrize("secret", ["changeme", "x" * 40, "please-change-me-0123456789-abcdefghij"])

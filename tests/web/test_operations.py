@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from owners import SERVICE_USER, give
+from prometheus_client.parser import text_string_to_metric_families
 from webserver import PASSWORD, Person, WebServer
+from websockets.sync.client import connect
 
+ROOT = Path(__file__).parents[2]
 PLANTED = "planted-Kx7f3a9c51e2Wq"
 KEY = "J3fK9dLq2PvX8sTz5WmY7bRc4NhG6tUa1EoI0"
 
@@ -30,7 +35,9 @@ token = { env = "PLANTED_TOKEN" }
 @pytest.fixture(scope="module")
 def own() -> Iterator[WebServer]:
     """A server with a secret for a tool, and one for itself."""
-    running = WebServer(PLANTED_TOKEN=PLANTED, JWT_SECRET_KEY=KEY)
+    running = WebServer(
+        PLANTED_TOKEN=PLANTED, JWT_SECRET_KEY=KEY, ALLOWED_ORIGINS="https://pages.example.org", TOOLHOST_SHARES="true"
+    )
     try:
         yield running.start()
     finally:
@@ -106,6 +113,16 @@ def test_metrics_count_what_happens_and_are_for_this_machine_or_a_bearer(
         ("toolhost_call_duration_seconds_count", 2),
     ):
         assert metric(after, name) - metric(before, name) == grown, name
+    families = {
+        family.name: family for family in text_string_to_metric_families(after) if not family.name.endswith("_created")
+    }
+    for family in families.values():
+        assert family.documentation, family.name
+        assert family.type != "unknown", family.name
+    documented = set(re.findall(r"`(toolhost_[a-z_]+)`", (ROOT / "docs" / "operations.md").read_text()))
+    assert {name for name in families if name.startswith("toolhost_")} == {
+        name.removesuffix("_total") for name in documented
+    }
     assert metric(after, "toolhost_event_loop_lag_seconds_count") > 0
     assert metric(after, "toolhost_healthy") == 1
     assert metric(after, "toolhost_http_requests_total") > metric(before, "toolhost_http_requests_total")
@@ -130,6 +147,75 @@ def test_the_audit_log_can_be_asked(own: WebServer, admin: Person, eve: Person) 
     assert admin.get("/api/audit?since=yesterday").code == "query_invalid"
     assert eve.get("/api/audit").status == 403
     assert own.stranger().get("/api/audit").status == 401
+
+
+def test_pages_of_a_named_origin_may_use_the_server_and_those_of_no_other(own: WebServer, admin: Person) -> None:
+    named, other = "https://pages.example.org", "https://pages.example.org.evil.example"
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    stranger = own.stranger()
+    for origin, status in ((named, 204), (other, 401), ("null", 401), ("https://pages.example.org:8443", 401)):
+        answer = stranger.request("OPTIONS", "/api/conversations", headers={"Origin": origin, **asking})
+        assert answer.status == status, origin
+        allowed = [name for name in answer.headers if name.startswith("access-control-allow")]
+        assert bool(allowed) == (origin == named), origin
+        assert answer.headers["vary"] == "Origin"
+        handshake = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        opened = admin.get("/ws/chat", headers={"Origin": origin, **handshake}) if origin != named else None
+        assert opened is None or opened.status == 403, origin
+    read = admin.get("/api/auth/me", headers={"Origin": named})
+    assert (read.status, read.headers["access-control-allow-origin"]) == (200, named)
+    assert "access-control-allow-origin" not in admin.get("/api/auth/me", headers={"Origin": other}).headers
+    assert "access-control-allow-origin" not in admin.get("/login", headers={"Origin": named}).headers
+    assert admin.browse("POST", "/api/conversations", {}, Origin=named, Sec_Fetch_Site="same-site").status == 201
+    assert admin.browse("POST", "/api/conversations", {}, Origin=other, Sec_Fetch_Site="same-site").code == "cross_site"
+    with connect(
+        f"ws://127.0.0.1:{own.port}/ws/chat",
+        additional_headers={"Authorization": f"Bearer {admin.bearer}", "Origin": named},
+        open_timeout=10,
+    ):
+        pass
+
+
+def test_what_is_refused_allowed_and_shared_is_recorded_in_the_documents_envelope(
+    own: WebServer, admin: Person, eve: Person
+) -> None:
+    began = len(own.audit())
+    program = Person(own, admin.post("/api/keys", {"name": "p", "scopes": ["tools:run:git"]}).json["token"])
+    admin.browse("POST", "/api/conversations", {}, Origin="https://evil.example", Sec_Fetch_Site="cross-site")
+    assert eve.get("/api/users").status == program.call("shell.run", script="true").status == 403
+    assert program.get("/api/conversations").code == "scope_missing"
+    denied = admin.call("files.read", path="../../etc/shadow").json
+    asked = admin.call("files.write", admin.conversation(), path="a.txt", content="x").json
+    admin.post(f"/api/approvals/{asked['approval_id']}", {"decision": "refuse", "reason": "no\n{"})
+    talk = admin.conversation()
+    share = admin.post(f"/api/conversations/{talk}/shares").json["id"]
+    assert admin.request("DELETE", f"/api/conversations/{talk}/shares/{share}").status == 204
+    records = own.audit()
+    found = {record["event"]: record for record in records[began:]}
+    assert found["origin_refused"]["details"]["origin"] == "https://evil.example"
+    refused = [record["details"] for record in records[began:] if record["event"] == "access_refused"]
+    assert {(one["user"], one["reason"]) for one in refused} >= {("eve", "role_not_allowed"), ("ada", "scope_missing")}
+    assert {one.get("by_key") for one in refused if one["user"] == "ada"} == {refused[-1]["key"]}
+    assert found["command_blocked"]["call_id"] == denied["call_id"]
+    assert found["command_blocked"]["details"]["decision"]["code"] == denied["decision"]["code"]
+    assert found["approval.refused"]["details"]["reason"] == "no\n{"
+    assert found["share.created"]["details"]["share"] == found["share.revoked"]["details"]["share"] == share
+    started = next(record for record in records if record["event"] == "server.started")
+    assert started["category"] == "system"
+    assert started["details"]["policies"]["git"].startswith("sha256:")
+    assert {"policy.reloaded", "setup_completed", "login", "tool.intent", "tool.outcome"} <= {
+        record["event"] for record in records
+    }
+    schema = json.loads((ROOT / "docs" / "reference" / "audit.schema.json").read_text())
+    validator = Draft202012Validator(schema)
+    for number, record in enumerate(records, 1):
+        assert record["seq"] == number
+        validator.validate(record)
 
 
 def test_every_entry_of_the_log_is_an_object_and_those_of_a_request_have_its_id(own: WebServer, admin: Person) -> None:

@@ -105,11 +105,17 @@ def json_text(person: Person, event: dict) -> str:
 def test_an_orderly_stop_leaves_what_waits_and_a_model_that_says_no_more_is_not_waited_for(models: ModelServer) -> None:
     with chat_server(models, more=AGENT + "seconds = 6\n") as server:
         person = server.start().set_up()
+        lost = server.person("ada")
+        taken = asked(lost, script(calls("shell.run", script="echo taken"), {"say": "Taken."}))
         with person.socket() as socket:
             socket.send("message", text=script(calls("shell.run", script="echo kept"), {"say": "Kept."}))
             waiting = socket.until("approval.required")[-1]
             assert server.end() == 0
         server.start()
+        # What a session began ends with it, also after a restart.
+        mine = next(one["id"] for one in lost.get("/api/sessions").json["sessions"] if one["current"])
+        assert person.request("DELETE", f"/api/sessions/{mine}").status == 204
+        assert until_ended(person, taken["run_id"])["state"] == "cancelled"
         answer = person.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "approve"})
         assert answer.json["stdout"] == "kept\n"
         assert until_ended(person, waiting["run_id"])["state"] == "completed"

@@ -1,8 +1,9 @@
 """`/ws/chat`: who may open it, and runs as they are seen through it."""
 
 import json
+import socket
 import threading
-import time
+from contextlib import suppress
 
 import pytest
 from driver import processes
@@ -247,13 +248,24 @@ def test_an_open_question_outlives_the_server(fresh) -> None:
     assert answer.json["stdout"] == "after the restart\n"
 
 
+def unread(server) -> socket.socket:
+    """A client that asks until nothing more is taken from it, and reads no answer."""
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.connect(("127.0.0.1", server.port))
+    line.settimeout(1)
+    with suppress(TimeoutError):
+        while True:
+            line.sendall(b"GET /static/js/chat.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100)
+    return line
+
+
 def test_the_server_ends_runs_and_closes_sockets_when_it_stops(fresh) -> None:
     server = fresh().start()
     person = server.set_up()
-    with person.socket() as socket:
+    with person.socket() as socket, unread(server):
         approve(socket, text="/shell.run script='echo started; sleep 62.3'")
         socket.until("tool.output")
-        began = time.monotonic()
         ended: list[int] = []
         stopper = threading.Thread(target=lambda: ended.append(server.end()))
         stopper.start()
@@ -261,9 +273,9 @@ def test_the_server_ends_runs_and_closes_sockets_when_it_stops(fresh) -> None:
         with pytest.raises(ConnectionClosed) as closed:
             socket.next()
         assert closed.value.rcvd.code == 1001
-        stopper.join(20)
+        stopper.join(60)
     assert ended == [0]
-    assert time.monotonic() - began < 20
+    assert "connections are cut" in server.log.read_text()
     assert not processes("sleep\x0062.3")
 
 
