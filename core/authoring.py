@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
-from toolhost.errands import Completed, Errand, Errands, OnPiece, Response, Stream, completed, response
+from toolhost.errands import Completed, Errand, Errands, OnPiece, Response, Stream, completed, response, said
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -234,6 +234,23 @@ class ToolContext:
             "timeout": timeout,
         }
         return Errand(lambda: self._begin("fetch", wanted), response)
+
+    def ask(self, question: str, choices: Sequence[str] | None = None) -> Errand[str]:
+        """Ask the person whose call this is. They see that it is the plugin that asks, and may say nothing.
+
+        `await ctx.ask("Which branch?", ["main", "next"])` in an async tool, `.wait()` in a sync one. The time until
+        they answer is not the tool's. Never ask for a password: what is asked and answered is recorded.
+
+        Args:
+            question: Up to 4000 characters of plain text.
+            choices: What can be answered, up to twenty; None for any text.
+
+        Raises:
+            ToolError: `nobody_to_ask` where a program made the call, `inquiry_declined`, `inquiry_expired` after ten
+                minutes; let it pass, or do without.
+        """
+        wanted = {"question": str(question), "choices": None if choices is None else [str(one) for one in choices]}
+        return Errand(lambda: self._begin("ask", wanted), said)
 
     def _begin(
         self, kind: str, wanted: Mapping[str, Any], on_piece: OnPiece | None = None

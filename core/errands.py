@@ -225,6 +225,11 @@ def completed(answer: Mapping[str, Any]) -> Completed:
     return Completed(**answer)
 
 
+def said(answer: Mapping[str, Any]) -> str:
+    """A person's answer, from the host's."""
+    return str(answer["text"])
+
+
 def response(answer: Mapping[str, Any]) -> Response:
     """A server's answer, from the host's."""
     return Response(**answer)

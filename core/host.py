@@ -6,7 +6,6 @@ The command line opens it for one call, the web serves it; both only ever see th
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -23,15 +22,16 @@ from toolhost.calls.connections import record_connection
 from toolhost.calls.hooked import HookedCalls
 from toolhost.calls.pipeline import OnEvent, Pipeline
 from toolhost.calls.records import CallRecords
+from toolhost.calls.restoring import restored
 from toolhost.calls.taints import Taints
 from toolhost.conversation_folders import ConversationFolders
 from toolhost.data import DataDirectory
-from toolhost.errors import ApprovalError, UsageError
+from toolhost.errors import UsageError
 from toolhost.hooks import Hooks
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
 from toolhost.panic import PanicSwitch
-from toolhost.pluginhost import PluginLock, PluginRegistry
+from toolhost.pluginhost import Idle, PluginLock, PluginRegistry
 from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy import Considered, PolicySet, PolicyStore, Request, check_workspace
 from toolhost.rights import check
@@ -62,6 +62,7 @@ class Host:
         hooks: The trusted extensions.
         audit_index: What can be asked of it.
         stopping: Stops everything, and lets it run again.
+        inquiries: What running tools want to know from their persons.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Host:
         self.audit = audit
         self.audit_index = audit_index
         self._pipeline = pipeline
+        self.inquiries = pipeline.inquiries
         self._asking = asking
         self._follower: Follower | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -151,7 +153,8 @@ class Host:
             policies.load()
             lock = PluginLock(settings.policies, partial(audit.write, "security"))
             told = partial(record_connection, audit)
-            plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state, policies, told, installed)
+            idle = Idle(seconds=settings.worker_idle, memory=settings.worker_memory)
+            plugins = PluginRegistry(settings.plugins, sandbox, lock, data.state, policies, told, installed, idle)
             stack.push_async_callback(plugins.close)
             await plugins.load()
             records = CallRecords(database, behind)
@@ -344,7 +347,8 @@ class Host:
             UsageError: `scope_not_offered`.
         """
         more = {} if on_event is None else {"on_event": on_event}
-        return await self._pipeline.answer(approval_id, actor, answer, restore=self._restore, **more)
+        restore = partial(restored, self.plugins.tool)
+        return await self._pipeline.answer(approval_id, actor, answer, restore=restore, **more)
 
     async def question(self, approval_id: str, actor: Actor) -> Question:
         """One of the actor's questions, open or settled; for an administrator, anybody's.
@@ -474,23 +478,3 @@ class Host:
     def forget_conversation(self, conversation_id: str) -> None:
         """Let no call be made in a conversation that was deleted."""
         self._folders.forget(conversation_id)
-
-    def _restore(self, row: Mapping[str, Any], actor: Actor) -> Call:
-        if row["parent_id"] is not None:
-            raise ApprovalError("plan_changed", "The call that asked for this has ended.", "Make the call again.")
-        tool = self.plugins.tool(row["tool"])
-        if tool is None:
-            raise ApprovalError(
-                "plan_changed", f"The tool {row['tool']} is not there any more.", "Make the call again."
-            )
-        workspace = json.loads(row["workspace"])
-        return Call(
-            id=row["id"],
-            tool=tool,
-            arguments=json.loads(row["arguments"]),
-            actor=actor,
-            workspace=workspace["path"],
-            workspace_writable=workspace["writable"],
-            workspace_own=workspace.get("own", False),  # not known of calls from before this was written down
-            conversation_id=row["conversation_id"],
-        )

@@ -18,6 +18,7 @@ from toolhost.sandbox.pipes import Feed
 from toolhost.sandbox.plan import Limits, SandboxPlan
 from toolhost.sandbox.script import Ended
 from toolhost.sandbox.watch import Watch
+from toolhost.sandbox.watchdog import held_by
 
 __all__ = ["Execution", "OnOutput", "Run", "refuse_weaker"]
 
@@ -325,6 +326,11 @@ class Execution(_Ending):
         )
         self.stdin = asyncio.StreamWriter(transport, protocol, None, loop)
         self._end = loop.create_task(self._supervise())
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its processes hold now, what they share counted once; files that they read are not in it."""
+        return held_by(self.pid)
 
     def kill(self, reason: str = "cancelled") -> None:
         """Kill every process of the sandbox; `wait` then says `cancelled`."""

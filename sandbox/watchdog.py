@@ -11,10 +11,83 @@ import asyncio
 import os
 from collections.abc import Callable
 
-__all__ = ["Watchdog"]
+__all__ = ["Watchdog", "held_by"]
 
 _FIRST, _EVERY = 0.05, 0.1  # seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class _Processes:
+    """The processes of one sandbox, as its own /proc lists them: no others.
+
+    Raises:
+        OSError: It has ended.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._proc = os.open(f"/proc/{pid}/root/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._proc)
+
+    def pids(self) -> list[str]:
+        """Their numbers inside."""
+        return [name for name in os.listdir(self._proc) if name.isdigit()]
+
+    def _read(self, path: str) -> bytes:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+        except OSError:
+            return b""
+        try:
+            return os.read(fd, 8192)
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
+
+    def resident(self, pid: str) -> int:
+        """Bytes of one that no file backs."""
+        total = 0
+        for line in self._read(f"{pid}/status").split(b"\n"):
+            if line.startswith((b"RssAnon:", b"RssShmem:")):
+                total += int(line.split()[1]) * 1024
+        return total
+
+    def proportional(self, pid: str) -> int:
+        """The same, and of what it shares its part."""
+        total, known = 0, False
+        for line in self._read(f"{pid}/smaps_rollup").split(b"\n"):
+            if line.startswith((b"Pss_Anon:", b"Pss_Shmem:")):
+                total, known = total + int(line.split()[1]) * 1024, True
+        return total if known else self.resident(pid)
+
+    def cpu_seconds(self, pid: str) -> float:
+        """What one has used, with the children that it has waited for."""
+        fields = self._read(f"{pid}/stat").rpartition(b")")[2].split()
+        if len(fields) < 15:
+            return 0.0
+        # User, system, and of children waited for. A child's own time moves to its parent when it is waited for.
+        return sum(int(fields[number]) for number in (11, 12, 13, 14)) / _TICKS
+
+
+def held_by(pid: int) -> int:
+    """Bytes of memory that the processes of a sandbox hold together; 0 where it has ended.
+
+    Args:
+        pid: The sandbox's pid 1, as the host numbers it.
+    """
+    try:
+        processes = _Processes(pid)
+    except OSError:
+        return 0
+    try:
+        return sum(processes.proportional(one) for one in processes.pids())
+    except OSError:
+        return 0
+    finally:
+        processes.close()
 
 
 class Watchdog:
@@ -32,68 +105,32 @@ class Watchdog:
         self._cpu = cpu
         self._exceeded = exceeded
         self._pid = pid
-        self._proc = -1
+        self._processes: _Processes | None = None
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_FIRST, self._look)
 
     def stop(self) -> None:
         """Stop looking."""
         self._timer.cancel()
-        if self._proc >= 0:
-            os.close(self._proc)
-            self._proc = -1
+        if self._processes is not None:
+            self._processes.close()
+            self._processes = None
 
     def _look(self) -> None:
         try:
-            if self._proc < 0:
-                # The sandbox's own /proc lists its processes and no others.
-                self._proc = os.open(f"/proc/{self._pid}/root/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            pids = [name for name in os.listdir(self._proc) if name.isdigit()]
+            if self._processes is None:
+                self._processes = _Processes(self._pid)
+            over = self._judge(self._processes, self._processes.pids())
         except OSError:
             return  # it has ended
-        over = self._judge(pids)
         if over:
             self._exceeded(over)
             return
         self._timer = self._loop.call_later(_EVERY, self._look)
 
-    def _judge(self, pids: list[str]) -> str | None:
-        if self._cpu is not None and sum(self._cpu_seconds(pid) for pid in pids) > self._cpu + 1:
+    def _judge(self, processes: _Processes, pids: list[str]) -> str | None:
+        if self._cpu is not None and sum(processes.cpu_seconds(pid) for pid in pids) > self._cpu + 1:
             return "cpu"
-        if self._memory is None or sum(self._resident(pid) for pid in pids) <= self._memory:
+        if self._memory is None or sum(processes.resident(pid) for pid in pids) <= self._memory:
             return None
-        return "memory" if sum(self._proportional(pid) for pid in pids) > self._memory else None
-
-    def _read(self, path: str) -> bytes:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
-        except OSError:
-            return b""
-        try:
-            return os.read(fd, 8192)
-        except OSError:
-            return b""
-        finally:
-            os.close(fd)
-
-    def _resident(self, pid: str) -> int:
-        total = 0
-        for line in self._read(f"{pid}/status").split(b"\n"):
-            if line.startswith((b"RssAnon:", b"RssShmem:")):
-                total += int(line.split()[1]) * 1024
-        return total
-
-    def _proportional(self, pid: str) -> int:
-        # Beyond the anonymous share, shared memory counts by Pss too; file-backed pages do not.
-        total, known = 0, False
-        for line in self._read(f"{pid}/smaps_rollup").split(b"\n"):
-            if line.startswith((b"Pss_Anon:", b"Pss_Shmem:")):
-                total, known = total + int(line.split()[1]) * 1024, True
-        return total if known else self._resident(pid)
-
-    def _cpu_seconds(self, pid: str) -> float:
-        fields = self._read(f"{pid}/stat").rpartition(b")")[2].split()
-        if len(fields) < 15:
-            return 0.0
-        # User, system, and of children waited for. A child's own time moves to its parent when it is waited for.
-        return sum(int(fields[number]) for number in (11, 12, 13, 14)) / _TICKS
+        return "memory" if sum(processes.proportional(pid) for pid in pids) > self._memory else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from driver import Driver, own
 from warmth import warm
@@ -25,7 +25,13 @@ input.words = {{ type = "array", items = {{ type = "string" }} }}
 
 
 class Hosted(Driver):
-    """A host over a data directory, told what to do line by line."""
+    """A host over a data directory, told what to do line by line.
+
+    Attributes:
+        worked: The tools that ended well, of every host of this process.
+    """
+
+    worked: ClassVar[list[str]] = []
 
     def __init__(self, folder: Path, *, prefix: Sequence[str] = (), **policies: str) -> None:
         self.data = folder / "data"
@@ -43,6 +49,13 @@ class Hosted(Driver):
         own(self.workspace)
         (self.data / "state").chmod(0o700)
         super().__init__(self.data, script=HOSTING, prefix=prefix)
+
+    def ask(self, within: float = 60, /, **request: Any) -> dict[str, Any]:
+        """One request, and its answer."""
+        answer = super().ask(within, **request)
+        if answer.get("status") == "ok":
+            self.worked.append(answer["tool"])
+        return answer
 
     def write(self, name: str, text: str) -> Path:
         """Write a policy."""

@@ -42,6 +42,8 @@ class Hosting:
         def listen(event: dict[str, Any]) -> None:
             if event["type"] == request.get("cancel"):
                 started.set()
+            if event["type"] == "tool.asked" and "say" in request:
+                self.host.inquiries.answer(event["inquiry_id"], actor_of(request), request["say"])
 
         workspace = request.get("workspace")
         task = asyncio.ensure_future(

@@ -16,7 +16,7 @@ import pytest
 from owners import SERVICE_USER, give
 
 from toolhost.model import Actor, Call, Decision, Tool
-from toolhost.pluginhost import PluginLock, PluginRegistry, WorkerReply
+from toolhost.pluginhost import Idle, PluginLock, PluginRegistry, WorkerReply
 from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy import Considered, PolicyStore, Request, consider
 from toolhost.sandbox import Outcome, Sandbox
@@ -124,7 +124,9 @@ class Bench:
             (self.policies / f"{name}.toml").write_text(policy)
         return folder
 
-    def run(self, scenario: Callable[[Running], Awaitable[None]], *, timeout: float = 60) -> None:
+    def run(
+        self, scenario: Callable[[Running], Awaitable[None]], *, timeout: float = 60, idle: Idle | None = None
+    ) -> None:
         """Run a scenario as the service user: the sandbox refuses root, and is to be started before any event loop."""
         give(self._folder, SERVICE_USER)
         read, write = os.pipe()
@@ -135,7 +137,7 @@ class Bench:
                 os.close(read)
                 _become_service_user()
                 os.chdir("/")
-                self._play(scenario, timeout)
+                self._play(scenario, timeout, idle)
                 status = 0
             except BaseException:
                 os.write(write, traceback.format_exc()[-60_000:].encode(errors="replace"))
@@ -147,7 +149,7 @@ class Bench:
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
             pytest.fail(said, pytrace=False)
 
-    def _play(self, scenario: Callable[[Running], Awaitable[None]], timeout: float) -> None:
+    def _play(self, scenario: Callable[[Running], Awaitable[None]], timeout: float, idle: Idle | None) -> None:
         sandbox = Sandbox.start(self.state)
 
         async def play() -> None:
@@ -155,7 +157,8 @@ class Bench:
             policies.declared = declared_settings(self.plugins)
             policies.load()
             assert not policies.current.problems
-            registry = PluginRegistry(self.plugins, sandbox, PluginLock(self.policies), self.state, policies)
+            lock = PluginLock(self.policies)
+            registry = PluginRegistry(self.plugins, sandbox, lock, self.state, policies, idle=idle)
             try:
                 async with asyncio.timeout(timeout):
                     await registry.load()

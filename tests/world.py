@@ -95,6 +95,7 @@ class Handler(BaseHTTPRequestHandler):
             "CONTENT_TYPE": self.headers.get("Content-Type", ""),
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "REMOTE_USER": "somebody",  # who may push
             "PATH": "/usr/bin:/bin",
         }
         done = subprocess.run(["git", "http-backend"], env=env, input=body, capture_output=True, check=True, timeout=30)

@@ -76,6 +76,7 @@ class Card:
         explanation: While it waits, what a model wrote when it asked for it, unchecked.
         danger: While it waits, how much it could do, from what its plan grants; or None.
         own: Whether the call itself waits, whose arguments can be changed, and not what it wants the host to run.
+        inquiry: What its tool wants to know, in the plugin's words, while it waits for that; or None.
         truncated: Whether the output was cut by its limit.
         json: The result object as text.
     """
@@ -106,6 +107,7 @@ class Card:
     explanation: str = ""
     danger: Danger | None = None
     own: bool = True
+    inquiry: Mapping[str, Any] | None = None
     truncated: bool = False
     json: str = ""
 
@@ -134,10 +136,12 @@ def card_of_live(call: LiveCall, *, output: Sequence[Chunk] = ()) -> Card:
     if asked is not None:  # what a yes would run is shown, and not the call that wants it
         plan, decision, arguments, argv = asked["plan"], asked["decision"], asked["arguments"], ()
         offers, expires, change, explanation = asked["grants"], asked["expires"], None, ""
+    waits = state == "waiting"
     return Card(
         call_id=call.call_id,
         tool=call.tool,
         state=failed if state == "failed" else state,
+        inquiry=next(iter(call.inquired.values()), None) if waits and call.approval_id is None else None,
         plan=plan,
         decision=decision,
         error=call.error,
@@ -145,7 +149,7 @@ def card_of_live(call: LiveCall, *, output: Sequence[Chunk] = ()) -> Card:
         hidden_output=hidden,
         limits=_planned_limits(plan),
         started=call.started if state == "running" else None,
-        approval_id=call.approval_id if state == "waiting" else None,
+        approval_id=call.approval_id if waits else None,
         offers=offers,
         expires=expires,
         change=change,

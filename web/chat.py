@@ -35,7 +35,7 @@ __all__ = ["TYPES", "blueprint"]
 
 blueprint = Blueprint("chat", __name__)
 
-TYPES = ("message", "retry", "call", "approve", "refuse", "stop", "edit", "send_now", "ping", "resume")
+TYPES = ("message", "retry", "call", "approve", "refuse", "answer", "stop", "edit", "send_now", "ping", "resume")
 """What a client may send."""
 
 _RIGHTS: dict[str, Right] = {
@@ -46,6 +46,7 @@ _RIGHTS: dict[str, Right] = {
     "call": "tools:run",
     "approve": "approve",
     "refuse": "approve",
+    "answer": "approve",
 }
 """What a message asks of whoever sends it, besides what is asked of whoever opens the socket."""
 
@@ -174,6 +175,8 @@ class _Connection:
         elif kind in ("approve", "refuse"):
             approval, answer = _text(message, "approval_id"), read_answer(kind, message)
             self._spawn(self._answer(approval, answer, reference))
+        elif kind == "answer":
+            self._site.host.inquiries.answer(_text(message, "inquiry_id"), self._actor, message.get("answer"))
         elif kind == "stop":
             self._spawn(self._stop(_text(message, "run_id"), reference))
         elif kind == "resume":

@@ -36,6 +36,7 @@ _STATUS = {
     "file_not_regular": 403,
     "file_too_large": 413,
     "host_not_allowed": 421,
+    "inquiry_not_found": 404,
     "upload_exists": 409,
     "upload_too_large": 413,
     "share_not_found": 404,

@@ -174,9 +174,11 @@ def _at(event: Mapping[str, Any], call: LiveCall) -> LiveCall | None:
             explanation=event.get("explanation", ""),
             asked={event["approval_id"]: event} if "parent_id" in event else {},
         )
-    if kind == "approval.answered" and "parent_id" in event:
-        if call.state == "waiting" and call.asked:  # there is another one
-            return replace(bare, state="waiting", approval_id=next(iter(call.asked)))
+    if kind == "tool.asked":
+        return replace(bare, state="waiting", approval_id=None, asked={}, inquired={event["inquiry_id"]: event})
+    if kind == "tool.answered" or (kind == "approval.answered" and "parent_id" in event):
+        if call.state == "waiting" and (call.asked or call.inquired):  # there is another one
+            return replace(bare, state="waiting", approval_id=next(iter(call.asked), None))
         return replace(bare, state="running", plan=call.plan, decision=call.decision, started=call.started)
     if kind == "approval.expired":
         return replace(call, state="expired", result=None)

@@ -23,14 +23,15 @@ async def frame(page: str = "", *, here: str | None = None) -> dict[str, Any]:
         here: The conversation that is open, or None.
     """
     parts, actor = site(), current_actor()
-    waiting = await parts.host.pending_approvals(actor)
+    waiting = [item.conversation_id for item in await parts.host.pending_approvals(actor)]
+    waiting += [item.conversation_id for item in parts.host.inquiries.of(actor)]
     return {
         "page": page,
         "user": current().user,
         "here": here,
         "groups": _by_age(await parts.conversations.list(actor.user_id)),
         "waiting": len(waiting),
-        "waiting_in": {item.conversation_id for item in waiting},
+        "waiting_in": set(waiting),
         "sharing": parts.host.settings.shares,
         "problem": parts.host.sandbox_problem,
         "degraded": parts.host.sandbox is None,

@@ -50,6 +50,7 @@ class LiveCall:
         kept: Characters of output that were sent so far.
         asked: The open questions of what the running call wants the host to run, each as the event that told of it,
             by the question's id; the first is the one that is shown.
+        inquired: What its tool wants to know from its person, likewise; shown where nothing waits to be approved.
     """
 
     call_id: str
@@ -72,6 +73,7 @@ class LiveCall:
     request_id: str | None = None
     kept: int = 0
     asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    inquired: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     decoders: Mapping[str, codecs.IncrementalDecoder] = field(default_factory=_decoders)
 
 
@@ -190,20 +192,23 @@ class Run:
             call.state, call.started = "running", now_ms()
             call.plan, call.decision = event.get("plan"), event.get("decision")
             self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
-        elif kind in ("approval.required", "approval.answered"):
-            self._errand(call, kind, event)
+        elif kind in ("approval.required", "approval.answered", "tool.asked", "tool.answered"):
+            self._person(call, kind, event)
         else:
             self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
 
-    def _errand(self, call: LiveCall, kind: str, event: Mapping[str, Any]) -> None:
-        """What the running call wants the host to run waits for a person, or does not any more."""
+    def _person(self, call: LiveCall, kind: str, event: Mapping[str, Any]) -> None:
+        """The running call waits for a person, or does not any more: it wants the host to run something, or to know."""
         if kind == "approval.required":
             call.asked = {**call.asked, event["approval_id"]: event}
-        else:
+        elif kind == "approval.answered":
             call.asked = {key: asked for key, asked in call.asked.items() if key != event["approval_id"]}
-        first = next(iter(call.asked.values()), None)
-        call.state = "running" if first is None else "waiting"
-        call.approval_id = None if first is None else first["approval_id"]
+        elif kind == "tool.asked":
+            call.inquired = {**call.inquired, event["inquiry_id"]: event}
+        else:
+            call.inquired = {key: asked for key, asked in call.inquired.items() if key != event["inquiry_id"]}
+        call.state = "waiting" if call.asked or call.inquired else "running"
+        call.approval_id = next(iter(call.asked), None)
         self.emit(kind, **{key: value for key, value in event.items() if key != "type"})
 
     def wait_for(self, call: LiveCall, question: Question) -> None:

@@ -87,7 +87,8 @@ async def approvals() -> ResponseReturnValue:
         if card is not None:
             where = item.conversation_id
             cards.append({"card": card, "conversation_id": where, "title": titles.get(where or "", "")})
-    return await render_template("approvals.html", items=cards, **await frame("approvals"))
+    asked = {where: titles.get(where, "") for one in parts.host.inquiries.of(actor) if (where := one.conversation_id)}
+    return await render_template("approvals.html", items=cards, asked=asked, **await frame("approvals"))
 
 
 @blueprint.get("/shared")
@@ -111,6 +112,12 @@ async def changing(approval_id: str) -> ResponseReturnValue:
     tool = site().runs.granted(current_actor(), question.tool)
     fields = fields_of(tool, question.arguments)
     return await render_template("_modify.html", fields=fields, prefix=f"m-{question.id}-")
+
+
+@blueprint.get("/ui/tools")
+async def tools() -> ResponseReturnValue:
+    """What the `/` menu offers now."""
+    return await render_template("_tools.html", tools=_by_plugin(site().host.tools_for(current_actor())))
 
 
 @blueprint.get("/ui/sidebar")

@@ -138,6 +138,8 @@ SHAPES: Mapping[str, Shape] = {
         gives={"call_id": _TEXT, "status": _TEXT},
         also=(202, 503),
     ),
+    "GET /api/inquiries": Shape(gives={"inquiries": _LIST}),
+    "POST /api/inquiries/{inquiry_id}": Shape(takes={"answer": _MAYBE}, status=204),
     "GET /api/grants": Shape(gives={"grants": _LIST}),
     "DELETE /api/grants/{grant_id}": Shape(status=204),
     "GET /api/calls/{call_id}": Shape(gives={"tool": _TEXT}),

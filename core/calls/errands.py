@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from toolhost.pluginhost.errands import Clock, OnPiece
     from toolhost.redaction import Redaction
 
-__all__ = ["Carry", "PluginErrands", "errand_arguments", "errand_from", "stdin_of"]
+__all__ = ["Ask", "Carry", "PluginErrands", "errand_arguments", "errand_from", "stdin_of"]
 
 Carry = Callable[[Call, "OnEvent", "Redaction", Callable[[], AbstractContextManager[None]]], Awaitable[CallResult]]
 """Carries an errand's call to its end: the call, who listens, the secrets to keep, what stops the parent's clock."""
+
+Ask = Callable[[Mapping[str, Any], Callable[[], AbstractContextManager[None]]], Awaitable[str]]
+"""Asks a person: what the worker wants to know, unchecked, and what stops the call's clock."""
 
 _OUTPUTS = 16
 """How often the policy's `output` limit all errands of a call may bring back together."""
@@ -46,10 +50,13 @@ class PluginErrands:
         output: Its policy's `output` limit, bytes.
         redaction: Its secrets.
         carry: Carries each through.
+        ask: Asks the call's person what its tool wants to know.
     """
 
-    def __init__(self, call: Call, output: int, redaction: Redaction, carry: Carry) -> None:
+    def __init__(self, call: Call, output: int, redaction: Redaction, carry: Carry, ask: Ask) -> None:
         self._call = call
+        self._ask = ask
+        self._asking = asyncio.Lock()
         self._output = output
         self._redaction = redaction
         self._carry = carry
@@ -64,6 +71,9 @@ class PluginErrands:
                 return await self._run(_command(wanted, max(self._output, 1 << 20)), on_piece, clock)
             case "fetch":
                 return await self._fetch(wanted, clock)
+            case "ask":
+                async with self._asking:  # a person reads one question after the other
+                    return {"text": await self._ask(wanted, clock.standing)}
         raise _malformed(f"there is no errand {kind!r}")
 
     async def _run(self, errand: Errand, on_piece: OnPiece | None, clock: Clock) -> Mapping[str, Any]:

@@ -12,17 +12,19 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from toolhost.approvals.questions import QUESTION
 from toolhost.calls.awaited import AwaitedCalls
 from toolhost.calls.errands import PluginErrands, stdin_of
 from toolhost.calls.hooked import HookedCalls
+from toolhost.calls.inquiries import Inquiries
 from toolhost.calls.produced import checked
 from toolhost.calls.recording import Recording
 from toolhost.calls.records import CallRecords
 from toolhost.calls.results import ended, failed, from_outcome, from_reply, redacted, unattended
+from toolhost.calls.running import Running
 from toolhost.calls.secrets import read_secrets
 from toolhost.calls.standing import check_looked_at, check_stands
 from toolhost.calls.taints import Taints
@@ -59,23 +61,6 @@ def _ignore(event: dict[str, Any]) -> None:
     """The listener of a call nobody watches."""
 
 
-@dataclass(slots=True)
-class _Running:
-    """A call that runs, in the task of whoever waits for it: one of its own would cost as much as the decision."""
-
-    actor: Actor
-    plugin: str
-    task: asyncio.Task[Any]
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    stopped: bool = False
-
-    def stop(self) -> None:
-        """End the call alone, and not what waits for it."""
-        if not self.stopped:
-            self.stopped = True
-            self.task.cancel()
-
-
 class Pipeline:
     """Carries calls through. One per host."""
 
@@ -103,10 +88,11 @@ class Pipeline:
         self._taints = taints
         self._hooked = hooked
         self._panic = panic
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._awaited = AwaitedCalls(asking, records)
         self._turns = Turns()
         self._recall = Recall()
+        self.inquiries = Inquiries(audit)
 
     def request(self, call: Call) -> Request:
         """What a call asks of the policy."""
@@ -360,12 +346,13 @@ class Pipeline:
         """Run a decided call, recorded however it ends, and in nobody's way to be stopped."""
         task = asyncio.current_task()
         assert task is not None
-        running = self._running[call.id] = _Running(call.actor, call.tool.plugin, task)
+        running = self._running[call.id] = Running(call.actor, call.tool.plugin, task)
         cancelled = task.cancelling()
         try:
             result = await self._execute(call, considered, approval_id, on_event, redaction)
         finally:
             del self._running[call.id]
+            self.inquiries.forget(call.id)
             running.over.set()
         if running.stopped:
             task.uncancel()
@@ -422,7 +409,8 @@ class Pipeline:
                     )
                 secrets = read_secrets(considered.secrets) if plan.secrets else NO_SECRETS
                 redaction = Redaction(secrets.values()) if secrets else redaction
-                telling = Telling(call.id, self._hooked.shown(call, on_event), redaction)
+                heard = on_event is not _ignore
+                telling = Telling(call.id, self._hooked.shown(call, on_event), redaction, heard=heard)
                 await self._take_in(call, considered, on_event)
                 async with self._hooked.around(call):
                     result = await self._inside(self._sandbox, call, considered, approval_id, secrets, telling)
@@ -477,7 +465,13 @@ class Pipeline:
                 secrets=secrets,
                 before_start=before_start,
                 on_progress=telling.progress,
-                errands=PluginErrands(call, plan.limits.output, telling.redaction, carry),
+                errands=PluginErrands(
+                    call,
+                    plan.limits.output,
+                    telling.redaction,
+                    carry,
+                    lambda wanted, standing: self.inquiries.ask(call, wanted, telling, standing),
+                ),
             )
             return from_reply(call, plan, decision, approval_id, await checked(call, plan, reply))
 

@@ -23,15 +23,18 @@ class Telling:
         call_id: The call.
         on_event: Who listens.
         redaction: Of the call's secrets.
+        heard: Whether somebody does listen, who can be asked something.
 
     Attributes:
         redaction: The same.
+        heard: The same.
     """
 
-    def __init__(self, call_id: str, on_event: OnEvent, redaction: Redaction) -> None:
+    def __init__(self, call_id: str, on_event: OnEvent, redaction: Redaction, *, heard: bool) -> None:
         self._call_id = call_id
         self._on_event = on_event
         self.redaction = redaction
+        self.heard = heard
         self._streams: dict[str, Stream] = {}
 
     def output(self, stream: str, data: bytes) -> None:
@@ -72,6 +75,15 @@ class Telling:
                 "decision": "approve" if approved else "refuse",
             }
         )
+
+    def inquired(self, inquiry: Mapping[str, Any]) -> None:
+        """The call's tool wants to know something from its person."""
+        self._on_event({"type": "tool.asked", **inquiry})
+
+    def inquiry_settled(self, inquiry_id: str, outcome: str) -> None:
+        """And that is over: `answered`, `declined`, `expired`, or `ended` with the call."""
+        told = {"call_id": self._call_id, "inquiry_id": inquiry_id, "outcome": outcome}
+        self._on_event({"type": "tool.answered", **told})
 
     def tainted(self, event: dict[str, Any]) -> None:
         """What the call's conversation has taken in meanwhile."""

@@ -17,9 +17,9 @@ from toolhost.approvals import Answer
 from toolhost.calls.change import change_lines
 from toolhost.cli.exits import exit_for_status, report, reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
-from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, safe
+from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, safe, typed
 from toolhost.cli.words import arguments_from, workspace_from
-from toolhost.errors import ToolHostError
+from toolhost.errors import AccessError, ToolHostError, UsageError
 from toolhost.host import Host
 from toolhost.identifiers import new_id
 from toolhost.model import CallResult
@@ -74,7 +74,7 @@ class _Call:
         self._quiet = quiet
         self._approve = approve
         self._id = new_id("c")
-        self._errands: dict[str, asyncio.Task[None]] = {}
+        self._questions: dict[str, asyncio.Task[None]] = {}
         self._terminal = asyncio.Lock()
         self._stop: Callable[[], None] = lambda: None
         self._printers = {"stdout": StreamPrinter(sys.stdout), "stderr": StreamPrinter(sys.stderr)}
@@ -109,9 +109,11 @@ class _Call:
 
     def _take(self, host: Host, event: Mapping[str, Any]) -> None:
         if event["type"] == "approval.required":
-            self._errands[event["approval_id"]] = asyncio.create_task(self._ask_meanwhile(host, event))
-        elif event["type"] == "approval.answered":
-            self._errands.pop(event["approval_id"]).cancel()
+            self._questions[event["approval_id"]] = asyncio.create_task(self._ask_meanwhile(host, event))
+        elif event["type"] == "tool.asked":
+            self._questions[event["inquiry_id"]] = asyncio.create_task(self._tell(host, event))
+        elif event["type"] in ("approval.answered", "tool.answered"):
+            self._questions.pop(event.get("approval_id") or event["inquiry_id"]).cancel()
         else:
             self._show(event)
 
@@ -124,6 +126,23 @@ class _Call:
             answering = asyncio.create_task(host.answer(event["approval_id"], LOCAL_ADMINISTRATOR, answer))
             with suppress(ToolHostError):  # the call has ended meanwhile, and says so itself
                 await asyncio.shield(answering)
+
+    async def _tell(self, host: Host, event: Mapping[str, Any]) -> None:
+        """Ask what the running tool wants to know; an empty line says nothing."""
+        choices = event["choices"]
+        async with self._terminal:
+            click.echo(_inquiry(event), err=True)
+            while True:
+                said = await typed("Number (Enter: say nothing) " if choices else "Answer (Enter: say nothing) ")
+                if said.isascii() and said.isdigit() and 0 < int(said) <= len(choices):
+                    said = choices[int(said) - 1]
+                with suppress(AccessError):  # the call has ended meanwhile, and says so itself
+                    try:
+                        host.inquiries.answer(event["inquiry_id"], LOCAL_ADMINISTRATOR, said or None)
+                    except UsageError as error:
+                        click.echo(error.message, err=True)
+                        continue
+                return
 
     async def _ask(self, host: Host, result: CallResult) -> CallResult:
         assert result.approval_id is not None
@@ -172,6 +191,17 @@ def _content(part: Mapping[str, Any]) -> str:
         text = str(part.get("path") or f"({part['type']}, {part['media_type']}, {part['size']} bytes)")
     line = text if text.endswith("\n") else text + "\n"
     return safe(line) if sys.stdout.isatty() else line.encode("utf-8", "replace").decode()
+
+
+def _inquiry(event: Mapping[str, Any]) -> str:
+    """What a tool wants to know: each line of it marked as the plugin's, so that none looks like one of ours."""
+    plugin = event["tool"].partition(".")[0]
+    lines = [
+        f"The plugin {plugin} asks you. These are its words; your answer goes to it and into the record:",
+        *(f"  | {line}" for line in event["question"].splitlines()),
+        *(f"  {number}  {choice}" for number, choice in enumerate(event["choices"], 1)),
+    ]
+    return "\n".join(safe(line, keep="") for line in lines)
 
 
 def _question(tool: str, decision: Mapping[str, Any], plan: Mapping[str, Any], change: Mapping[str, Any] | None) -> str:

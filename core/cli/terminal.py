@@ -15,7 +15,7 @@ from typing import TextIO
 
 from toolhost.shown import MARKS, shown
 
-__all__ = ["StreamPrinter", "abandon", "confirm", "interactive", "safe"]
+__all__ = ["StreamPrinter", "abandon", "confirm", "interactive", "safe", "typed"]
 
 
 def safe(text: str, keep: str = "\t\n") -> str:
@@ -59,6 +59,11 @@ def interactive() -> bool:
 
 async def confirm(question: str) -> bool:
     """Ask the person at the terminal. Only a yes is a yes; it must be typed after the question was shown."""
+    return (await typed(question)).lower() in ("y", "yes")
+
+
+async def typed(prompt: str) -> str:
+    """One line that the person at the terminal types after the prompt was shown."""
     stdin = sys.stdin.fileno()
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[bytes] = loop.create_future()
@@ -69,11 +74,11 @@ async def confirm(question: str) -> bool:
             answered.set_result(os.read(stdin, 4096))
 
     termios.tcflush(stdin, termios.TCIFLUSH)
-    sys.stderr.write(question)
+    sys.stderr.write(prompt)
     sys.stderr.flush()
     # Not a thread with input(): that could not be cancelled, and Ctrl-C would wait for the Enter key.
     loop.add_reader(stdin, read)
     try:
-        return (await answered).strip().lower() in (b"y", b"yes")
+        return (await answered).decode("utf-8", "replace").strip()
     finally:
         loop.remove_reader(stdin)

@@ -25,7 +25,7 @@ def command(output: str) -> None:
 
     async def granted(host: Host) -> list[tuple[Tool, Mapping[str, bool]]]:
         policies = host.policies.current
-        return [(tool, hints_of(policies.policy(tool.plugin))) for tool in host.tools_for(LOCAL_ADMINISTRATOR)]
+        return [(tool, hints_of(policies.policy(tool.plugin), tool)) for tool in host.tools_for(LOCAL_ADMINISTRATOR)]
 
     tools = run_with_host(granted)
     if output == "json":

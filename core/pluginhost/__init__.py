@@ -5,5 +5,6 @@ from __future__ import annotations
 from toolhost.pluginhost.lock import PluginLock
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
 from toolhost.pluginhost.registry import PluginRegistry
+from toolhost.pluginhost.workers import Idle
 
-__all__ = ["PluginLock", "PluginRecord", "PluginRegistry", "WorkerReply"]
+__all__ = ["Idle", "PluginLock", "PluginRecord", "PluginRegistry", "WorkerReply"]

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from toolhost.errors import PluginError
-from toolhost.model import Tool
+from toolhost.model import Status, Tool
 from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.pending import OnProgress, Pending
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.pluginhost.schemas import clean_text
+from toolhost.pluginhost.wire import whole_text
 from toolhost.redaction import Redaction
 from toolhost.sandbox import Execution, LimitReport, Outcome, SandboxError, SandboxPlan
 
@@ -85,6 +86,11 @@ class Contained(ABC):
         """How many calls are in flight."""
         return len(self._pending)
 
+    @property
+    def memory(self) -> int:
+        """Bytes that all of its processes hold now."""
+        return self._execution.memory
+
     async def close(self) -> None:
         """Kill it; returns when it is gone."""
         self._fail(PluginError("worker_closed", f"The plugin's {self.WHAT} was ended by the host."))
@@ -142,8 +148,33 @@ class Contained(ABC):
         """Everything that somebody waits for, and that never comes once it is gone."""
         return (self._ready, *(pending.answer for pending in self._pending.values()))
 
-    def _limits(self) -> Mapping[str, LimitReport]:
-        return {**self._execution.limits, **owned_limits(self.plan)}
+    def _reply(
+        self,
+        pending: Pending,
+        status: Status,
+        content: tuple[Mapping[str, Any], ...],
+        value: Any,
+        error: PluginError | None,
+    ) -> WorkerReply:
+        """What came of a call, with what was said of it meanwhile."""
+        return WorkerReply(
+            status=status,
+            content=content,
+            value=value,
+            error=error,
+            stderr=whole_text("".join(pending.log)),
+            truncated=pending.truncated,
+            limits={**self._execution.limits, **owned_limits(self.plan)},
+        )
+
+    @staticmethod
+    def _too_slow(within: float) -> PluginError:
+        return PluginError(
+            "timeout",
+            f"The tool did not answer within {within:g} s.",
+            "Ask for less at once, or have an administrator raise limits.wall.",
+            recoverable=True,
+        )
 
     async def _supervise(self) -> None:
         """Read everything it writes, until it is gone; then fail what it has not answered."""

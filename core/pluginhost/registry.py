@@ -28,7 +28,7 @@ from toolhost.pluginhost.runtime import fetch_runtime, worker_runtime
 from toolhost.pluginhost.served import served_tools
 from toolhost.pluginhost.server import Server
 from toolhost.pluginhost.worker import Worker
-from toolhost.pluginhost.workers import DESCRIPTION_BYTES, START_SECONDS, WorkerPool
+from toolhost.pluginhost.workers import DESCRIPTION_BYTES, START_SECONDS, Idle, WorkerPool
 from toolhost.policy.annotations import contradiction
 from toolhost.policy.describing import describing_plan
 from toolhost.sandbox import Connection, LimitReport, Sandbox, SandboxPlan
@@ -55,6 +55,7 @@ class PluginRegistry:
         policies: The policies in force: they say what a server may be started as, even to be asked for its tools.
         on_connection: Told of each connection of a server; without it, none has a network.
         installed: Of the installed plugins those that are loaded; None for all.
+        idle: What workers may be that nobody uses.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class PluginRegistry:
         policies: PolicyStore,
         on_connection: OnPluginConnection | None = None,
         installed: Collection[str] | None = None,
+        idle: Idle | None = None,
     ) -> None:
         self._folder = folder
+        self._idle = idle or Idle()
         self._policies = policies
         self._on_connection = on_connection
         self._installed = installed
@@ -122,7 +125,7 @@ class PluginRegistry:
     async def load(self) -> None:
         """Find and describe every plugin, again if need be; until that is done, what was there before is in service."""
         if self._pool is None and self._sandbox is not None:
-            self._pool = WorkerPool(self._start, self._quarantine)
+            self._pool = WorkerPool(self._start, self._quarantine, self._idle)
         async with self._loading:
             describe = self._describe if self._pool is not None else None
             loader = PluginLoader(
@@ -144,7 +147,7 @@ class PluginRegistry:
     def _honest(self, loaded: Loaded) -> Loaded:
         """Without the plugins whose tools promise what their policies do not make true."""
         for tool in list(loaded.tools.values()):
-            problem = contradiction(tool.hints, self._policies.current.policy(tool.plugin)) if tool.hints else None
+            problem = contradiction(self._policies.current.policy(tool.plugin), tool) if tool.hints else None
             if problem is not None and loaded.records[tool.plugin].state != "quarantined":
                 reason = f"The tool {tool.name} says {problem}."
                 loaded = loaded.without(tool.plugin, "hint_contradicts_policy", reason)

@@ -24,7 +24,7 @@ from toolhost.pluginhost.served import MAX_TOOLS
 from toolhost.pluginhost.server_gate import Answer, Changed, Forward, Gate, Said
 from toolhost.pluginhost.server_results import server_parts, server_refusal
 from toolhost.pluginhost.server_streams import Incoming, Outgoing
-from toolhost.pluginhost.wire import LineSplitter, error_message, whole_text
+from toolhost.pluginhost.wire import LineSplitter, error_message
 from toolhost.redaction import Redaction
 from toolhost.sandbox import Connection, Execution, Sandbox, SandboxPlan
 from toolhost.sandbox.plan import NO_SECRETS
@@ -176,13 +176,7 @@ class Server(Contained):
                     status, content, value, error = await self._answer(tool, arguments, pending, limit)
             except TimeoutError:
                 await self._stop(pending, PluginError("worker_hung", "The plugin's server did not answer a call."))
-                status = "timeout"
-                error = PluginError(
-                    "timeout",
-                    f"The tool did not answer within {within:g} s.",
-                    "Ask for less at once, or have an administrator raise limits.wall.",
-                    recoverable=True,
-                )
+                status, error = "timeout", self._too_slow(within)
             except asyncio.CancelledError:
                 # No blame on the server: the protocol does not have it say that it has stopped.
                 await self._stop(pending, PluginError("worker_closed", "The plugin's server was ended with a call."))
@@ -190,15 +184,7 @@ class Server(Contained):
             except PluginError as failure:
                 status = "limit" if failure.code in ("worker_limit", "result_too_large") else "error"
                 error = failure
-        return WorkerReply(
-            status=status,
-            content=content,
-            value=value,
-            error=error,
-            stderr=whole_text("".join(pending.log)),
-            truncated=pending.truncated,
-            limits=self._limits(),
-        )
+        return self._reply(pending, status, content, value, error)
 
     async def _answer(
         self, tool: Tool, arguments: Mapping[str, Any], pending: _Call, limit: int

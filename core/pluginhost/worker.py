@@ -113,25 +113,11 @@ class Worker(Contained):
             else:
                 error = self._violation(f"answered a call with {reply['op']!r}")
         except TimeoutError:
-            status = "timeout"
-            error = PluginError(
-                "timeout",
-                f"The tool did not answer within {within:g} s.",
-                "Ask for less at once, or have an administrator raise limits.wall.",
-                recoverable=True,
-            )
+            status, error = "timeout", self._too_slow(within)
         except PluginError as failure:
             status = "limit" if failure.code == "worker_limit" else "error"
             error = failure
-        return WorkerReply(
-            status=status,
-            content=content,
-            value=value,
-            error=error,
-            stderr=whole_text("".join(pending.log)),
-            truncated=pending.truncated,
-            limits=self._limits(),
-        )
+        return self._reply(pending, status, content, value, error)
 
     async def _ask(
         self, request: Mapping[str, Any], within: float, pending: Pending, errands: Errands | None = None

@@ -22,7 +22,7 @@ from toolhost.sandbox import SandboxPlan
 from toolhost.sandbox.masks import masked_facts
 from toolhost.sandbox.plan import NO_SECRETS
 
-__all__ = ["DESCRIPTION_BYTES", "MAX_FAILURES", "MAX_WORKERS", "START_SECONDS", "Start", "WorkerPool"]
+__all__ = ["DESCRIPTION_BYTES", "MAX_FAILURES", "MAX_WORKERS", "START_SECONDS", "Idle", "Start", "WorkerPool"]
 
 Start = Callable[[SandboxPlan, Mapping[str, bytes]], Awaitable[Contained]]
 """Starts what a plan is of, with what each of its secrets holds."""
@@ -32,8 +32,8 @@ MAX_WORKERS = 16
 """Workers alive at once, for the whole host."""
 MAX_FAILURES = 5
 """Failures in a row after which a plugin is quarantined."""
-_IDLE = 60.0
-"""Seconds after which an unused worker is retired."""
+_FIRST_LOOK, _LOOK = 0.5, 5.0
+"""Seconds until what an idle worker holds is looked at, and between two further looks: not while a call waits."""
 START_SECONDS = 20.0
 """Seconds a plugin's module may take to load, whatever the call's own limit."""
 _BACK_OFF = 0.1
@@ -43,6 +43,19 @@ DESCRIPTION_BYTES = 4 << 20
 
 # Ends that say nothing against a plugin: the host's own, and what one call asked too much of.
 _BLAMELESS = ("worker_closed", "worker_limit", "plugin_drifted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """How long and how large a worker may be that nobody uses.
+
+    Attributes:
+        seconds: After so many it is retired.
+        memory: Bytes that it may hold meanwhile; one that holds more is retired at once.
+    """
+
+    seconds: float = 60.0
+    memory: int = 128 << 20
 
 
 @dataclass(slots=True)
@@ -60,10 +73,12 @@ class WorkerPool:
     Args:
         start: Starts a plugin's worker or server.
         on_quarantine: Told the plugin's name, a code and the reason, when its workers keep failing.
+        idle: What workers may be that nobody uses.
     """
 
-    def __init__(self, start: Start, on_quarantine: Callable[[str, str, str], None]) -> None:
+    def __init__(self, start: Start, on_quarantine: Callable[[str, str, str], None], idle: Idle) -> None:
         self._start_one = start
+        self._idle = idle
         self._on_quarantine = on_quarantine
         self._workers: dict[str, asyncio.Task[Contained]] = {}
         self._retirements: dict[str, asyncio.TimerHandle] = {}
@@ -191,7 +206,9 @@ class WorkerPool:
         if key not in self._workers:
             self._workers[key] = asyncio.create_task(self._start(shape, secrets))
             # Whoever asked for it may have given up by the time it stands.
-            asyncio.get_running_loop().call_later(START_SECONDS + _IDLE, self._end_unused, key, self._workers[key])
+            asyncio.get_running_loop().call_later(
+                START_SECONDS + self._idle.seconds, self._end_unused, key, self._workers[key]
+            )
         return self._workers[key]
 
     async def _start(self, shape: SandboxPlan, secrets: Mapping[str, bytes]) -> Contained:
@@ -222,9 +239,21 @@ class WorkerPool:
             # something is hidden does not wait: it would see what somebody puts there meanwhile. Nor does one with
             # secrets: they are for calls alone.
             hiding = any(root.hidden for root in worker.plan.roots)
-            idle = 0.0 if starting in self._outdated or hiding or worker.plan.secrets or worker.spent else _IDLE
-            self._retirements[key] = asyncio.get_running_loop().call_later(idle, self._end, key)
+            gone = starting in self._outdated or hiding or worker.plan.secrets or worker.spent
+            self._retire_in(0.0 if gone else self._idle.seconds, key, worker)
         self._changed.set()
+
+    def _retire_in(self, seconds: float, key: str, worker: Contained, look: float = _FIRST_LOOK) -> None:
+        """Retire an idle worker after a while, or as soon as it is seen to hold too much."""
+        again = min(seconds, look)
+        later = asyncio.get_running_loop().call_later(again, self._look, seconds - again, key, worker)
+        self._retirements[key] = later
+
+    def _look(self, seconds: float, key: str, worker: Contained) -> None:
+        if seconds <= 0 or worker.memory > self._idle.memory:
+            self._end(key)
+        else:
+            self._retire_in(seconds, key, worker, _LOOK)
 
     def _forget(self, key: str, starting: asyncio.Task[Contained]) -> None:
         """Make way for a new worker, unless somebody has already."""

@@ -156,6 +156,11 @@ class Settings:
         default=(),
     )
 
+    worker_idle: float = row(DURATION, "How long a plugin's worker or server is kept that nobody uses.", default=60.0)
+    worker_memory: int = row(
+        SIZE, "Memory that it may hold meanwhile; one that holds more is ended at once.", default=128 << 20
+    )
+
     # Listening
 
     host: str = row(

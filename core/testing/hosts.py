@@ -75,22 +75,28 @@ class PluginHost:
         """
         return self._host.tool(tool).input_schema
 
-    def call(self, tool: str, /, *, approve: bool = False, **arguments: Any) -> CallResult:
+    def call(
+        self, tool: str, /, *, approve: bool = False, answers: Iterable[str | None] = (), **arguments: Any
+    ) -> CallResult:
         """Call a tool, as a person who is there would.
 
         Args:
             tool: `plugin.tool`.
             approve: Say yes where the policy asks; else such a call ends with the status `approval_required`.
+            answers: What is said to each `ctx.ask`, in turn; to one beyond them, or for None, nothing.
             arguments: Of the tool.
 
         Raises:
             UsageError: `unknown_tool`, `invalid_arguments`: nothing was decided.
         """
         ran: list[tuple[str, ...]] = []
+        left = iter(answers)
 
         def listen(event: dict[str, Any]) -> None:
             if event["type"] == "tool.started" and event["plan"]["kind"] == "command":
                 ran.append(tuple(event["plan"]["argv"]))
+            elif event["type"] == "tool.asked":
+                self._host.inquiries.answer(event["inquiry_id"], self._actor, next(left, None))
 
         result = self._runner.run(
             self._host.call(tool, arguments, self._actor, workspace=self.workspace, approve=approve, on_event=listen)

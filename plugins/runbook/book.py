@@ -13,6 +13,10 @@ run = ["ls", "-l", "--", "{folder}"]
 name = "It has a report"
 check = "{folder}/report.txt"
 contains = "passed"
+
+[[steps]]
+name = "Somebody looked"
+confirm = "Is {folder} the one you mean?"
 """
 
 from __future__ import annotations
@@ -31,18 +35,19 @@ __all__ = ["Book", "Step", "filled", "read_book"]
 _MOST_BYTES = 256 << 10
 _MOST_STEPS = 100
 _KEYS = {"about", "inputs", "steps"}
-_STEP_KEYS = {"name", "run", "check", "contains", "cwd", "stdin", "timeout", "may_fail"}
+_STEP_KEYS = {"name", "run", "check", "confirm", "contains", "cwd", "stdin", "timeout", "may_fail"}
 _INPUT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: a command, or a look at a file.
+    """One step: a command, a look at a file, or a question to the person.
 
     Attributes:
         name: What people call it.
         run: A command's words; empty where the step is a look at a file.
-        check: The file; empty where it is a command.
+        check: The file; empty where it is none.
+        confirm: What the person is asked, who says yes or no; empty where it is none.
         contains: A text the file must hold.
         cwd: Where the command starts, or empty for the workspace.
         stdin: What the command reads.
@@ -53,6 +58,7 @@ class Step:
     name: str
     run: tuple[str, ...] = ()
     check: str = ""
+    confirm: str = ""
     contains: str = ""
     cwd: str = ""
     stdin: str = ""
@@ -61,6 +67,8 @@ class Step:
 
     def shown(self) -> str:
         """The step as one line."""
+        if self.confirm:
+            return f"asks: {self.confirm}"
         if self.check:
             return f"{self.check} exists" + (f" and holds {self.contains!r}" if self.contains else "")
         return " ".join(word if word and not re.search(r"\s", word) else repr(word) for word in self.run)
@@ -120,6 +128,7 @@ def filled(step: Step, values: Mapping[str, str]) -> Step:
         name=step.name,
         run=tuple(fill(word) for word in step.run),
         check=fill(step.check),
+        confirm=fill(step.confirm),
         contains=fill(step.contains),
         cwd=fill(step.cwd),
         stdin=fill(step.stdin),
@@ -129,7 +138,7 @@ def filled(step: Step, values: Mapping[str, str]) -> Step:
 
 
 def _texts(step: Step) -> tuple[str, ...]:
-    return (*step.run, step.check, step.contains, step.cwd, step.stdin)
+    return (*step.run, step.check, step.confirm, step.contains, step.cwd, step.stdin)
 
 
 def _step(path: str, number: int, data: Any) -> Step:
@@ -143,9 +152,16 @@ def _step(path: str, number: int, data: Any) -> Step:
     run = data.get("run", [])
     if not isinstance(run, list) or not all(isinstance(word, str) for word in run):
         raise _wrong(path, f'{where} ({name}): run is a list of words, run = ["git", "status"]; there is no shell')
-    if bool(run) == ("check" in data):
-        raise _wrong(path, f"{where} ({name}) has either `run` or `check`")
-    for key, kind in (("check", str), ("contains", str), ("cwd", str), ("stdin", str), ("may_fail", bool)):
+    if bool(run) + ("check" in data) + bool(data.get("confirm")) != 1:
+        raise _wrong(path, f"{where} ({name}) has one of `run`, `check` and `confirm`")
+    for key, kind in (
+        ("check", str),
+        ("confirm", str),
+        ("contains", str),
+        ("cwd", str),
+        ("stdin", str),
+        ("may_fail", bool),
+    ):
         if key in data and not isinstance(data[key], kind):
             raise _wrong(path, f"{where} ({name}): {key} is a {'text' if kind is str else 'boolean'}")
     timeout = data.get("timeout")
@@ -155,6 +171,7 @@ def _step(path: str, number: int, data: Any) -> Step:
         name=name,
         run=tuple(run),
         check=data.get("check", ""),
+        confirm=data.get("confirm", ""),
         contains=data.get("contains", ""),
         cwd=data.get("cwd", ""),
         stdin=data.get("stdin", ""),

@@ -48,7 +48,9 @@ def show(path: ReadPath) -> ToolOutput:
     lines = [book.about] if book.about else []
     lines += [f"input {name} = {value!r}" for name, value in book.inputs.items()]
     lines += [f"{number}. {step.name}: {step.shown()}{_remark(step)}" for number, step in enumerate(book.steps, 1)]
-    steps = [{"name": step.name, "run": list(step.run), "check": step.check} for step in book.steps]
+    steps = [
+        {"name": step.name, "run": list(step.run), "check": step.check, "confirm": step.confirm} for step in book.steps
+    ]
     return ToolOutput(text="\n".join(lines), data={"about": book.about, "inputs": dict(book.inputs), "steps": steps})
 
 
@@ -95,6 +97,9 @@ def _carry_out(ctx: ToolContext, step: Step) -> tuple[str, str]:
     if step.check:
         return _look(step), ""
     try:
+        if step.confirm:
+            agreed = ctx.ask(step.confirm, ["yes", "no"]).wait() == "yes"
+            return "" if agreed else "A person said no.", ""
         done = ctx.run(*step.run, stdin=step.stdin, cwd=step.cwd, timeout=step.timeout).wait()
     except ToolError as error:  # denied, refused, or over a limit
         return error.message, ""

@@ -17,7 +17,6 @@ from toolhost import ToolContext, ToolError
 
 __all__ = ["opened"]
 
-_SECONDS = 20
 _STEPS = 20_000  # of SQLite's machine between two looks at the clock
 _WAIT = 5.0  # seconds for another writer
 
@@ -97,13 +96,13 @@ def opened(ctx: ToolContext, database: str, *, mode: str) -> Iterator[sqlite3.Co
         raise ToolError(f"{database} does not exist here.", "not_found")
     if path.exists() and not path.is_file():
         raise ToolError(f"{database} is no file.", "not_a_file")
-    began = time.monotonic()
+    began, seconds = time.monotonic(), float(ctx.config["seconds"])
 
     def enough() -> bool:
         ctx.check()
-        return time.monotonic() - began > _SECONDS
+        return time.monotonic() - began > seconds
 
-    with _explained(database, enough):
+    with _explained(database, enough, seconds):
         address = f"file:{quote(str(path.absolute()))}?mode={mode}"
         # isolation_level=None: transactions are the caller's, not guessed from the words of a statement.
         with closing(sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)) as connection:
@@ -142,7 +141,7 @@ def _authorizer(*, writes: bool):  # type: ignore[no-untyped-def]
 
 
 @contextmanager
-def _explained(database: str, enough) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def _explained(database: str, enough, seconds: float) -> Iterator[None]:  # type: ignore[no-untyped-def]
     try:
         yield
     except sqlite3.Warning as error:
@@ -157,7 +156,7 @@ def _explained(database: str, enough) -> Iterator[None]:  # type: ignore[no-unty
             ) from error
         if message == "interrupted" and enough():
             raise ToolError(
-                f"It took longer than {_SECONDS} s and was stopped. Ask for less: WHERE on an indexed column, LIMIT.",
+                f"It took longer than {seconds:g} s and was stopped. Ask for less: WHERE on an indexed column, LIMIT.",
                 "query_too_slow",
             ) from error
         if "not a database" in message or "malformed" in message or "unsupported file format" in message:

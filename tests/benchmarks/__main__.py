@@ -21,6 +21,7 @@ import page
 import policy_costs
 import scale
 import sustained
+import workers
 from report import conditions
 from variants import install
 
@@ -45,7 +46,7 @@ async def measure(settings: Settings, sandbox: Sandbox, workspace: Path, rounds:
         if "alive" in parts:
             await scale.alive(host, sandbox, workspace, 1000)
         if "worker" in parts:
-            await latency.worker(host, workspace, rounds)
+            await workers.worker(host, workspace, rounds)
         if "decision" in parts:
             await latency.decision(host, workspace, 10 * rounds)
         if "page" in parts:

@@ -72,15 +72,6 @@ async def decision(host: Host, workspace: Path, rounds: int) -> None:
     print(f"\nDecision and plan of git.log: p50 {p50(times):.3f} ms, worst {max(times):.3f} ms")
 
 
-async def worker(host: Host, workspace: Path, rounds: int) -> None:
-    """A tool of a Python plugin in its warm worker."""
-    (workspace / "note.txt").write_text("hello\n")
-    stat = call(host, "files.stat", workspace, arguments={"path": "note.txt"})
-    await stat()
-    times = await interleave({DIRECT: direct(), "warm worker tool (files.stat)": stat}, rounds)
-    show("A worker tool", times, DIRECT)
-
-
 async def _arm(host: Host, sandbox: Sandbox, workspace: Path, *names: str) -> None:
     for name in names:
         await call(host, name, workspace)()

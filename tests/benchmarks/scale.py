@@ -29,11 +29,11 @@ async def alive(host: Host, sandbox: Sandbox, workspace: Path, count: int) -> No
     await call(host, "bench_plain.uname", workspace)()
     sandbox.disarm()
     await sandbox.settled()
-    spawner = _children(os.getpid())[0]
+    spawner = children(os.getpid())[0]
     started = time.perf_counter()
     waiting = await _start(sandbox, plan, count)
     took = time.perf_counter() - started
-    pss = sum(map(_pss, _below(spawner))) / count
+    each = sum(map(pss, below(spawner))) / count
     times = []
     for _ in range(50):
         await sandbox.settled()
@@ -44,12 +44,12 @@ async def alive(host: Host, sandbox: Sandbox, workspace: Path, count: int) -> No
     for armed in waiting:
         armed.kill()
     await asyncio.gather(*(armed.destroy() for armed in waiting))
-    while len(list(_below(spawner))) > 40:  # what the pool holds
+    while len(list(below(spawner))) > 40:  # what the pool holds
         await asyncio.sleep(0.01)
     print(
         f"\n{count} armed sandboxes alive: made in {took:.1f} s "
         f"({1000 * took / count:.1f} ms each, {_AT_ONCE} at a time), "
-        f"{pss:.0f} KiB PSS each, a call beside them p50 {p50(times):.2f} ms, "
+        f"{each:.0f} KiB PSS each, a call beside them p50 {p50(times):.2f} ms, "
         f"all gone after {time.perf_counter() - ended:.2f} s"
     )
 
@@ -69,20 +69,22 @@ async def _start(sandbox: Sandbox, plan: SandboxPlan, count: int) -> list:  # ty
     return made
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
     try:
         return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 
 
-def _below(pid: int) -> Iterator[int]:
-    for child in _children(pid):
+def below(pid: int) -> Iterator[int]:
+    """The same, and what those have started."""
+    for child in children(pid):
         yield child
-        yield from _below(child)
+        yield from below(child)
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
     """KiB; the launcher's own is unreadable by design, and stands as resident size without what others share."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

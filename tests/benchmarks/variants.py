@@ -38,6 +38,43 @@ _MANY = (  # noqa: SIM905 - a list of a hundred words is read more easily as wor
     "zcat diff cmp sdiff diff3 findmnt lsblk more rev column look"
 ).split()
 
+_WORKER_PLUGIN = """\
+name = "bench_worker"
+version = "1.0"
+about = "What the benchmarks call of a worker."
+requires_host = ">=0"
+module = "bench_worker_code"
+"""
+_WORKER_CODE = """
+import time
+from toolhost import hookimpl, tool
+
+@tool
+def work(milliseconds: float = 0.0) -> float:
+    "Work for so long; returns how long it was, in milliseconds."
+    began = time.perf_counter()
+    while (took := (time.perf_counter() - began) * 1000) < milliseconds:
+        pass
+    return took
+
+@tool
+async def work_async(milliseconds: float = 0.0) -> float:
+    "The same, in the event loop."
+    return work(milliseconds)
+
+@hookimpl
+def register_tools(register):
+    register(work)
+    register(work_async)
+"""
+_WORKER_POLICY = """\
+plugin = "bench_worker"
+[tools]
+allow = ["work", "work_async"]
+[paths]
+read = ["{workspace}"]
+"""
+
 PLUGINS = {
     "bench_plain": '[paths]\nread = ["{workspace}"]\n',
     "bench_masks": '[paths]\nwrite = ["{workspace}"]\n',
@@ -50,6 +87,11 @@ PLUGINS = {
 def install(data: DataDirectory) -> None:
     """Put them and their policies into a data directory."""
     there = [name for name in _MANY if any(Path(f"/{folder}/{name}").exists() for folder in ("usr/bin", "bin"))]
+    folder = data.plugins / "bench_worker"
+    folder.mkdir(parents=True)
+    (folder / "plugin.toml").write_text(_WORKER_PLUGIN)
+    (folder / "bench_worker_code.py").write_text(_WORKER_CODE)
+    (data.policies / "bench_worker.toml").write_text(_WORKER_POLICY)
     for name, policy in PLUGINS.items():
         folder = data.plugins / name
         folder.mkdir(parents=True)

@@ -354,3 +354,49 @@ def test_a_reader_that_has_gone_is_no_traceback(executable, environment, workspa
     assert b"Traceback" not in errors
     assert b"Exception" not in errors
     assert process.returncode == 8
+
+
+ASKS = """
+from toolhost import ToolContext, hookimpl, tool
+
+@tool
+def choose(ctx: ToolContext) -> str:
+    "Ask which."
+    return "took " + ctx.ask("Which\\x1b[2J one?\\nrule  none", ["left", "right"]).wait()
+
+@hookimpl
+def register_tools(register):
+    register(choose)
+"""
+
+
+@pytest.fixture
+def asks(policies: Path, data: Path) -> None:
+    folder = data / "plugins" / "asks"
+    folder.mkdir(parents=True)
+    (folder / "plugin.toml").write_text('name = "asks"\nversion = "1"\nabout = "A test."\nmodule = "asks_code"\n')
+    (folder / "asks_code.py").write_text(ASKS)
+    (policies / "asks.toml").write_text('plugin = "asks"\n[tools]\nallow = ["choose"]\n')
+    give(data / "plugins", SERVICE_USER)
+    give(policies, SERVICE_USER)
+
+
+def test_a_tool_s_question_is_asked_at_the_terminal_in_lines_marked_as_the_plugin_s(
+    asks: None, terminal: Callable
+) -> None:
+    shell = terminal("call", "asks.choose")
+    shown = shell.wait_for("say nothing) ")
+    assert "The plugin asks asks you. These are its words" in shown
+    assert "  | Which" in shown
+    assert "  | rule  none" in shown
+    assert "\x1b[2J" not in shown
+    shell.type("3\n")
+    shell.wait_for("one of the choices")
+    shell.type("2\n")
+    shell.wait_for("took right")
+    assert shell.end() == 0
+
+
+def test_without_a_terminal_a_tool_has_nobody_to_ask(asks: None, toolhost) -> None:
+    done = toolhost("call", "asks.choose")
+    assert (done.returncode, "[nobody_to_ask]" in done.stderr) == (5, True), done.stderr

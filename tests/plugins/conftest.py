@@ -18,6 +18,20 @@ from pluginbench import POLICIES, Bench
 __all__ = ["internet"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "works(*tools): bundled tools that end well in this test")
+
+
+@pytest.fixture(autouse=True)
+def _works(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test says that works in it has to."""
+    before = len(Hosted.worked)
+    yield
+    mark = request.node.get_closest_marker("works")
+    missing = set(mark.args if mark else ()) - set(Hosted.worked[before:])
+    assert not missing
+
+
 @pytest.fixture(scope="session")
 def shared_state() -> Iterator[Path]:
     """The sandbox's state folder for all tests: copying Python's library anew for each would be most of the time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -31,6 +32,7 @@ def tar(path: Path, *members: tuple[str, bytes, str]) -> None:
 FILE = tarfile.REGTYPE
 
 
+@pytest.mark.works("archive.create", "archive.list", "archive.extract")
 @pytest.mark.parametrize("ending", ["zip", "tar", "tgz", "tar.xz"])
 def test_what_was_archived_comes_out_again(ada, ending: str) -> None:
     tree(ada.workspace)
@@ -85,6 +87,25 @@ def test_an_archive_with_a_member_that_means_harm_is_refused_with_the_reason(ada
     ada.text("archive.extract", archive="bad.tgz", into="out", skip=True)
     assert [path.name for path in (ada.workspace / "out").rglob("*")] == ["good"]
     assert not (ada.workspace / "up").exists()
+
+
+def test_what_is_encrypted_or_sparse_is_refused_with_the_reason(ada) -> None:
+    here = ada.workspace
+    with zipfile.ZipFile(here / "locked.zip", "w") as archive:
+        archive.writestr("secret", b"x")
+    raw = bytearray((here / "locked.zip").read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # "encrypted", in both of its headers
+        raw[raw.index(signature) + flags] |= 1
+    (here / "locked.zip").write_bytes(raw)
+    with (here / "holes").open("wb") as file:
+        file.truncate(64 << 20)
+        file.write(b"end")
+    subprocess.run(["tar", "--sparse", "-C", here, "-cf", here / "holes.tar", "holes"], check=True, timeout=60)
+    for name, reason in (("locked.zip", "it is encrypted"), ("holes.tar", "it is sparse")):
+        refused = ada.call("archive.extract", archive=name, into="out")
+        assert (refused["error"]["code"], reason in refused["error"]["message"]) == ("unsafe_archive", True), refused
+        assert reason in ada.text("archive.list", archive=name)
+    assert not (here / "out").exists()
 
 
 def test_members_that_would_meet_each_other_are_refused(ada) -> None:

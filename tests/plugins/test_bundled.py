@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,17 @@ SAMPLES: dict[str, Any] = {
     "url": "https://example.org/",
 }
 """Something for every required input of every tool."""
+
+
+def test_every_bundled_tool_has_a_test_in_which_it_works() -> None:
+    """Each is named by the mark of a test, and that test fails where the tool did not end well in it (conftest)."""
+    named: dict[str, str] = {}
+    for file in sorted(Path(__file__).parent.glob("**/test_*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            for mark in getattr(node, "decorator_list", ()):
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.works":
+                    named |= dict.fromkeys(map(ast.literal_eval, mark.args), file.name)
+    assert set(named) == set(bundled_tools())
 
 
 def test_without_rules_no_bundled_tool_runs(bundled_host: Hosted, workspace: Path) -> None:
@@ -40,8 +53,19 @@ def test_without_rules_no_bundled_tool_runs(bundled_host: Hosted, workspace: Pat
 # -- git ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.works(
+    "git.status",
+    "git.log",
+    "git.diff",
+    "git.show",
+    "git.file",
+    "git.blame",
+    "git.branches",
+    "git.tags",
+)
 def test_a_repository_is_looked_into(in_repository: Callable[..., Any]) -> None:
     ada = in_repository("First commit", "Second commit", "Accents: é")
+    subprocess.run(["git", "-c", "safe.directory=*", "tag", "v1.0"], cwd=ada.workspace, check=True, timeout=30)
     (ada.workspace / "file1.txt").write_text("changed\n")
     (ada.workspace / "naïve name.txt").touch()
     for name, arguments, shown in (
@@ -62,13 +86,24 @@ def test_a_repository_is_looked_into(in_repository: Callable[..., Any]) -> None:
         ("file", {"version": "HEAD~1:file1.txt"}, "Second commit\n"),
         ("blame", {"path": "file0.txt", "lines": "1,+1"}, "First commit"),
         ("branches", {"all": True}, "* main"),
-        ("tags", {}, ""),
+        ("tags", {}, "v1.0"),
     ):
         result = ada.call(f"git.{name}", approve=False, **arguments)
         assert result["status"] == "ok", (name, result)
         assert shown in result["stdout"], (name, result["stdout"])
 
 
+@pytest.mark.works(
+    "git.add",
+    "git.commit",
+    "git.restore",
+    "git.stash",
+    "git.stash_list",
+    "git.stash_show",
+    "git.stash_pop",
+    "git.create_branch",
+    "git.switch",
+)
 def test_history_and_files_change_only_after_a_question(in_repository: Callable[..., Any]) -> None:
     ada = in_repository("First commit")
     (ada.workspace / "new.txt").write_text("new\n")
@@ -171,9 +206,11 @@ def test_what_a_repository_configures_is_not_run(in_repository: Callable[..., An
 # -- shell and system --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.works("shell.run")
 def test_a_script_asks_and_sees_its_workspace_and_its_programs_only(ada) -> None:
     (ada.workspace / "a.txt").write_text("hello\n")
     assert ada.decided("shell.run", script="true") == "ask"
+    assert ada.text("shell.run", script="echo $((6 * 7))") == "42\n"
     ran = ada.call("shell.run", script="cat a.txt | tr a-z A-Z; pwd; exit 3")
     assert (ran["stdout"], ran["exit_code"]) == ("HELLO\n/workspace\n", 3)
     ran = ada.call("shell.run", script="cat /etc/passwd; curl http://127.0.0.1; echo > /dev/tcp/127.0.0.1/9")
@@ -181,6 +218,16 @@ def test_a_script_asks_and_sees_its_workspace_and_its_programs_only(ada) -> None
     assert "root:" not in ran["stdout"]
 
 
+@pytest.mark.works(
+    "system.uname",
+    "system.df",
+    "system.memory",
+    "system.cpus",
+    "system.uptime",
+    "system.logs",
+    "system.log",
+    "system.du",
+)
 def test_the_machine_is_looked_at(ada) -> None:
     for name, arguments, shown in (
         ("uname", {}, "Linux"),
@@ -195,8 +242,7 @@ def test_the_machine_is_looked_at(ada) -> None:
         assert result["status"] == "ok", (name, result)
         assert shown in result["stdout"], name
     assert ada.decided("system.du", path="/var/log") == "ask"
-    # Some of its folders may be closed to the service user, which du says after what it could add up.
-    assert "/var/log" in ada.call("system.du", path="/var/log", depth=0)["stdout"]
+    assert "dpkg.log" in ada.text("system.du", path="/var/log/dpkg.log", depth=0)
     assert ada.denied("system.log", path="/etc/shadow")
     assert ada.denied("system.logs", path="/etc")
     assert ada.denied("system.du", path="/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 
+@pytest.mark.works("calculator.calculate")
 def test_a_calculation_is_exact_and_needs_no_approval(ada) -> None:
     assert ada.decided("calculator.calculate", expression="1") == "allow"
     assert ada.text("calculator.calculate", expression="0.1 + 0.2") == "= 0.3"

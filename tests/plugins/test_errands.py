@@ -86,6 +86,19 @@ async def fetch(ctx: ToolContext, url: str, method: str = "GET", body: str = "")
     return {"status": got.status, "text": got.text, "url": got.url, "type": got.headers.get("content-type")}
 
 @tool
+async def ask(ctx: ToolContext, question: str, choices: list[str] | None = None, times: int = 1) -> list[str]:
+    """Ask the person."""
+    return [await ctx.ask(question, choices) for _ in range(times)]
+
+@tool
+def ask_sync(ctx: ToolContext) -> str:
+    """Ask from a thread, and do without an answer."""
+    try:
+        return ctx.ask("Well?").wait()
+    except ToolError as error:
+        return error.code
+
+@tool
 async def leak(ctx: ToolContext) -> str:
     """Put a secret where it is seen."""
     return (await ctx.run("echo", ctx.secret("token"))).stdout
@@ -102,11 +115,12 @@ async def keep(ctx: ToolContext) -> str:
 
 @hookimpl
 def register_tools(register):
-    for one in (run, run_sync, stream, stream_sync, many, instead, sooner, left, fetch, leak, leak_place, keep):
+    for one in (run, run_sync, stream, stream_sync, many, instead, sooner, left, fetch, ask, ask_sync, leak,
+                leak_place, keep):
         register(one)
 '''
 
-TOOLS = ("run", "run_sync", "stream", "stream_sync", "many", "instead", "sooner", "left", "fetch")
+TOOLS = ("run", "run_sync", "stream", "stream_sync", "many", "instead", "sooner", "left", "fetch", "ask", "ask_sync")
 POLICY = f"""
 runs_code = ["sh"]
 [tools]
@@ -297,6 +311,53 @@ def test_a_secret_is_no_argument_of_a_command(host: Hosted) -> None:
         assert call(host, name)["error"]["code"] == "secret_in_command"
     assert "hunter2" not in (host.data / "state" / "audit.log").read_text()
     assert call(host, "keep")["stdout"] == str(len("[redacted]"))
+
+
+def test_the_person_s_answer_reaches_the_tool_and_the_record(host: Hosted) -> None:
+    result = call(host, "ask", {"say": "née Lovelace"}, question="What is\x1b[2J your name?")
+    assert value(result) == ["née Lovelace"]
+    asked, answered = [one for one in host.records() if one["event"] in ("tool.asked", "tool.answered")]
+    assert asked["call_id"] == answered["call_id"] == result["call_id"]
+    assert asked["details"]["question"] == "What is[2J your name?", "what could rewrite a line is not shown"
+    assert (answered["details"]["outcome"], answered["details"]["answer"]) == ("answered", "née Lovelace")
+    chosen = call(host, "ask", {"say": "b"}, question="Which?", choices=["a", "b"])
+    assert value(chosen) == ["b"]
+
+
+def test_who_does_not_want_to_answer_says_nothing_and_the_tool_is_told(host: Hosted) -> None:
+    assert call(host, "ask", {"say": None}, question="Well?")["error"]["code"] == "inquiry_declined"
+    assert call(host, "ask_sync", {"say": None})["stdout"] == "inquiry_declined"
+
+
+@pytest.mark.parametrize("more", [{"attended": False}, {"scopes": ["tools:run:errands"]}])
+def test_where_nobody_is_there_a_tool_s_question_is_refused(host: Hosted, more: dict[str, Any]) -> None:
+    assert call(host, "ask", {"say": "x", **more}, question="Well?")["error"]["code"] == "nobody_to_ask"
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        {"question": ""},
+        {"question": "\u202e"},
+        {"question": "x", "choices": ["a", "a"]},
+        {"question": "x", "choices": ["a", ""]},
+        {"question": "x", "choices": [str(number) for number in range(21)]},
+    ],
+)
+def test_what_is_no_question_is_refused(host: Hosted, malformed: dict[str, Any]) -> None:
+    assert call(host, "ask", {"say": "x"}, **malformed)["error"]["code"] == "invalid_errand"
+
+
+def test_a_call_may_ask_a_person_so_often_and_no_more(host: Hosted) -> None:
+    assert len(value(call(host, "ask", {"say": "x"}, question="Well?", times=16))) == 16
+    assert call(host, "ask", {"say": "x"}, question="Well?", times=17)["error"]["code"] == "too_many_inquiries"
+
+
+def test_a_question_of_a_tool_ends_with_its_call(host: Hosted) -> None:
+    ended = call(host, "ask", {"cancel": "tool.asked"}, question="Well?")
+    assert ended.get("cancelled") or ended["status"] == "cancelled"
+    assert host.records()[-1]["event"] == "tool.outcome"
+    assert host.records()[-2]["details"]["outcome"] == "ended"
 
 
 def test_a_server_that_the_policy_does_not_name_is_not_fetched_from(host: Hosted) -> None:

@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.works("files.stat")
 def test_looking_is_allowed_and_changing_asks(ada) -> None:
     (ada.workspace / "a.txt").write_text("x\n")
     for name in LOOKING:
@@ -68,6 +69,7 @@ def test_a_file_is_read_in_ranges_and_says_how_to_go_on(ada) -> None:
     assert ada.fails("files.read", path="n.txt", offset=11) == "invalid_arguments"
 
 
+@pytest.mark.works("files.read", "files.list")
 def test_files_of_every_kind_can_be_read_or_say_why_not(ada) -> None:
     here = ada.workspace
     (here / "latin.txt").write_bytes(b"caf\xe9\n")
@@ -100,6 +102,7 @@ def test_files_of_every_kind_can_be_read_or_say_why_not(ada) -> None:
     assert (listed["folder"], listed["pipe"], listed["ünï – ☃.txt"]) == ("folder", "other", "file")
 
 
+@pytest.mark.works("files.glob", "files.search")
 def test_names_and_contents_are_found_without_what_git_ignores(ada) -> None:
     here = ada.workspace
     for name in ("src/app.py", "src/deep/er/util.pyi", "build/out.py", "src/app.min.py", ".hidden/x.py", "keep.log"):
@@ -159,6 +162,7 @@ def _without_rg(policy: str) -> str:
     return before + rest[rest.index("[paths]") :]
 
 
+@pytest.mark.works("files.diff")
 def test_files_and_folders_are_compared(ada) -> None:
     here = ada.workspace
     for folder, text in (("old", "a\nb\nc\n"), ("new", "a\nB\nc")):
@@ -181,6 +185,7 @@ def test_files_and_folders_are_compared(ada) -> None:
 # -- changing ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.works("files.write", "files.changes", "files.undo")
 def test_a_file_is_written_and_each_step_can_be_taken_back(ada) -> None:
     file = ada.workspace / "new" / "deep" / "a.txt"
     assert "undo(change=1)" in ada.text("files.write", path="new/deep/a.txt", content="é\n", folders=True)
@@ -197,6 +202,7 @@ def test_a_file_is_written_and_each_step_can_be_taken_back(ada) -> None:
     assert ada.fails("files.undo") == "no_such_change"
 
 
+@pytest.mark.works("files.edit")
 def test_an_edit_replaces_one_passage_and_helps_where_it_cannot(ada) -> None:
     file = ada.workspace / "app.py"
     file.write_text("def one():\n    return 1\n\n\ndef two():\n    return 1\n")
@@ -264,6 +270,7 @@ rename to moved/new.txt
 """
 
 
+@pytest.mark.works("files.patch")
 def test_a_patch_applies_to_all_its_files_or_to_none(ada) -> None:
     here = ada.workspace
     (here / "a.txt").write_text("".join(f"{n}\n" for n in range(1, 10)))
@@ -310,6 +317,7 @@ def test_what_is_no_patch_is_said(ada, text: str) -> None:
     assert (ada.workspace / "x").read_text() == "a\n"
 
 
+@pytest.mark.works("files.move", "files.delete")
 def test_moved_and_deleted_things_come_back(ada) -> None:
     here = ada.workspace
     (here / "folder").mkdir()
@@ -363,6 +371,9 @@ def test_what_is_kept_is_out_of_the_way_and_not_believed(ada) -> None:
     for step in ('{"did": "moved", "path": "../x", "to": "a.txt"}', '{"did": "run"}', '{"did": "content", "path": ""}'):
         (forged / "change.json").write_text(f'{{"tool": "write", "made": 0, "steps": [{step}]}}')
         assert ada.fails("files.undo", change=9) == "no_such_change"
+    # And it can take away what is kept, as it can every other file: an undo says so, and does nothing.
+    ada.text("shell.run", script="rm -r .toolhost/changes")
+    assert ada.fails("files.undo") == "no_such_change"
 
 
 def test_a_workspace_whose_bin_cannot_be_used_is_still_written(ada) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from driver import own
 from hosted import Hosted
+from internet import Internet
 from pluginbench import POLICIES
 
 POLICY = (POLICIES / "http.toml").read_text()
@@ -38,7 +39,11 @@ def online(internet) -> Iterator[Hosted]:
     folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
     folder.chmod(0o755)
     hosted = Hosted(
-        folder, prefix=internet.prefix(), http=POLICY.replace("allow = []", 'allow = ["ok.com:80", "ok.com:443"]')
+        folder,
+        prefix=internet.prefix(),
+        http=POLICY.replace("allow = []", 'allow = ["ok.com:80", "ok.com:443"]'),
+        git='[commands]\nallow = [{ run = "git push --no-verify {text} {ref}", network = ["ok.com:443"] }]\n'
+        '[paths]\nwrite = ["{workspace}"]\n',
     )
     yield hosted
     hosted.close()
@@ -50,6 +55,7 @@ def call(host: Hosted, name: str, **arguments: Any) -> dict[str, Any]:
     return host.ask(tool=f"http.{name}", arguments=arguments, workspace=str(host.workspace), approve=True)
 
 
+@pytest.mark.works("http.fetch")
 def test_a_page_becomes_the_text_that_a_reader_sees(online: Hosted) -> None:
     shown = call(online, "fetch", url="https://ok.com/page", links=True)["stdout"]
     assert shown == (
@@ -65,6 +71,7 @@ def test_a_page_becomes_the_text_that_a_reader_sees(online: Hosted) -> None:
     assert call(online, "fetch", url="http://ok.com/article", start=500)["stdout"] == "word word"
 
 
+@pytest.mark.works("http.download", "http.request")
 def test_other_texts_come_as_they_are_and_files_are_saved(online: Hosted) -> None:
     assert call(online, "fetch", url="http://ok.com/data.json")["stdout"] == '{\n  "a": [\n    1,\n    2\n  ]\n}'
     missing = call(online, "fetch", url="http://ok.com/missing")["stdout"]
@@ -85,3 +92,19 @@ def test_other_texts_come_as_they_are_and_files_are_saved(online: Hosted) -> Non
 def test_a_redirect_to_a_server_that_is_not_named_is_not_followed(online: Hosted) -> None:
     assert call(online, "fetch", url="http://ok.com/away")["error"]["code"] == "destination_not_allowed"
     assert call(online, "fetch", url="http://loop.org/")["error"]["code"] == "destination_not_allowed"
+
+
+@pytest.mark.works("git.push")
+def test_git_pushes_to_a_server_that_its_rule_names(online: Hosted, internet: Internet, git_repository) -> None:
+    repository = git_repository("First commit")
+    pushed = online.ask(
+        tool="git.push",
+        arguments={"remote": "https://ok.com/repo/", "ref": "main:refs/heads/from-here"},
+        workspace=str(repository),
+    )
+    assert pushed["decision"]["code"] == "no_rule", "a ref is no pair of them"
+    pushed = online.ask(
+        tool="git.push", arguments={"remote": "https://ok.com/repo/", "ref": "main"}, workspace=str(repository)
+    )
+    assert pushed["status"] == "ok", pushed["stderr"]
+    assert (internet.folder / "repo" / ".git" / "refs" / "heads" / "main").is_file()

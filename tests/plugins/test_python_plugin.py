@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 DRAW = """
 import os, struct, zlib
 def chunk(kind, data):
@@ -23,6 +25,7 @@ def test_code_runs_only_after_a_question(ada) -> None:
     assert ada.text("python.run", code="print(6 * 7)") == "42"
 
 
+@pytest.mark.works("python.run", "python.file")
 def test_a_program_has_its_arguments_its_input_and_the_modules_beside_it(ada) -> None:
     (ada.workspace / "helper.py").write_text("def greet(name): return f'Hello, {name}!'\n")
     code = "import sys, helper; print(helper.greet(sys.argv[1]), sys.argv[2:], sys.stdin.read())"

@@ -26,6 +26,7 @@ contains = "passed"
 """
 
 
+@pytest.mark.works("runbook.list", "runbook.show", "runbook.run")
 def test_a_runbook_is_listed_shown_and_carried_out(ada) -> None:
     (ada.workspace / "runbooks").mkdir()
     (ada.workspace / "runbooks" / "check.toml").write_text(BOOK)
@@ -91,6 +92,19 @@ def test_a_step_that_asks_waits_for_a_person_and_a_refusal_ends_the_run(ada, bun
     assert done["status"] == "ok", done
     assert (ada.workspace / "made").is_dir()
     assert answered["question"]["plan"]["argv"] == ["/usr/bin/mkdir", "made"]
+
+
+def test_a_step_asks_a_person_and_goes_on_with_a_yes_alone(ada, bundled_host) -> None:
+    book = '[[steps]]\nname = "Sure"\nconfirm = "Go on with {what}?"\n[[steps]]\nname = "Do"\nrun = ["echo", "done"]\n'
+    (ada.workspace / "book.toml").write_text(f'[inputs]\nwhat = "it"\n{book}')
+    assert "1. Sure: asks: Go on with {what}?" in ada.text("runbook.show", path="book.toml")
+    own(ada.workspace)
+    run = {"tool": "runbook.run", "arguments": {"path": "book.toml"}, "workspace": str(ada.workspace)}
+    assert bundled_host.ask(**run, say="yes")["stdout"] == "1. Sure: done\n2. Do: done\n   done"
+    refused = bundled_host.ask(**run, say="no")
+    assert refused["error"]["code"] == "step_failed"
+    assert "A person said no." in refused["error"]["message"]
+    assert "nobody is there" in bundled_host.ask(**run, attended=False)["error"]["message"]
 
 
 def test_a_step_that_may_fail_does_not_end_the_run(ada) -> None:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pluginbench import POLICIES
 
 
 def database(folder: Path, script: str, name: str = "shop.db") -> None:
@@ -33,6 +34,7 @@ def test_reading_is_allowed_and_changing_asks(ada) -> None:
         assert ada.denied("sqlite.execute", database=path, sql="SELECT 1")
 
 
+@pytest.mark.works("sqlite.schema", "sqlite.query")
 def test_a_database_is_looked_into(ada) -> None:
     database(ada.workspace, SHOP)
     shown = ada.text("sqlite.schema", database="shop.db")
@@ -52,6 +54,7 @@ def test_a_database_is_looked_into(ada) -> None:
     assert cut.endswith("[more than 1 rows: raise limit, or add LIMIT and OFFSET]")
 
 
+@pytest.mark.works("sqlite.execute")
 def test_a_change_is_one_transaction(ada) -> None:
     made = ada.text("sqlite.execute", database="new.db", sql=SHOP, create=True)
     assert made == "Made new.db. Done: 4 statements, 3 rows changed."
@@ -109,3 +112,17 @@ def test_what_a_hostile_database_holds_is_not_run(ada) -> None:
     assert ada.fails("sqlite.query", database="hostile.db", sql=wide) == "too_large"
     assert ada.fails("sqlite.query", database="hostile.db", sql="SELEC 1") == "sql_error"
     assert ada.fails("sqlite.query", database="hostile.db", sql="SELECT 1; SELECT 2") == "sql_error"
+
+
+def test_a_statement_that_never_ends_is_stopped(ada, bundled_host) -> None:
+    database(ada.workspace, SHOP)
+    bundled_host.write("sqlite", (POLICIES / "sqlite.toml").read_text() + "\n[config]\nseconds = 0.2\n")
+    try:
+        assert bundled_host.ask(do="reload")["problems"] == []
+        endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+        refused = ada.call("sqlite.query", database="shop.db", sql=endless)
+        assert refused["error"]["code"] == "query_too_slow"
+        assert "longer than 0.2 s" in refused["error"]["message"]
+    finally:
+        bundled_host.write("sqlite", (POLICIES / "sqlite.toml").read_text())
+        assert bundled_host.ask(do="reload")["problems"] == []

@@ -123,8 +123,30 @@ def test_a_promise_that_the_policy_does_not_make_true_keeps_a_plugin_out(
     bench.run(scenario)
 
 
-def test_without_a_policy_a_tool_can_do_nothing() -> None:
-    assert hints_of(None) == {"readOnlyHint": True, "destructiveHint": False, "openWorldHint": False}
+def test_annotations_follow_from_what_each_tool_can_run(bench: Bench) -> None:
+    command = (
+        '[[tools]]\nname = "{name}"\nabout = "A test."\ncommand = "{command}"\ninput.word = {{ type = "string" }}\n'
+    )
+    tools = "".join(
+        command.format(name=name, command=line)
+        for name, line in (("here", "git log {word}"), ("away", "git fetch {word}"), ("either", "git {word}"))
+    )
+    rules = f'[commands]\nallow = ["git log {{text}}", {{ run = "git fetch {{text}}", network = [{HOST}] }}]\n'
+    bench.plugin(
+        "net", manifest=f'name = "net"\nversion = "1"\nabout = "x"\n{tools}', policy=f'plugin = "net"\n{rules}'
+    )
+    bench.plugin("worker", CLAIMS.format(said="read_only=False"), policy=f'plugin = "worker"\n{rules}')
+
+    async def scenario(host: Running) -> None:
+        found = {
+            name: hints_of(host.policies.current.policy(name.partition(".")[0]), host.tool(name))["openWorldHint"]
+            for name in ("net.here", "net.away", "net.either", "worker.claimed")
+        }
+        assert found == {"net.here": False, "net.away": True, "net.either": True, "worker.claimed": True}
+        nothing = {"readOnlyHint": True, "destructiveHint": False, "openWorldHint": False}
+        assert hints_of(None, host.tool("net.away")) == nothing
+
+    bench.run(scenario)
 
 
 def test_a_toolbox_without_a_tool_is_explained(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pluginbench import Bench, Running, facts
 
-from toolhost.pluginhost import workers
+from toolhost.pluginhost import Idle, workers
 from toolhost.pluginhost.discovery import digest
 
 HEAD = """
@@ -389,6 +389,25 @@ async def slow() -> str:
         assert _descendants() <= 2
 
     bench.run(scenario)
+
+
+def test_an_idle_worker_that_holds_too_much_is_retired_and_another_is_kept(bench: Bench) -> None:
+    code = (
+        HEAD
+        + "\nKEPT = []\n\n@t\ndef act() -> str:\n    'Keep.'\n    KEPT.append(b'x' * (80 << 20))\n    return 'kept'\n"
+    )
+    bench.plugin("large", code, policy=grant("large"))
+    bench.plugin("small", code, policy=grant("small"))
+
+    async def scenario(host: Running) -> None:
+        assert (await host.call("small.ok")).text == "fine"
+        assert (await host.call("large.act")).text == "kept"
+        while host.registry.worker_count > 1:
+            await asyncio.sleep(0.01)
+        assert (await host.call("small.ok")).worker.armed
+        assert not (await host.call("large.ok")).worker.armed
+
+    bench.run(scenario, idle=Idle(seconds=600, memory=64 << 20))
 
 
 def _descendants() -> int:

@@ -21,7 +21,17 @@ COLUMNS = (*PEOPLE, "expired key", "keys of the user")
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "authorization.md"
 
 OWNED = frozenset(
-    {"conversation_id", "call_id", "approval_id", "grant_id", "key_id", "session_id", "run_id", "entry_id"}
+    {
+        "conversation_id",
+        "call_id",
+        "approval_id",
+        "inquiry_id",
+        "grant_id",
+        "key_id",
+        "session_id",
+        "run_id",
+        "entry_id",
+    }
 )
 """Parts of addresses that name something of somebody's: everybody tries the user's."""
 
@@ -96,6 +106,7 @@ class Cast:
             "call_id": made["call_id"],
             "approval_id": asked["approval_id"],
             "grant_id": "g_none",
+            "inquiry_id": "i_none",
             "run_id": run,
             "entry_id": str(entries[0]["id"]),
             "key_id": user.get("/api/keys").json["keys"][0]["id"],
@@ -120,7 +131,8 @@ class Cast:
         return [*(cells[name] for name in COLUMNS[:-1]), _listed(may)]
 
     def _right(self) -> dict[str, Any]:
-        return {"decision": "approve", "entry_id": int(self.things["entry_id"]), "model": None, "rating": "up"}
+        given = {"decision": "approve", "model": None, "rating": "up", "answer": "x"}
+        return {**given, "entry_id": int(self.things["entry_id"])}
 
     def _try(self, person: Person, method: str, path: str, body: str) -> str:
         """`yes` for whoever gets past the door, whatever is behind it; else the status, with the code of a 403."""
@@ -152,7 +164,8 @@ class Cast:
         return [*cells, "`chat`" if self._say(self.keys["chat"], kind) == "yes" else "-"]
 
     def _say(self, person: Person, kind: str) -> str:
-        fields: dict[str, Any] = {name: self.things[name] for name in ("conversation_id", "approval_id", "run_id")}
+        named = ("conversation_id", "approval_id", "inquiry_id", "run_id")
+        fields: dict[str, Any] = {name: self.things[name] for name in named}
         fields["entry_id"] = int(self.things["entry_id"])
         if kind == "resume":
             del fields["run_id"]

@@ -14,6 +14,7 @@ from toolhost.web.api import (
     files,
     grants,
     health,
+    inquiries,
     keeping,
     keys,
     me,
@@ -34,6 +35,19 @@ __all__ = ["register"]
 def register(app: Quart) -> None:
     """Add every route of the interface."""
     people = (auth, me, sessions, keys, users, blocks)
-    calling = (tools, approvals, calls, conversations, keeping, shares, branches, files, grants, chat, models)
+    calling = (
+        tools,
+        approvals,
+        inquiries,
+        calls,
+        conversations,
+        keeping,
+        shares,
+        branches,
+        files,
+        grants,
+        chat,
+        models,
+    )
     for module in (*people, *calling, health, policies, system, audit, metrics, openapi):
         app.register_blueprint(module.blueprint)

@@ -33,7 +33,7 @@ async def index() -> ResponseReturnValue:
                 "about": tool.about,
                 "input_schema": tool.input_schema,
                 "output_schema": tool.output_schema,
-                "annotations": dict(hints_of(site().host.policies.current.policy(tool.plugin))),
+                "annotations": dict(hints_of(site().host.policies.current.policy(tool.plugin), tool)),
             }
             for tool in site().host.tools_for(reader)
         ]

@@ -83,6 +83,11 @@ export function arm(root) {
     const time = new Date(Number(place.dataset.until)).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
     place.textContent = fill(place.dataset.text, { time });
   }
+  for (const form of findAll("[data-inquiry]", root)) {
+    answerable(() => {
+      if (!form.dataset.sent) for (const button of findAll("button", form)) button.disabled = false;
+    });
+  }
   const forms = root.matches?.("[data-approval]") ? [root] : findAll("[data-approval]", root);
   for (const form of forms) {
     answerable(() => {

@@ -11,6 +11,7 @@ import { foldDone } from "./folding.js";
 import * as queued from "./queue.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
 import { get, leave, put, renew } from "./http.js";
+import "./inquiries.js";
 import { Connection } from "./socket.js";
 import { guide } from "./tour.js";
 
@@ -145,6 +146,8 @@ function take(event) {
   }
   if (event.type === "tool.output") {
     append(event.call_id, event.html);
+  } else if (event.type === "tools.changed") {
+    composer.menu.renew();
   } else if (event.type === "conversation.tainted") {
     tainted(event.html);
   } else if (event.type === "run.queued") {
@@ -178,13 +181,13 @@ function take(event) {
     if (text && card.dataset.state !== "running") announce(fill(text, { tool: card.dataset.tool }));
   }
   if (event.type === "run.started") queued.dequeue(event.run_id);
-  if (event.type === "run.started" || event.type === "approval.answered") alive.set(event.run_id, false);
-  else if (event.type === "approval.required") alive.set(event.run_id, true);
+  if (["run.started", "approval.answered", "tool.answered"].includes(event.type)) alive.set(event.run_id, false);
+  else if (["approval.required", "tool.asked"].includes(event.type)) alive.set(event.run_id, true);
   else if (TERMINAL.has(event.type)) ended(event.run_id);
   else if (event.type === "conversation.created") begun(event.conversation);
   else if (event.type === "accepted") composer.accepted(event.ref);
   else if (event.type === "error") failed(event);
-  if (event.type.startsWith("approval.") || TERMINAL.has(event.type)) refreshSidebar(conversation);
+  if (/^(approval\.|tool\.(asked|answered)$)/.test(event.type) || TERMINAL.has(event.type)) refreshSidebar(conversation);
   if (event.type === "run.failed" && !thread.lastElementChild?.matches(".message-error")) composer.complain(event.error.message);
   if (event.type === "tool.shortened") shortened(event);
   if (event.type === "tool.completed") {

@@ -1,6 +1,7 @@
 // The `/` menu: every granted tool, filtered as one types, chosen with the arrow keys.
 
-import { find, findAll } from "./dom.js";
+import { find, findAll, nodes } from "./dom.js";
+import { get } from "./http.js";
 
 export class ToolMenu {
   /** `choose(name, option)` is called when a tool is chosen for its form. */
@@ -15,6 +16,16 @@ export class ToolMenu {
       const option = event.target.closest("[role=option]");
       if (option) this.choose(option.dataset.tool, option);
     });
+  }
+
+  /** Other tools may be called than before: take the list as it is now. */
+  async renew() {
+    const answer = await get("/ui/tools").catch(() => null);
+    if (!answer?.ok) return;
+    find("#tool-list").replaceChildren(nodes(answer.data));
+    this.options = findAll("[role=option]", this.box);
+    const name = /^\/([^\s]*)$/.exec(this.input.value);
+    if (this.shown && name) this.open(name[1]);
   }
 
   get shown() {
