@@ -62,7 +62,7 @@ class Hooks:
             if not name.startswith("_")
         }
         self.names = tuple(extensions or ())
-        self._events: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_WAITING)
+        self._events: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue(_WAITING)
         self._failures: dict[Implementation, int] = {}
         self._dropped = 0
         self._observing: asyncio.Task[None] | None = None
@@ -94,7 +94,7 @@ class Hooks:
                 await _called("startup", one, {"host": host}, _SECONDS)
             except PluginError as error:
                 raise MachineError(error.code, error.message, error.hint) from error
-        if self._of["track_event"]:  # of what happened until now they hear as well
+        if any(self._of[name] for name in hookspecs.OBSERVING_HOOKS):  # of what happened until now they hear as well
             self._observing = asyncio.get_running_loop().create_task(self._observe(), name="extensions")
 
     async def stop(self, host: Host) -> None:
@@ -157,12 +157,24 @@ class Hooks:
                 await stack.enter_async_context(_wrapped(name, one, given))
             yield
 
-    def observe(self, **given: Any) -> None:
-        """Tell of an event, behind everything else: nobody waits, and nothing fails."""
-        if not self._of.get("track_event"):
+    def collect(self, name: str, **given: Any) -> list[tuple[Implementation, Any]]:
+        """Every answer of a hook whose implementations are sync, with whose it is.
+
+        Raises:
+            PluginError: `extension_failed`.
+        """
+        answers = []
+        for one in self._of[name]:
+            with _failing(name, one):
+                answers.append((one, one.function(*(given[argument] for argument in one.argnames))))
+        return answers
+
+    def observe(self, name: str, **given: Any) -> None:
+        """Tell of something, behind everything else: nobody waits, and nothing fails."""
+        if not self._of.get(name):
             return
         try:
-            self._events.put_nowait(given)
+            self._events.put_nowait((name, given))
         except asyncio.QueueFull:
             self._dropped += 1
             if self._dropped == 1 or self._dropped % 1000 == 0:
@@ -182,12 +194,12 @@ class Hooks:
 
     async def _observe(self) -> None:
         while True:
-            given = await self._events.get()
-            for one in self._of["track_event"]:
+            name, given = await self._events.get()
+            for one in self._of[name]:
                 if self._failures.get(one, 0) >= _FAILURES:
                     continue
                 try:
-                    await _called("track_event", one, given, _SECONDS)
+                    await _called(name, one, given, _SECONDS)
                 except PluginError:
                     self._failures[one] = self._failures.get(one, 0) + 1
                     if self._failures[one] >= _FAILURES:

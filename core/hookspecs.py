@@ -7,7 +7,7 @@ trusted extensions alone, and `toolhost.hooks` calls them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
@@ -15,31 +15,40 @@ import pluggy
 if TYPE_CHECKING:
     from toolhost.audit import AuditRecord
     from toolhost.authoring import Toolbox
-    from toolhost.extensions import Identity, IncomingRequest, Verdict
+    from toolhost.extensions import Explanation, Identity, IncomingRequest, Objection, Verdict
     from toolhost.host import Host
     from toolhost.model import Actor, Call, CallResult, Decision, Tool
-    from toolhost.policy import Request
+    from toolhost.policy import Policy, Request
+    from toolhost.policy.difference import Difference
     from toolhost.sandbox.plan import SandboxPlan
 
 __all__ = [
+    "OBSERVING_HOOKS",
     "PROJECT",
     "SYNC_HOOKS",
     "WORKER_HOOKS",
     "Register",
+    "actor_allowed",
     "actor_from_request",
+    "after_exec",
     "authorize_tool_call",
+    "before_exec",
     "filter_tools",
     "hookimpl",
     "hookspec",
     "plugin_info",
+    "policy_loaded",
     "prepare_arguments",
+    "register_routes",
     "register_tools",
     "shutdown",
     "startup",
     "tighten_sandbox",
+    "tool_call_failed",
     "tool_call_wrapper",
     "track_event",
     "transform_result",
+    "validate_policy",
 ]
 
 PROJECT = "toolhost"
@@ -98,11 +107,49 @@ async def shutdown(host: Host) -> None:
 
 
 @hookspec
+def register_routes(host: Host) -> Sequence[Any]:  # type: ignore[empty-body]
+    """Blueprints of Quart that a server mounts below `/-/`, each under its own name.
+
+    Called once, when a server begins; sync. A route is for people who are signed in and for no API key, unless it is
+    marked with `toolhost.web.access.requires` or `public`. An exception, or something that is no blueprint, keeps the
+    server from starting.
+    """
+
+
+@hookspec
+def validate_policy(plugin: str, policy: Policy) -> Iterable[Objection] | None:
+    """What a house rule has against a policy that is otherwise valid; nothing, or None, lets it be.
+
+    A gate: each is called, and any objection keeps that version of that policy from taking effect; the last good one
+    stays in force. Sync: the folder is read in a thread. An exception is an objection.
+    """
+
+
+@hookspec
+async def policy_loaded(plugin: str, policy: Policy | None, diff: Sequence[Difference]) -> None:
+    """A policy is in force, or is not any more (None); `diff` says what it grants more or less than the one before.
+
+    Called behind everything else, as `track_event` is; of the policies that were there when the host was started, too.
+    May be sync or async; five seconds.
+    """
+
+
+@hookspec
 async def actor_from_request(request: IncomingRequest) -> Identity | None:
     """Who sends a request, before any cookie is looked at; one with an Authorization header is judged by that alone.
 
     The first answer that is not None counts. May be sync or async; five seconds. An exception, or no answer in that
     time, refuses the request.
+    """
+
+
+@hookspec
+async def actor_allowed(actor: Actor, action: str, resource: str) -> Verdict | None:
+    """Whether somebody may do something that their role and scopes allow. Those are the floor: a `deny` adds to them.
+
+    A gate, asked at each request of a server with the right that its route needs and its path, and before each call
+    with `tools:run` and the tool's name. May be sync or async; five seconds. An exception, or an answer other than
+    `allow` and None, refuses.
     """
 
 
@@ -153,6 +200,31 @@ def tool_call_wrapper(call: Call) -> AsyncIterator[None]:  # type: ignore[empty-
 
 
 @hookspec
+async def before_exec(call: Call, plan: SandboxPlan) -> None:
+    """A call has its turn and its sandbox is asked for: a process of its own, or its plugin's worker.
+
+    Called behind everything else, as `track_event` is. May be sync or async; five seconds.
+    """
+
+
+@hookspec
+async def after_exec(call: Call, plan: SandboxPlan, result: CallResult) -> None:
+    """The same has ended; the result is not transformed yet.
+
+    Called behind everything else, as `track_event` is. May be sync or async; five seconds.
+    """
+
+
+@hookspec
+async def tool_call_failed(call: Call, result: CallResult) -> Explanation | None:
+    """Other words for a failure, for whoever reads it: a model, a person. Its code and its status stay.
+
+    The first answer that is not None counts; then comes `transform_result`. May be sync or async; five seconds. An
+    exception leaves the failure as it was told.
+    """
+
+
+@hookspec
 async def transform_result(call: Call, result: CallResult) -> CallResult | None:
     """Change a result before anybody sees it: mask, shorten. It stays the result of its call, and a failure one.
 
@@ -173,5 +245,8 @@ async def track_event(event: AuditRecord) -> None:
 WORKER_HOOKS = frozenset({"plugin_info", "register_tools"})
 """What a plugin may implement."""
 
-SYNC_HOOKS = frozenset({"filter_tools", "tighten_sandbox", "tool_call_wrapper"})
+SYNC_HOOKS = frozenset({"filter_tools", "register_routes", "tighten_sandbox", "tool_call_wrapper", "validate_policy"})
 """Hooks whose implementations are no coroutine functions."""
+
+OBSERVING_HOOKS = frozenset({"after_exec", "before_exec", "policy_loaded", "track_event"})
+"""Hooks that are told of something, behind everything else: nobody waits for them, and nothing fails with them."""

@@ -28,6 +28,7 @@ from toolhost.conversation_folders import ConversationFolders
 from toolhost.data import DataDirectory
 from toolhost.errors import UsageError
 from toolhost.hooks import Hooks
+from toolhost.house_rules import PolicyNews, objections
 from toolhost.identifiers import new_id
 from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
 from toolhost.panic import PanicSwitch
@@ -105,6 +106,7 @@ class Host:
         self.stopping = stopping
         self.hooks = hooks
         self._hooked = hooked
+        self._policy_news = PolicyNews(hooks, policies)
         self._folders = ConversationFolders(database, data, policies)
 
     @classmethod
@@ -142,7 +144,7 @@ class Host:
 
             def recorded(record: AuditRecord) -> None:
                 audit_index.put(record)
-                hooks.observe(event=record)
+                hooks.observe("track_event", event=record)
 
             audit = AuditLog(data.audit_log, recorded, AuditTerms.of(settings))
             stack.callback(audit.close)
@@ -150,6 +152,7 @@ class Host:
             policies = PolicyStore(settings.policies, data=settings.data, plugins=settings.plugins)
             # From the manifests alone: what a server is asked for its tools by is granted by a policy.
             policies.declared = declared_settings(settings.plugins, installed)
+            policies.objections = partial(objections, hooks)
             policies.load()
             lock = PluginLock(settings.policies, partial(audit.write, "security"))
             told = partial(record_connection, audit)
@@ -195,6 +198,7 @@ class Host:
                 hooks=hooks,
                 hooked=hooked,
             )
+            host._policy_news.tell()
             await hooks.start(host)
             stack.push_async_callback(hooks.stop, host)
             yield host
@@ -306,6 +310,7 @@ class Host:
         """Check a request and make a call of it, without deciding or running anything. See `call`."""
         tool = self.tool(name)
         check(actor, "tools:run", tool.plugin)
+        await self.permitted(actor, "tools:run", tool.name)
         if not self._hooked.offered(actor, (tool,)):
             raise UsageError("unknown_tool", f"There is no tool {name!r}.", "`toolhost tools` lists them.")
         prepared = await self._hooked.prepared(tool, actor, arguments)
@@ -453,7 +458,16 @@ class Host:
         for listener in self._listeners:
             listener()
 
+    async def permitted(self, actor: Actor, action: str, resource: str) -> None:
+        """Refuse what an extension does not let somebody do, although their role and scopes do.
+
+        Raises:
+            AccessError: With the extension's code.
+        """
+        await self._hooked.permitted(actor, action, resource)
+
     async def _policies_changed(self) -> None:
+        self._policy_news.tell()
         await self._asking.sweep()
         self._tools_changed()
 

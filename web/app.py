@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from pathlib import Path
 
-from quart import Quart, current_app, has_request_context, request
+from quart import Blueprint, Quart, current_app, has_request_context, request
 
 from toolhost.accounts import Accounts
 from toolhost.accounts.signing import SigningKeys
 from toolhost.agent import Models, read_agent
 from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
+from toolhost.errors import MachineError, PluginError
 from toolhost.host import Host
 from toolhost.sharing import Shares
 from toolhost.web import admin, api, chat, doors, errors, pages, palette, settings, welcome, workspace_panel
@@ -119,7 +120,20 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)
     api.register(app)
+    _mount(app, host)
     return app
+
+
+def _mount(app: Quart, host: Host) -> None:
+    """Mount what trusted extensions serve, below `/-/`."""
+    try:
+        for one, blueprints in host.hooks.collect("register_routes", host=host):
+            for blueprint in blueprints or ():
+                if not isinstance(blueprint, Blueprint):
+                    raise PluginError("extension_failed", f"The extension {one.plugin_name} registers no blueprint.")
+                app.register_blueprint(blueprint, url_prefix=f"/-/{blueprint.name}", name=f"-{blueprint.name}")
+    except (PluginError, ValueError) as error:
+        raise MachineError("extension_failed", str(error), "Repair it, or take it out of `extensions`.") from error
 
 
 async def new_setup_token(app: Quart) -> str | None:

@@ -143,6 +143,7 @@ class _Connection:
         runs = self._site.runs
         if (right := _RIGHTS.get(str(kind))) is not None:
             check(self._actor, right)
+            await self._site.host.permitted(self._actor, right, f"/ws/chat {kind}")
         if kind == "ping":
             self._reply("pong", reference)
         elif kind == "message":

@@ -126,6 +126,7 @@ async def admit() -> ResponseReturnValue | None:
             )
         return redirect(url_for("doors.change"), 303)
     _check_access(access)
+    await site().host.permitted(g.actor, access.right, incoming.path)
     return None
 
 

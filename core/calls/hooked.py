@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from toolhost.errors import PluginError
-from toolhost.extensions.model import Verdict
+from toolhost.errors import AccessError, PluginError
+from toolhost.extensions.model import Explanation, Verdict
 from toolhost.hooks import Hooks
 from toolhost.model import Actor, Call, CallResult, Decision, Tool
 from toolhost.policy import Considered, Request
@@ -16,6 +16,7 @@ from toolhost.policy.narrowing import widened
 
 if TYPE_CHECKING:
     from toolhost.calls.telling import OnEvent
+    from toolhost.sandbox.plan import SandboxPlan
 
 __all__ = ["HookedCalls"]
 
@@ -41,6 +42,50 @@ class HookedCalls:
         except PluginError:
             return ()
         return tuple(left)
+
+    async def permitted(self, actor: Actor, action: str, resource: str) -> None:
+        """Refuse what somebody's role and scopes allow, and an extension does not.
+
+        Args:
+            actor: Who.
+            action: The right.
+            resource: A path, or a tool's name.
+
+        Raises:
+            AccessError: With the extension's code, or `extension_failed`.
+        """
+        if not self._hooks.has("actor_allowed"):
+            return
+        try:
+            said = await self._hooks.gate("actor_allowed", actor=actor, action=action, resource=resource)
+        except PluginError as error:
+            raise AccessError(error.code, error.message, error.hint) from None
+        for verdict in said:
+            if not isinstance(verdict, Verdict):
+                what = f"An extension answered actor_allowed with a {type(verdict).__name__}."
+                raise AccessError("extension_failed", what)
+            if verdict.outcome != "allow":
+                raise AccessError(verdict.code, verdict.reason, "Ask an administrator.")
+
+    def executing(self, call: Call, plan: SandboxPlan) -> None:
+        """Tell that a call's sandbox is asked for."""
+        self._hooks.observe("before_exec", call=call, plan=plan)
+
+    def executed(self, call: Call, plan: SandboxPlan, result: CallResult) -> None:
+        """Tell that it has ended."""
+        self._hooks.observe("after_exec", call=call, plan=plan, result=result)
+
+    async def explained(self, call: Call, result: CallResult) -> CallResult:
+        """A result whose failure is told in an extension's words, where one has any."""
+        if result.error is None or result.status == "cancelled" or not self._hooks.has("tool_call_failed"):
+            return result
+        try:
+            words = await self._hooks.first("tool_call_failed", call=call, result=result)
+        except PluginError:  # logged; what the host says of it stands
+            return result
+        if not isinstance(words, Explanation):
+            return result
+        return replace(result, error={**result.error, "message": str(words.message), "hint": str(words.hint)})
 
     async def prepared(self, tool: Tool, actor: Actor, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments that a call goes on with.
@@ -110,6 +155,7 @@ class HookedCalls:
 
     async def transformed(self, call: Call, result: CallResult) -> CallResult:
         """The result that is recorded and shown; a failure without output where an extension fails."""
+        result = await self.explained(call, result)
         if not self._hooks.has("transform_result"):
             return result
         try:

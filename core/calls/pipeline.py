@@ -413,7 +413,9 @@ class Pipeline:
                 telling = Telling(call.id, self._hooked.shown(call, on_event), redaction, heard=heard)
                 await self._take_in(call, considered, on_event)
                 async with self._hooked.around(call):
+                    self._hooked.executing(call, plan)
                     result = await self._inside(self._sandbox, call, considered, approval_id, secrets, telling)
+                    self._hooked.executed(call, plan, redacted(result, redaction))
         except asyncio.CancelledError:
             result = ended(call, "cancelled", decision, approval_id=approval_id)
         except SandboxUnavailable as error:

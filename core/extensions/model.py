@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Identity", "IncomingRequest", "Verdict"]
+__all__ = ["Explanation", "Identity", "IncomingRequest", "Objection", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +58,29 @@ class Verdict:
     outcome: Literal["allow", "ask", "deny"]
     reason: str
     code: str = "extension_says_no"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """What a house rule has against a policy.
+
+    Attributes:
+        message: One sentence that says what to change.
+        key: What it is about, such as `network.allow`; empty for the whole file.
+    """
+
+    message: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Other words for a failure.
+
+    Attributes:
+        message: One sentence: what happened.
+        hint: One sentence: what to do instead, or an empty string.
+    """
+
+    message: str
+    hint: str = ""

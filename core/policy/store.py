@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from toolhost.policy.uncollected import uncollected
 from toolhost.policy.values import HostPolicy, Policy
 from toolhost.sandbox.programs import changed
 
-__all__ = ["HOST_FILE", "PolicyStore", "policy_files", "read_host", "read_policy"]
+__all__ = ["HOST_FILE", "Objections", "PolicyStore", "policy_files", "read_host", "read_policy"]
 
 HOST_FILE = "host.toml"
 """The file that holds for every plugin."""
@@ -39,12 +40,21 @@ _TICK_NS = 100_000_000
 """A file changed less than this before it was read could change again without looking different."""
 
 
+Objections = Callable[[Policy], Iterable[tuple[str, str, str]]]
+"""What there is against a policy: the key it is about, or an empty string; a code; a sentence."""
+
+
+def _none(policy: Policy) -> Iterable[tuple[str, str, str]]:
+    return ()
+
+
 class PolicyStore:
     """Reads a folder of policies and holds what is in force.
 
     Attributes:
         current: The policies in force. Whoever needs more than one thing of them takes this once.
         declared: The settings of the plugins there are, by which the next reading checks `[config]`.
+        objections: What house rules have against a policy that is valid.
     """
 
     def __init__(self, folder: Path, *, data: Path, plugins: Path) -> None:
@@ -59,6 +69,7 @@ class PolicyStore:
         self._data = data
         self._plugins = plugins
         self.declared: Declared = NONE_DECLARED
+        self.objections: Objections = _none
         self.current = PolicySet(host=HostPolicy(), places=self._places(), host_file=PolicyFile(name=HOST_FILE))
 
     def load(self) -> None:
@@ -82,7 +93,7 @@ class PolicyStore:
             if host_file.content is None:
                 break  # without the host's denies nothing may be granted
             alike = same and declared.get(path.stem) == before.declared.get(path.stem)
-            policy, file = _read_policy(path, before, host, places, declared, same=alike)
+            policy, file = _read_policy(path, before, host, places, declared, self.objections, same=alike)
             files[path.stem] = file
             if file is not before.files.get(path.stem):
                 time.sleep(_BREATH)
@@ -135,7 +146,14 @@ def read_host(path: Path, file: str, places: Places) -> LoadedHost:
 
 
 def _read_policy(
-    path: Path, before: PolicySet, host: HostPolicy, places: Places, declared: Declared, *, same: bool
+    path: Path,
+    before: PolicySet,
+    host: HostPolicy,
+    places: Places,
+    declared: Declared,
+    objections: Objections,
+    *,
+    same: bool,
 ) -> tuple[Policy | None, PolicyFile]:
     """One plugin's policy and what is known of its file. `same`: all that it is judged by is what it was."""
     policy, known = before.policy(path.stem), before.files.get(path.stem, PolicyFile(name=path.name))
@@ -143,7 +161,7 @@ def _read_policy(
     unchanged = same and stamp is not None and stamp == known.stamp and not known.problems
     if unchanged and policy is not None and not policy.missing and not any(map(changed, policy.programs.values())):
         return policy, known
-    loaded = read_policy(path, path.name, host, places, declared)
+    loaded = _unobjectionable(read_policy(path, path.name, host, places, declared), objections)
     if loaded.policy is not None:
         if loaded.policy == policy:
             return policy, PolicyFile(name=path.name, content=known.content, since=known.since, stamp=stamp)
@@ -156,6 +174,17 @@ def _read_policy(
     if policy is None:
         return None, PolicyFile(name=path.name, problems=loaded.problems)
     return policy, PolicyFile(name=path.name, content=content, since=since, problems=loaded.problems)
+
+
+def _unobjectionable(loaded: Loaded, objections: Objections) -> Loaded:
+    """A policy that no house rule is against, or what they have against it."""
+    if loaded.policy is None or loaded.document is None:
+        return loaded
+    problems = []
+    for key, code, message in objections(loaded.policy):
+        place = loaded.document.key(tuple(key.split(".")) if key else ())
+        problems.append(Problem.at(place, code, message))
+    return Loaded(problems=tuple(problems)) if problems else loaded
 
 
 def read_policy(path: Path, file: str, host: HostPolicy, places: Places, declared: Declared = NONE_DECLARED) -> Loaded:

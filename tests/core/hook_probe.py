@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toolhost import hookimpl
-from toolhost.extensions import Verdict
+from toolhost.extensions import Explanation, Objection, Verdict
 from toolhost.settings import Settings
 
 __all__ = ["later", "now"]
@@ -44,6 +44,28 @@ class _Probe:
         if "stumble" in words:
             raise ValueError("stumbled")
         return None
+
+    @hookimpl
+    def validate_policy(self, policy: Any) -> list[Objection]:
+        if policy.plugin == "stumbles":
+            raise ValueError("no")
+        return [Objection(message="Not in this house.", key="network.allow")] if policy.network else []
+
+    def loaded(self, plugin: str, policy: Any, diff: Sequence[Any]) -> None:
+        self.tell("policy", plugin, policy is not None, sorted({one.effect for one in diff}))
+
+    def allowed(self, actor: Any, action: str, resource: str) -> Verdict | None:
+        if actor.username == "banned" and resource in ("probe.echo", "/api/conversations"):
+            return Verdict(outcome="deny", reason=f"No {action} for you.", code="house_ban")
+        if actor.username == "stumbles":
+            raise ValueError("no")
+        return None
+
+    def explained(self, call: Any, result: Any) -> Explanation | None:
+        words = call.arguments.get("words", [])
+        if "puzzle" in words:
+            raise ValueError("puzzled")
+        return Explanation(message="It rests.", hint="Come on Monday.") if "mystery" in words else None
 
     def arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
         words = arguments.get("words", [])
@@ -106,6 +128,26 @@ class Now(_Probe):
         return self.result(result)
 
     @hookimpl
+    def policy_loaded(self, plugin: str, policy: Any, diff: Sequence[Any]) -> None:
+        self.loaded(plugin, policy, diff)
+
+    @hookimpl
+    def actor_allowed(self, actor: Any, action: str, resource: str) -> Verdict | None:
+        return self.allowed(actor, action, resource)
+
+    @hookimpl
+    def before_exec(self, call: Any, plan: Any) -> None:
+        self.tell("begins", call.id, plan.kind)
+
+    @hookimpl
+    def after_exec(self, call: Any, result: Any) -> None:
+        self.tell("ends", call.id, result.status)
+
+    @hookimpl
+    def tool_call_failed(self, call: Any, result: Any) -> Explanation | None:
+        return self.explained(call, result)
+
+    @hookimpl
     def track_event(self, event: Any) -> None:
         self.tell("event", event.event, event.call_id)
         raise ValueError("observers fail alone")
@@ -149,6 +191,31 @@ class Later(_Probe):
         return self.result(result)
 
     @hookimpl
+    async def policy_loaded(self, plugin: str, policy: Any, diff: Sequence[Any]) -> None:
+        await asyncio.sleep(0)
+        self.loaded(plugin, policy, diff)
+
+    @hookimpl
+    async def actor_allowed(self, actor: Any, action: str, resource: str) -> Verdict | None:
+        await asyncio.sleep(0)
+        return self.allowed(actor, action, resource)
+
+    @hookimpl
+    async def before_exec(self, call: Any, plan: Any) -> None:
+        await asyncio.sleep(0)
+        self.tell("begins", call.id, plan.kind)
+
+    @hookimpl
+    async def after_exec(self, call: Any, result: Any) -> None:
+        await asyncio.sleep(0)
+        self.tell("ends", call.id, result.status)
+
+    @hookimpl
+    async def tool_call_failed(self, call: Any, result: Any) -> Explanation | None:
+        await asyncio.sleep(0)
+        return self.explained(call, result)
+
+    @hookimpl
     async def track_event(self, event: Any) -> None:
         await asyncio.sleep(0)
         self.tell("event", event.event, event.call_id)
@@ -162,8 +229,35 @@ def later(settings: Settings) -> Later:
     return Later(settings.data / "told")
 
 
-class Named:
-    """Says who somebody is, by a header; sync and async by another one."""
+class Named(_Probe):
+    """Says who somebody is, by a header; sync and async by another one. It serves a page, too."""
+
+    @hookimpl
+    def register_routes(self, host: Any) -> Any:
+        from quart import Blueprint
+
+        from toolhost.web.access import public
+
+        blueprint = Blueprint("probe", __name__)
+
+        @blueprint.get("/about")
+        @public
+        async def about() -> Any:
+            return {"health": host.health()}
+
+        @blueprint.get("/inner")
+        async def inner() -> Any:
+            return {"inner": True}
+
+        return [blueprint]
+
+    @hookimpl
+    def actor_allowed(self, actor: Any, action: str, resource: str) -> Verdict | None:
+        return self.allowed(actor, action, resource)
+
+    @hookimpl
+    def policy_loaded(self, plugin: str, policy: Any, diff: Sequence[Any]) -> None:
+        self.loaded(plugin, policy, diff)
 
     @hookimpl
     def actor_from_request(self, request: Any) -> Any:
@@ -183,4 +277,4 @@ class NamedLater(Named):
 
 
 def named(settings: Settings) -> Named:
-    return (NamedLater if os.environ.get("LATER") else Named)()
+    return (NamedLater if os.environ.get("LATER") else Named)(settings.data / "told")

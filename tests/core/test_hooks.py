@@ -150,28 +150,103 @@ def test_hook_track_event(host: Hosted) -> None:
     assert log == ["tool.intent", "tool.outcome"], "whatever an observer does, the log has it"
 
 
-@pytest.mark.parametrize("later", ["", "1"])
-def test_hook_actor_from_request(space: Path, later: str) -> None:
-    shutil.copy(HERE / "hook_probe.py", space)
-    space.chmod(0o755)
-    variables = {"TOOLHOST_EXTENSIONS": "hook_probe:named", "PYTHONPATH": str(space), "LATER": later}
+def test_hook_policy_loaded(host: Hosted) -> None:
+    loaded = ["policy", "probe", True, ["wider"]]
+    assert becomes(lambda: loaded in told(host), within=30), "of what was there before it began, it hears too"
+
+
+def test_hook_validate_policy(host: Hosted) -> None:
+    made = [
+        host.write("reaches", '[network]\nallow = ["example.org:443"]\n'),
+        host.write("stumbles", '[tools]\nallow = ["x"]\n'),
+    ]
+    try:
+        problems = host.ask(do="reload")["problems"]
+        assert problems[0] == "reaches.toml:3:1: house_rule: Not in this house."
+        assert problems[1].startswith("stumbles.toml:1:1: extension_failed: ")
+        assert host.run("echo", "x")["status"] == "ok", "only that plugin is without its policy"
+    finally:
+        for file in made:
+            file.unlink()
+        assert host.ask(do="reload")["problems"] == []
+
+
+def test_hook_actor_allowed(host: Hosted) -> None:
+    assert host.run("echo", "x", actor="banned")["error"]["code"] == "house_ban"
+    assert host.run("sh", "-c", "true", actor="banned")["status"] == "ok"
+    assert host.run("echo", "x", actor="stumbles")["error"]["code"] == "extension_failed"
+
+
+def test_hook_before_exec(host: Hosted) -> None:
+    done = host.run("echo", "x")
+    assert becomes(lambda: ["begins", done["call_id"], "command"] in told(host), within=30)
+    denied = host.run("echo", "forbidden")
+    assert ["begins", denied["call_id"], "command"] not in told(host)
+
+
+def test_hook_after_exec(host: Hosted) -> None:
+    failed = host.run("sh", "-c", "exit 3")
+    assert becomes(lambda: ["ends", failed["call_id"], "error"] in told(host), within=30)
+
+
+def test_hook_tool_call_failed(host: Hosted) -> None:
+    failed = host.run("sh", "-c", "exit 3", "mystery")
+    assert (failed["status"], failed["error"]["code"], failed["exit_code"]) == ("error", "tool_failed", 3)
+    assert (failed["error"]["message"], failed["error"]["hint"]) == ("It rests.", "Come on Monday.")
+    assert "exit code 3" in host.run("sh", "-c", "exit 3", "puzzle")["error"]["message"], (
+        "its own failure changes nothing"
+    )
+    assert host.run("echo", "mystery")["error"] is None
+
+
+@pytest.fixture(scope="module", params=["", "1"], ids=["now", "later"])
+def named(request: pytest.FixtureRequest) -> Iterator[WebServer]:
+    folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
+    shutil.copy(HERE / "hook_probe.py", folder)
+    folder.chmod(0o755)
+    variables = {"TOOLHOST_EXTENSIONS": "hook_probe:named", "PYTHONPATH": str(folder), "LATER": request.param}
     server = WebServer(**variables)
     try:
-        server.start()
-        somebody = Person(server)
-        me = somebody.get("/api/auth/me", headers={"X-Test-User": "grace"})
-        assert (me.status, me.json["user"]["username"], me.json["user"]["role"]) == (200, "grace", "user")
-        assert somebody.get("/api/auth/me").status == 401
-        assert somebody.get("/api/auth/me", headers={"X-Test-User": "fails"}).status == 401
-        both = {"X-Test-User": "grace", "Authorization": "Bearer nothing"}
-        assert somebody.get("/api/auth/me", headers=both).status == 401, "a bearer is judged by itself"
-        asked = {"X-Test-User": "grace"}
-        made = somebody.request("POST", "/api/conversations", {"title": "mine"}, headers=asked)
-        assert made.status == 201
-        other = {"X-Test-User": "ada"}
-        assert somebody.get(f"/api/conversations/{made.json['id']}", headers=other).status == 404
+        yield server.start()
     finally:
         server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_hook_actor_from_request(named: WebServer) -> None:
+    somebody = Person(named)
+    me = somebody.get("/api/auth/me", headers={"X-Test-User": "grace"})
+    assert (me.status, me.json["user"]["username"], me.json["user"]["role"]) == (200, "grace", "user")
+    assert somebody.get("/api/auth/me").status == 401
+    assert somebody.get("/api/auth/me", headers={"X-Test-User": "fails"}).status == 401
+    both = {"X-Test-User": "grace", "Authorization": "Bearer nothing"}
+    assert somebody.get("/api/auth/me", headers=both).status == 401, "a bearer is judged by itself"
+    asked = {"X-Test-User": "grace"}
+    made = somebody.request("POST", "/api/conversations", {"title": "mine"}, headers=asked)
+    assert made.status == 201
+    other = {"X-Test-User": "ada"}
+    assert somebody.get(f"/api/conversations/{made.json['id']}", headers=other).status == 404
+
+
+def test_hook_register_routes(named: WebServer) -> None:
+    somebody = Person(named)
+    assert somebody.get("/-/probe/about").json == {"health": "ok"}
+    assert somebody.get("/-/probe/inner").status == 303, "a route that says nothing is for people who are signed in"
+    assert somebody.get("/-/probe/inner", headers={"X-Test-User": "grace"}).json == {"inner": True}
+
+
+def test_a_request_that_an_extension_refuses_is_refused_whatever_the_role(named: WebServer) -> None:
+    banned = Person(named).get("/api/conversations", headers={"X-Test-User": "banned"})
+    assert (banned.status, banned.code) == (403, "house_ban")
+    assert Person(named).get("/api/auth/me", headers={"X-Test-User": "banned"}).status == 200
+    fails = Person(named).get("/api/auth/me", headers={"X-Test-User": "stumbles"})
+    assert (fails.status, fails.code) == (403, "extension_failed")
+
+
+def test_a_change_of_a_policy_is_told_with_what_it_grants_more_or_less(named: WebServer) -> None:
+    (named.data / "policies" / "system.toml").write_text('plugin = "system"\n[commands]\nallow = ["uptime"]\n')
+    said = ["policy", "system", True, ["narrower"]]
+    assert becomes(lambda: said in [json.loads(line) for line in (named.data / "told").read_text().splitlines()], 60)
 
 
 @pytest.mark.parametrize(

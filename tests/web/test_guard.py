@@ -7,6 +7,7 @@ import pytest
 from webserver import PASSWORD, Person
 from websockets.exceptions import InvalidStatus
 
+from toolhost.hooks import Hooks
 from toolhost.settings import load_settings
 from toolhost.web import create_app
 from toolhost.web.access import access_of
@@ -40,6 +41,7 @@ def app(tmp_path):
             settings=load_settings({"data": str(tmp_path)}, {}),
             stopping=SimpleNamespace(on_stop=lambda listener: None),
             on_tools_changed=lambda listener: None,
+            hooks=Hooks(),
         )
     )
 
