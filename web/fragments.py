@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from quart import current_app, has_websocket_context, request, websocket
 
 from toolhost.model import ExternalContent
 from toolhost.web.cards import Card, card_of_live
+from toolhost.web.kept import Kept
 from toolhost.web.language import Translator
 from toolhost.web.live import Chunk, Draft, LiveCall, Run
 from toolhost.web.markdown import readable, rendered
@@ -22,7 +24,10 @@ from toolhost.web.streaming import Settling
 if TYPE_CHECKING:
     from toolhost.web.thread import Snapshot
 
-__all__ = ["Fragments", "language_of_request"]
+__all__ = ["ENTRIES", "Fragments", "language_of_request"]
+
+ENTRIES = Kept(16 << 20)
+"""Entries as they were rendered, by everything they were made of."""
 
 _AT_ONCE = 4000  # characters of Markdown that are rendered right away; more of it, beside the loop
 
@@ -53,9 +58,14 @@ class Fragments:
 
     async def entry(self, entry: Mapping[str, Any], conversation_id: str | None, rating: str | None = None) -> str:
         """A message or a notice."""
+        of = (conversation_id, self.t.code, self.shared, rating, json.dumps(entry))
+        if (known := ENTRIES.get(of)) is not None:
+            return known
         written = entry["kind"] == "assistant" or (entry["kind"] == "user" and not entry["text"].startswith("/"))
         prose = await self.prose(entry["text"], conversation_id, breaks=entry["kind"] == "user") if written else ""
-        return await self.render("_entry.html", entry=entry, prose=prose, rating=rating)
+        html = await self.render("_entry.html", entry=entry, prose=prose, rating=rating)
+        ENTRIES.put(of, html)
+        return html
 
     async def prose(self, text: str, conversation_id: str | None, *, breaks: bool = False) -> Markup:
         """Markdown that somebody wrote. Images of the conversation's own workspace are shown, no others."""

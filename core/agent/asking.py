@@ -14,9 +14,10 @@ from toolhost.identifiers import new_id
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
-    from pydantic_ai.tools import ToolDefinition
+    from pydantic_ai.settings import ModelSettings
 
     from toolhost.agent.config import ModelSpec
+    from toolhost.agent.naming import Offer
 
 __all__ = ["Listener", "Said", "ask"]
 
@@ -70,7 +71,7 @@ async def ask(
     spec: ModelSpec,
     messages: Sequence[ModelMessage],
     *,
-    tools: Sequence[ToolDefinition],
+    offer: Offer,
     instructions: str,
     said: Said,
     listener: Listener,
@@ -81,7 +82,7 @@ async def ask(
         client: The client.
         spec: The model.
         messages: The conversation; the last one is a request.
-        tools: What it may ask for.
+        offer: What it may ask for.
         instructions: What it is told before everything else.
         said: Filled while it answers, so that what came is known also where the rest does not come.
         listener: Hears it.
@@ -91,7 +92,7 @@ async def ask(
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return await _once(client, spec, messages, tools, instructions, said, listener)
+            return await _once(client, spec, messages, offer, instructions, said, listener)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # whatever the library raises is named here
@@ -117,7 +118,7 @@ async def _once(
     client: Client,
     spec: ModelSpec,
     messages: Sequence[ModelMessage],
-    tools: Sequence[ToolDefinition],
+    offer: Offer,
     instructions: str,
     said: Said,
     listener: Listener,
@@ -179,14 +180,20 @@ async def _once(
                 if request_id is not None:
                     listener.add_arguments(request_id, _encodable(delta.args_delta))
 
+    settings: ModelSettings = {"max_tokens": spec.output}
+    definitions = offer.definitions
+    if spec.provider == "openai" and offer.wire:
+        # As they are: the libraries would look through the schemas of all tools in every request.
+        settings["extra_body"] = {"tools": offer.wire}
+        definitions = ()
     ear = Ear(hear_text)
     heard_before = HEARING.set(ear)
     try:
         async with model_request_stream(
             client.model,
             [*messages[:-1], replace(last, instructions=instructions)],
-            model_settings={"max_tokens": spec.output},
-            model_request_parameters=ModelRequestParameters(function_tools=list(tools)),
+            model_settings=settings,
+            model_request_parameters=ModelRequestParameters(function_tools=list(definitions)),
         ) as stream:
             async for event in stream:
                 hear(event)

@@ -11,6 +11,7 @@ from toolhost.agent.asking import Said, ask
 from toolhost.agent.clients import Client, Clients
 from toolhost.agent.config import AgentSettings, ModelSpec, Profile
 from toolhost.agent.faults import ModelError
+from toolhost.agent.naming import NOTHING
 from toolhost.errors import ToolHostError, UsageError
 from toolhost.model import Actor
 
@@ -145,7 +146,7 @@ class Models:
             question = [ModelRequest.user_text_prompt("Answer with the single word: ready")]
             heard.began = time.monotonic()
             async with asyncio.timeout(_TEST_SECONDS):
-                await ask(client, spec, question, tools=(), instructions="", said=said, listener=heard)
+                await ask(client, spec, question, offer=NOTHING, instructions="", said=said, listener=heard)
         except TimeoutError:
             late = ModelError("model_timeout", f"The model {name} did not answer within {_TEST_SECONDS:g} s.")
             return Tested(model=name, ok=False, first_ms=heard.first, text=said.text, error=late)

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolhost.model import Tool
 
 if TYPE_CHECKING:
     from pydantic_ai.tools import ToolDefinition
 
-__all__ = ["Offer", "model_name", "named", "offered"]
+__all__ = ["NOTHING", "Offer", "model_name", "named", "offered"]
 
 _LONGEST = 64  # characters that providers accept
 _OTHER = re.compile(r"[^a-zA-Z0-9_-]")
@@ -46,12 +46,17 @@ class Offer:
     Attributes:
         tools: By the name a model calls them.
         definitions: The same for the library.
+        wire: The same in OpenAI's protocol, to be sent as they are.
         size: Characters that they take of what is sent.
     """
 
     tools: Mapping[str, Tool]
     definitions: Sequence[ToolDefinition]
+    wire: Sequence[Mapping[str, Any]]
     size: int
+
+
+NOTHING = Offer({}, (), (), 0)
 
 
 _OFFERS: OrderedDict[tuple[int, ...], tuple[Sequence[Tool], Offer]] = OrderedDict()
@@ -65,9 +70,9 @@ def offered(tools: Sequence[Tool]) -> Offer:
     if kept is None:
         by_name = named(tools)
         definitions = [_definition(name, tool) for name, tool in by_name.items()]
-        size = sum(len(json.dumps(one.parameters_json_schema)) + len(one.description or "") for one in definitions)
+        wire = [_wire(name, tool) for name, tool in by_name.items()]
         # The tools are kept beside it, so that no other object takes the place of one of them.
-        kept = _OFFERS[key] = (tuple(tools), Offer(by_name, definitions, size))
+        kept = _OFFERS[key] = (tuple(tools), Offer(by_name, definitions, wire, len(json.dumps(wire))))
         if len(_OFFERS) > _KEPT:
             _OFFERS.popitem(last=False)
     return kept[1]
@@ -80,3 +85,10 @@ def _definition(name: str, tool: Tool) -> ToolDefinition:
     return ToolDefinition(
         name=name, description=tool.about, parameters_json_schema=dict(tool.input_schema), strict=False
     )
+
+
+def _wire(name: str, tool: Tool) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {"name": name, "description": tool.about, "parameters": dict(tool.input_schema)},
+    }

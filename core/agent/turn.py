@@ -190,7 +190,7 @@ class Turn:
                     self.client,
                     self.spec,
                     fitted.messages,
-                    tools=offer.definitions,
+                    offer=offer,
                     instructions=instructions,
                     said=said,
                     listener=self.surface,

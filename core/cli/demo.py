@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import socket
 import tempfile
 from pathlib import Path
@@ -34,9 +33,9 @@ _FILES = {
 @click.option("--port", default=None, help="Port to listen on; by default one that is free.")
 @reported
 def command(port: str | None) -> None:
-    """Serve a demo on this machine: temporary data, an account, no model.
+    """Serve a demo on this machine: the whole first run, with temporary data and no model.
 
-    Prints where to sign in and as whom. Everything it made is deleted when it ends.
+    Prints the address where it begins. Everything it made is deleted when it ends.
     """
     # What is set for the server of this machine is not meant for the demo.
     for name in [name for name in os.environ if name.startswith("TOOLHOST_")]:
@@ -46,6 +45,7 @@ def command(port: str | None) -> None:
     settings = enter({"data": str(folder), "host": "127.0.0.1", "port": port or str(_free_port())})
     data = DataDirectory(settings)
     data.prepare()
+    _plant(data)
     try:
         with data.lock(), listen(settings) as listener:
             sandbox, problem = start_sandbox(data)
@@ -56,23 +56,20 @@ def command(port: str | None) -> None:
             click.echo(f"The folder {folder} is left; it is empty or can be removed.", err=True)
 
 
-async def _prepare(app: Quart, url: str) -> None:
-    """Make an account with a conversation that has files in it, and say where it is."""
-    from toolhost.accounts import Client
-    from toolhost.web import new_setup_token
-    from toolhost.web.site import EXTENSION, Site
-
-    parts: Site = app.extensions[EXTENSION]
-    app.config["DEMO"] = True
-    password = secrets.token_urlsafe(12)
-    user = await parts.accounts.links.complete_setup(await new_setup_token(app), "demo", password, Client())
-    conversation = await parts.conversations.create(user.id, title="A garden")
-    workspace = parts.host.data.own_workspace(conversation.id)
+def _plant(data: DataDirectory) -> None:
+    """A folder with something in it, which conversations of the demo are about unless another one is chosen."""
+    garden = data.workspaces / "garden"
+    garden.mkdir()
     for name, text in _FILES.items():
-        (workspace / name).write_text(text)
+        (garden / name).write_text(text)
+    with (data.policies / "host.toml").open("a") as host:
+        host.write(f'\n[workspaces]\ngarden = {{ path = "{garden}", write = true }}\n')
+
+
+async def _prepare(app: Quart, url: str) -> None:
+    """Say what this is; the address of the first run follows."""
+    app.config["DEMO"] = True
     click.echo("This is a demo: no model, temporary data, deleted when it ends.")
-    click.echo(f"Sign in at {url}/login?next=/welcome")
-    click.echo(f"Name: demo  Password: {password}")
 
 
 def _free_port() -> int:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from bareproxy import BareProxy
 from modelserver import KEY
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from report import p50, p95
 from webserver import PASSWORD, Person, WebServer
 
@@ -140,6 +140,8 @@ def _scrolled(page: Page, server: WebServer, thread: str) -> None:
     page.goto(f"{server.origin}/c/{thread}")
     page.locator("#connection[data-state=online]").wait_for()
     page.evaluate(_FRAMES)
+    page.wait_for_timeout(2000)
+    _frames(page, "of a page on which nothing happens")
     page.mouse.move(600, 300)
     for _ in range(60):
         page.mouse.wheel(0, -1500)
@@ -162,7 +164,7 @@ def _long_output(page: Page, server: WebServer) -> None:
     _frames(page, "while 10 000 lines come")
     page.evaluate(_FRAMES)
     card.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelector('.card .output').textContent.includes('line 10000 ')")
+    expect(card.locator(".output").first).to_contain_text("line 10000 ")
     page.wait_for_timeout(300)
     _frames(page, "showing all 10 000 lines")
 

@@ -8,6 +8,7 @@ import time
 from toolhost.accounts import Client
 from toolhost.host import Host
 from toolhost.web import create_app, new_setup_token
+from toolhost.web.fragments import ENTRIES
 from toolhost.web.markdown import forget_rendered
 from toolhost.web.site import EXTENSION, Site
 
@@ -46,6 +47,7 @@ async def page(host: Host, rounds: int) -> None:
     times: dict[str, list[tuple[float, float]]] = {"first": [], "again": []}
     for number in range(-2, rounds):
         forget_rendered()
+        ENTRIES.forget()
         for kind in ("first", "again"):
             started, spent = time.perf_counter(), time.process_time()
             answer = await client.get(f"/c/{conversation.id}/thread", headers=headers)

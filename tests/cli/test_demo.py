@@ -28,14 +28,24 @@ def test_a_demo_needs_nothing_says_what_it_is_and_leaves_nothing() -> None:
                 assert piece
                 printed += piece
             assert "This is a demo" in printed
-            port = int(re.findall(r"http://127\.0\.0\.1:(\d+)/login", printed)[0])
-            password = re.findall(r"Password: (\S+)", printed)[0]
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            connection.request("GET", "/login")
-            assert "This is a demo" in connection.getresponse().read().decode()
-            body = json.dumps({"username": "demo", "password": password})
-            connection.request("POST", "/api/auth/login", body, {"Content-Type": "application/json"})
-            assert connection.getresponse().read()
+            port, token = re.findall(r"http://127\.0\.0\.1:(\d+)/setup#token=(\S+)", printed)[0]
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30)
+
+            def ask(method: str, path: str, body: object = None, bearer: str = "") -> str:
+                headers = {"Content-Type": "application/json", "Authorization": f"Bearer {bearer}"}
+                if not bearer:
+                    del headers["Authorization"]
+                connection.request(method, path, None if body is None else json.dumps(body), headers)
+                return connection.getresponse().read().decode()
+
+            account = {"username": "ada", "password": "correct horse battery"}
+            ask("POST", "/api/setup", {"token": token, **account})
+            assert "This is a demo" in ask("GET", "/login")
+            bearer = json.loads(ask("POST", "/api/auth/login", account))["access_token"]
+            assert '<option value="garden" selected>' in ask("GET", "/?tour=1", bearer=bearer)
+            place = json.loads(ask("POST", "/api/conversations", {"workspace": "garden"}, bearer))["id"]
+            call = {"arguments": {}, "conversation_id": place}
+            assert "trees.csv" in ask("POST", "/api/tools/files.list/call", call, bearer)
             connection.close()
         finally:
             running.send_signal(signal.SIGTERM)
