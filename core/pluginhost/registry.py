@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from toolhost.policy.config_table import Declared
 
 __all__ = ["OnPluginConnection", "PluginRegistry"]
+
+_logger = logging.getLogger(__name__)
 
 OnPluginConnection = Callable[[str, Connection, tuple[str, ...]], None]
 """Gets the plugin, a connection of its server that has ended, and the calls that were in flight then."""
@@ -86,6 +89,7 @@ class PluginRegistry:
         self._pool: WorkerPool | None = None
         self.on_change: Callable[[], None] = lambda: None
         self._comparing: set[asyncio.Task[None]] = set()
+        self._failing: set[str] = set()  # what the lock could not be told of
 
     @property
     def plugins(self) -> Mapping[str, PluginRecord]:
@@ -134,7 +138,7 @@ class PluginRegistry:
             loaded = await loader.load()
             for name, record in self._loaded.records.items():
                 again = loaded.records.get(name)
-                if record.code == "worker_failing" and again and again.digest == record.digest:
+                if name in self._failing and again and again.digest == record.digest:
                     loaded = loaded.without(name, record.code, record.reason)
             loaded = self._honest(loaded)
             others = loaded.tools != self._loaded.tools
@@ -408,5 +412,12 @@ class PluginRegistry:
         if plugin in self._loaded.records:
             if code == "plugin_drifted":
                 self._lock.note("plugin.drifted", {"plugin": plugin, "reason": reason})
+            elif code == "worker_failing":
+                self._lock.note("plugin.failing", {"plugin": plugin, "reason": reason})
+                try:  # so that `plugin list` says it, and the next start, until somebody accepts it again
+                    self._lock.quarantine(plugin, reason)
+                except (PluginError, UsageError) as error:
+                    self._failing.add(plugin)
+                    _logger.error("the plugin %s is out of service in this process alone: %s", plugin, error.message)
             self._loaded = self._loaded.without(plugin, code, reason)
             self.on_change()

@@ -25,11 +25,9 @@ def register_tools(register):
 """
 
 BROKEN = {
-    "raises": ("raise RuntimeError('no luck')", "tool_raised", "RuntimeError: no luck"),
     "exits": ("import os; os._exit(4)", "worker_died", "ended with status 4"),
     "missing": ("import no_such_module", "plugin_error", "No module named 'no_such_module'"),
     "silent": ("", "plugin_has_no_tools", "registers no tools"),
-    "twice": (GOOD + "    register(act)\n", "duplicate_tool", "Two tools are named 'act'"),
     "mute": (GOOD.replace('"Act."', "0"), "invalid_tool", "says nothing about itself"),
     "misnamed": (GOOD.replace("register(act)", "register(act, name='a b')"), "invalid_tool", "'a b'"),
     "liar": (
@@ -41,40 +39,6 @@ BROKEN = {
         'import os; os.write(4, b\'{"op": "ready", "tools": [], "extra": 1}\\n\'); import time; time.sleep(30)',
         "worker_protocol",
         "no known kind",
-    ),
-    "remote_ref": (
-        """
-import pydantic
-from typing import Annotated
-from toolhost import hookimpl, tool
-
-@tool
-def act(x: Annotated[str, pydantic.WithJsonSchema({"$ref": "http://127.0.0.1:1/x"})]) -> str:
-    "Act."
-
-@hookimpl
-def register_tools(register):
-    register(act)
-""",
-        "invalid_tool",
-        "other documents are not fetched",
-    ),
-    "backtracks": (
-        """
-import pydantic
-from typing import Annotated
-from toolhost import hookimpl, tool
-
-@tool
-def act(x: Annotated[str, pydantic.WithJsonSchema({"type": "string", "pattern": r"(a+)+\\1$"})]) -> str:
-    "Act."
-
-@hookimpl
-def register_tools(register):
-    register(act)
-""",
-        "invalid_tool",
-        "is not a JSON Schema",
     ),
 }
 
