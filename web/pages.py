@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from quart import Blueprint, Response, make_response, redirect, render_template, request, send_from_directory, url_for
 from quart.typing import ResponseReturnValue
 
-from toolhost.errors import AccessError
+from toolhost.errors import AccessError, ApprovalError
 from toolhost.model import Tool
 from toolhost.web.cards import output_of
 from toolhost.web.cookies import read_cookie
@@ -109,6 +109,8 @@ async def form(name: str) -> ResponseReturnValue:
 async def changing(approval_id: str) -> ResponseReturnValue:
     """The arguments of a call that waits, to be changed."""
     question = await site().host.question(approval_id, current_actor())
+    if question.user_id != current_actor().user_id:  # an administrator may refuse it, not change it
+        raise ApprovalError("approval_not_found", "There is no such approval among yours.")
     tool = site().runs.granted(current_actor(), question.tool)
     fields = fields_of(tool, question.arguments)
     return await render_template("_modify.html", fields=fields, prefix=f"m-{question.id}-")

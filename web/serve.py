@@ -106,6 +106,7 @@ async def serve(
         await _end(serving)
     finally:
         closed.cancel()
+        serving.cancel()  # where this was cancelled itself
         loading.cancel()
         await asyncio.gather(closed, loading, return_exceptions=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import select, update
@@ -87,7 +87,7 @@ class Accounts:
             return None
         return await self.people.create("admin", password, "admin", _BOOTSTRAP, must_change=True)
 
-    def turn(self) -> AbstractContextManager[None]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """A place in the queue of those who give a password; see `Passwords.turn`."""
         return self._passwords.turn()
 

@@ -24,7 +24,7 @@ from toolhost.rights import check_role, read_scopes, right_of_scope
 from toolhost.storage import Database
 from toolhost.storage.tables import api_keys, users
 
-__all__ = ["PREFIX", "ApiKey", "Keys"]
+__all__ = ["PREFIX", "ApiKey", "Keys", "new_key"]
 
 PREFIX = "aio_"
 _BASE62 = string.ascii_letters + string.digits
@@ -126,7 +126,7 @@ class Keys:
             raise UsageError(
                 "key_invalid", f"A key's life is 1 to {_LONGEST_SECONDS} seconds, or without end.", "Choose another."
             )
-        text = PREFIX + "".join(secrets.choice(_BASE62) for _ in range(32))
+        text = new_key()
         now = now_ms()
         key = ApiKey(
             id=new_id("k"),
@@ -246,6 +246,11 @@ class Keys:
         self._noted[key_id] = now
         async with self._database.begin() as connection:
             await connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used=now))
+
+
+def new_key() -> str:
+    """The text of a new key: 190 random bits."""
+    return PREFIX + "".join(secrets.choice(_BASE62) for _ in range(32))
 
 
 def _principal(standing: _Standing) -> Principal:

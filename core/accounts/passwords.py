@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from passlib.context import CryptContext
@@ -43,6 +43,7 @@ class Passwords:
             schemes=["argon2"], argon2__type="ID", argon2__memory_cost=19456, argon2__time_cost=2, argon2__parallelism=1
         )
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._turns = asyncio.Semaphore(_AT_ONCE + 1)
         self._wanted = 0
         self._inside = 0
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="passwords", initializer=_give_way)
@@ -96,9 +97,10 @@ class Passwords:
         right, renewed = await self._work(lambda: self._context.verify_and_update(password, stored))
         return bool(right), renewed
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Take a place in the queue before anything is done for somebody: not even a query is made for too many.
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn before anything is done for somebody, not even a query: of fifty who come at once one is
+        served while the next is prepared, and everybody else's requests stand behind those two.
 
         Raises:
             MachineError: `login_busy`.
@@ -107,7 +109,8 @@ class Passwords:
             raise _busy()
         self._inside += 1
         try:
-            yield
+            async with self._turns:
+                yield
         finally:
             self._inside -= 1
 

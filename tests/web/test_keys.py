@@ -7,6 +7,8 @@ import pytest
 from test_people import until
 from webserver import PASSWORD, Person
 
+from toolhost.accounts.keys import new_key
+
 ME = "/api/auth/me"
 
 
@@ -20,7 +22,9 @@ def make(person: Person, *scopes: str, **fields: object) -> tuple[str, Person]:
 def test_a_key_is_shown_once_and_only_its_digest_is_kept(server, ada) -> None:
     texts = [ada.post("/api/keys", {"name": f"k{n}", "scopes": ["chat"]}).json["token"] for n in range(5)]
     assert all(re.fullmatch(r"aio_[A-Za-z0-9]{32}", text) for text in texts)
-    assert len(set(texts)) == 5
+    many = {new_key() for _ in range(10_000)}
+    assert len(many) == 10_000
+    assert {len(text) for text in many} == {36}
     stored = b"".join(path.read_bytes() for path in (server.data / "state").iterdir() if path.is_file())
     assert not [text for text in texts if text.encode() in stored or text[4:].encode() in stored]
     listed = ada.get("/api/keys")

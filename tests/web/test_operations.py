@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 from jsonschema import Draft202012Validator
 from owners import SERVICE_USER, give
@@ -179,6 +180,11 @@ def test_pages_of_a_named_origin_may_use_the_server_and_those_of_no_other(own: W
         open_timeout=10,
     ):
         pass
+
+
+def test_a_good_secret_key_from_the_environment_is_used_and_none_is_made(own: WebServer, admin: Person) -> None:
+    assert jwt.decode(admin.bearer, KEY, algorithms=["HS256"], audience="toolhost")["typ"] == "access"
+    assert not (own.data / "state" / "jwt.key").exists()
 
 
 def test_what_is_refused_allowed_and_shared_is_recorded_in_the_documents_envelope(

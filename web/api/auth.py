@@ -119,7 +119,7 @@ async def remove_totp() -> ResponseReturnValue:
 async def _attempt(username: object) -> AsyncIterator[None]:
     """Count what may be a guess at somebody's password, unless it turns out to be none."""
     accounts, address = site().accounts, client().ip
-    with accounts.turn():
+    async with accounts.turn():
         known = await accounts.sessions.known(username, address)
         attempt = site().rates.attempt(username, address, known=known)
         try:
