@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from driver import becomes
 from hosted import Hosted
+from warmth import warm
 from webserver import Person, WebServer
 
 from toolhost import hookspecs
@@ -262,6 +263,7 @@ def test_a_change_of_a_policy_is_told_with_what_it_grants_more_or_less(named: We
 )
 def test_a_host_without_one_of_its_extensions_does_not_start(space: Path, code: str, why: str) -> None:
     (space / "broken_extension.py").write_text(code)
+    warm(space / "data")
     space.chmod(0o755)
     environment = {**os.environ, "TOOLHOST_DATA": str(space / "data"), "TOOLHOST_EXTENSIONS": "broken_extension"}
     done = subprocess.run(

@@ -12,8 +12,8 @@ import pytest
 from driver import own
 from hosted import Hosted
 from internet import internet
-from owners import SERVICE_USER, give
 from pluginbench import POLICIES, Bench
+from warmth import warm
 
 __all__ = ["internet"]
 
@@ -36,8 +36,9 @@ def _works(request: pytest.FixtureRequest) -> Iterator[None]:
 def shared_state() -> Iterator[Path]:
     """The sandbox's state folder for all tests: copying Python's library anew for each would be most of the time."""
     folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
-    give(folder, SERVICE_USER)
-    yield folder
+    folder.chmod(0o755)
+    warm(folder / "data")
+    yield folder / "data" / "state"
     shutil.rmtree(folder, ignore_errors=True)
 
 

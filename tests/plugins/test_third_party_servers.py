@@ -117,18 +117,16 @@ def test_the_git_server_reads_a_repository_and_runs_nothing_that_it_says(
 
 @pytest.fixture(scope="module")
 def fetching(internet: Internet) -> Iterator[Hosted]:  # noqa: F811
-    """A host in a small internet, with the fetch server twice: with one host allowed, and with none."""
+    """A host in a small internet, with the fetch server, which may reach one host of it."""
     folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
     folder.chmod(0o755)
-    for name in ("web", "alone"):
-        made = folder / "data" / "plugins" / name
-        made.mkdir(parents=True)
-        (made / "plugin.toml").write_text(manifest(name, FETCH))
+    made = folder / "data" / "plugins" / "web"
+    made.mkdir(parents=True)
+    (made / "plugin.toml").write_text(manifest("web", FETCH))
     host = Hosted(
         folder,
         prefix=internet.prefix(),
         web=policy("web", FETCH, ("fetch",), more='[network]\nallow = ["ok.com:80"]'),
-        alone=policy("alone", FETCH, ("fetch",)),
     )
     yield host
     host.close()
@@ -148,11 +146,3 @@ def test_the_fetch_server_reaches_the_hosts_of_its_policy_and_each_connection_is
     told = {(one["details"]["host"], one["details"]["code"], one["call_id"]) for one in records}
     assert ("ok.com", "ok", made["call_id"]) in told
     assert ("evil.com", "destination_not_allowed", denied["call_id"]) in told
-
-
-def test_the_fetch_server_without_a_network_reaches_nothing(fetching: Hosted, internet: Internet) -> None:  # noqa: F811
-    before = len(internet.seen())
-    made = fetching.ask(120, tool="alone.fetch", arguments={"url": "http://ok.com/hello"})
-    assert made["status"] == "error"
-    assert made["sandbox"]["network"] == []
-    assert len(internet.seen()) == before

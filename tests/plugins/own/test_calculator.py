@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from toolhost.testing import PluginHost, make_host
+
+POLICY = Path(__file__).parents[3] / "policies" / "calculator.toml"
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[PluginHost]:
+    with make_host(policy=POLICY) as running:
+        yield running
+
+
+def shown(host: PluginHost, expression: str) -> str:
+    result = host.call("calculator.calculate", expression=expression)
+    assert result.status == "ok", result.error
+    return result.stdout
 
 
 @pytest.mark.works("calculator.calculate")
-def test_a_calculation_is_exact_and_needs_no_approval(ada) -> None:
-    assert ada.decided("calculator.calculate", expression="1") == "allow"
-    assert ada.text("calculator.calculate", expression="0.1 + 0.2") == "= 0.3"
-    assert ada.value("calculator.calculate", expression="1/3", digits=5) == {
-        "value": "0.33333",
-        "exact": False,
-        "fraction": "1/3",
-    }
+def test_a_calculation_is_exact_and_needs_no_approval(host: PluginHost) -> None:
+    assert host.decide("calculator.calculate", expression="1").outcome == "allow"
+    assert shown(host, "0.1 + 0.2") == "= 0.3"
+    result = host.call("calculator.calculate", expression="1/3", digits=5)
+    assert result.content[-1]["value"] == {"value": "0.33333", "exact": False, "fraction": "1/3"}
 
 
 @pytest.mark.parametrize(
-    ("expression", "shown"),
+    ("expression", "said"),
     [
         ("2^10 + 1", "= 1025"),
         ("-2**2", "= -4"),
@@ -37,8 +53,8 @@ def test_a_calculation_is_exact_and_needs_no_approval(ada) -> None:
         ("0xff × 2", "= 510"),
     ],
 )
-def test_what_people_calculate_comes_out_right(ada, expression: str, shown: str) -> None:
-    assert ada.text("calculator.calculate", expression=expression) == shown
+def test_what_people_calculate_comes_out_right(host: PluginHost, expression: str, said: str) -> None:
+    assert shown(host, expression) == said
 
 
 @pytest.mark.parametrize(
@@ -60,5 +76,7 @@ def test_what_people_calculate_comes_out_right(ada, expression: str, shown: str)
         ("'a' * 9", "bad_expression"),
     ],
 )
-def test_what_is_no_calculation_or_too_much_is_refused_at_once(ada, expression: str, code: str) -> None:
-    assert ada.fails("calculator.calculate", expression=expression) == code
+def test_what_is_no_calculation_or_too_much_is_refused_at_once(host: PluginHost, expression: str, code: str) -> None:
+    error = host.call("calculator.calculate", expression=expression).error
+    assert error is not None
+    assert error["code"] == code
