@@ -6,6 +6,7 @@ The pipeline decides *that* somebody is asked and what happens on a yes; everyth
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -29,7 +30,8 @@ from toolhost.calls.change import Change, change_of
 from toolhost.calls.results import ended, not_run
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Actor, Call, CallResult
-from toolhost.policy.values import Rule, ToolRule
+from toolhost.policy.courtesy import courteous
+from toolhost.policy.values import Policy, Rule, ToolRule
 
 if TYPE_CHECKING:
     from toolhost.audit import AuditLog
@@ -60,6 +62,7 @@ class Asking:
         self._audit = audit
         self._policies = policies
         self._watch = Watch(self._approvals, self._expire)
+        self._digests: dict[str, tuple[Policy, frozenset[str]]] = {}
 
     async def start(self) -> None:
         """Take over what an earlier process left: settle what is late, watch over what is open, end what ended."""
@@ -250,7 +253,7 @@ class Asking:
     async def sweep(self) -> None:
         """End every grant whose rule is not in force any more: what is changed back later does not revive it."""
         for grant in await self._grants.living_of_all():
-            if not set(grant.rules) <= self._rules_in_force(grant.tool):
+            if not await self._rules_in_force(grant.tool) >= set(grant.rules):
                 await self._outlived(grant)
 
     async def revoke(self, grant_id: str, actor: Actor) -> None:
@@ -282,10 +285,18 @@ class Asking:
             actor=actor,
         )
 
-    def _rules_in_force(self, tool: str) -> set[str]:
-        policy = self._policies.current.policy(tool.partition(".")[0])
-        rules: tuple[Rule | ToolRule, ...] = () if policy is None else (*policy.rules, *policy.tools)
-        return {digest for rule in rules for digest in rules_digests((rule,))}
+    async def _rules_in_force(self, tool: str) -> frozenset[str]:
+        """The digests of a plugin's rules, made once for each version of its policy: those of thousands take a while,
+        and the event loop would stand still for it.
+        """
+        plugin = tool.partition(".")[0]
+        policy = self._policies.current.policy(plugin)
+        if policy is None:
+            return frozenset()
+        known = self._digests.get(plugin)
+        if known is None or known[0] is not policy:
+            known = self._digests[plugin] = policy, await asyncio.to_thread(_digests_of, (*policy.rules, *policy.tools))
+        return known[1]
 
     @staticmethod
     def _digest(call: Call, considered: Considered, change: Change | None) -> str:
@@ -332,3 +343,8 @@ async def _to_the_end(work: asyncio.Future[_T]) -> bool:
         except asyncio.CancelledError:
             interrupted = True
     return interrupted
+
+
+@courteous()
+def _digests_of(rules: Iterable[Rule | ToolRule]) -> frozenset[str]:
+    return frozenset(digest for rule in rules for digest in rules_digests((rule,)))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli
 
+from toolhost.policy.courtesy import breathe
 from toolhost.policy.problems import Place, Problem
 from toolhost.policy.quiet import DisturbedError, quiet
 from toolhost.policy.syntax import deepest, explain_syntax, longest_number
@@ -257,6 +258,7 @@ def _locate(
         value(parts[1], path)
 
     def value(node: Node, path: KeyPath) -> None:
+        breathe()
         values.setdefault(path, place(node))
         children = [child for child in node.named_children if child.type != "comment"]
         if node.type == "array":

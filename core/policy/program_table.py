@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from posixpath import basename
 
+from toolhost.policy.courtesy import breathe
 from toolhost.policy.problems import Place, near
 from toolhost.policy.programs import RUNS_CODE, denying_whole, names_of, runs_code
 from toolhost.policy.table import Located, Table
@@ -71,6 +72,7 @@ def read_programs(
     programs: dict[str, Program] = {}
     missing: dict[str, str] = {}
     for name, place in dict(reversed(list(named))).items():  # each once, where it is written first
+        breathe()
         try:
             programs[name] = pin(name)
         except PlanRefused as refused:

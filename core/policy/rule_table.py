@@ -7,6 +7,7 @@ from typing import Any
 
 from toolhost.model import DecisionOutcome
 from toolhost.policy.compile import TemplateError, compile_template
+from toolhost.policy.courtesy import breathe
 from toolhost.policy.keys import ASK, DENY
 from toolhost.policy.limit_table import LIMITS, read_limits
 from toolhost.policy.network_table import NetworkTerms, hosts_for, read_hosts
@@ -32,6 +33,7 @@ def read_rules(
     rules: list[Rule] = []
     seen: set[Template] = set()
     for item in table.items(key, tables=True):
+        breathe()
         limits: Mapping[str, Any] = {}
         network: tuple[str, ...] | None = None
         because, standing = "", False
@@ -91,6 +93,7 @@ def read_denies(table: Table) -> list[DenyRule]:
     """The denies of a policy or of host.toml."""
     rules: list[DenyRule] = []
     for item in table.items("deny", tables=True):
+        breathe()
         because = ""
         if isinstance(item, Located):
             run: Located | None = item

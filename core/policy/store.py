@@ -16,7 +16,7 @@ from pathlib import Path
 
 from toolhost.identifiers import now_ms
 from toolhost.policy.config_table import NONE_DECLARED, Declared
-from toolhost.policy.courtesy import courteous
+from toolhost.policy.courtesy import breathe, courteous
 from toolhost.policy.document import DocumentError, read_bytes
 from toolhost.policy.host_file import LoadedHost, load_host
 from toolhost.policy.load import RESERVED, Loaded, load_policy
@@ -34,8 +34,6 @@ HOST_FILE = "host.toml"
 """The file that holds for every plugin."""
 
 _PACKAGED = f"packaged {HOST_FILE}"
-_BREATH = 0.0002
-"""Seconds between two files that were read: what waits for the interpreter meanwhile gets it then."""
 _TICK_NS = 100_000_000
 """A file changed less than this before it was read could change again without looking different."""
 
@@ -95,8 +93,7 @@ class PolicyStore:
             alike = same and declared.get(path.stem) == before.declared.get(path.stem)
             policy, file = _read_policy(path, before, host, places, declared, self.objections, same=alike)
             files[path.stem] = file
-            if file is not before.files.get(path.stem):
-                time.sleep(_BREATH)
+            breathe()
             if policy is not None:
                 policies[path.stem] = policy
         return PolicySet(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolhost.policy.courtesy import breathe
 from toolhost.policy.document import Document, KeyPath
 from toolhost.policy.problems import Place, Problem, near
 
@@ -150,6 +151,7 @@ class Table:
             return []
         found: list[Located | int] = []
         for number, item in enumerate(value):
+            breathe()
             if isinstance(item, str):
                 found.append(Located(item, self.place(key, number)))
             elif tables and isinstance(item, dict):
