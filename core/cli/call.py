@@ -15,6 +15,7 @@ import click
 
 from toolhost.approvals import Answer
 from toolhost.calls.change import change_lines
+from toolhost.cli.contents import contents
 from toolhost.cli.exits import exit_for_status, report, reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
 from toolhost.cli.terminal import StreamPrinter, abandon, confirm, interactive, safe, typed
@@ -164,33 +165,18 @@ class _Call:
     def print_end(self, result: CallResult) -> None:
         """Print what has not been streamed: a worker's answer, and why a call did not succeed."""
         if result.sandbox is not None and result.sandbox["kind"] == "worker":
-            # A value beside a text is the same answer for programs; they take --output json.
-            spoken = any(part["type"] == "text" for part in result.content)
-            for part in result.content:
-                if part["type"] != "json" or not spoken:
-                    click.echo(_content(part), nl=False)
+            for piece in contents(result):
+                click.echo(piece, nl=False)
             self._printers["stderr"].write(result.stderr.encode("utf-8", "surrogatepass"))
         if result.status == "ok":
             return
         error = result.error
         assert error is not None
         asked = result.status == "approval_required"
-        report(error["message"], error["code"], "Call it on a terminal, or with --approve." if asked else error["hint"])
+        hint = f"Call it on a terminal or with --approve, or: toolhost approval approve {result.approval_id}"
+        report(error["message"], error["code"], hint if asked else error["hint"])
         if result.decision.source is not None and result.status in ("denied", "approval_required", "refused"):
             click.echo(f"rule: {safe(result.decision.source)}", err=True)
-
-
-def _content(part: Mapping[str, Any]) -> str:
-    """One piece of a result's content as a terminal or a pipe takes it."""
-    if part["type"] == "text":
-        text = str(part["text"])
-    elif part["type"] == "json":
-        text = json.dumps(part["value"], indent=2, ensure_ascii=False)
-    else:
-        # What a server sent whole is in --output json; bytes are nothing for a terminal.
-        text = str(part.get("path") or f"({part['type']}, {part['media_type']}, {part['size']} bytes)")
-    line = text if text.endswith("\n") else text + "\n"
-    return safe(line) if sys.stdout.isatty() else line.encode("utf-8", "replace").decode()
 
 
 def _inquiry(event: Mapping[str, Any]) -> str:

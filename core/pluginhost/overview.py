@@ -9,7 +9,7 @@ from typing import Any
 from toolhost.pluginhost.record import PluginRecord
 from toolhost.policy import Policy, PolicySet
 from toolhost.policy.grants import REQUEST, beyond, is_there, proposed
-from toolhost.policy.words import terms
+from toolhost.policy.words import sentences
 
 __all__ = ["plugin_overview"]
 
@@ -39,7 +39,7 @@ def _plugin(record: PluginRecord, policies: PolicySet) -> dict[str, Any]:
         "request": request,
         "asked": asked,
         "policy": f"{record.name}.toml" if granted is not None else None,
-        "granted": [term.sentence for term in terms(granted).values()] if granted is not None else [],
+        "granted": list(sentences(granted)) if granted is not None else [],
     }
 
 

@@ -34,7 +34,7 @@ _turn = _Turn()
 
 @contextmanager
 def courteous() -> Iterator[None]:
-    """Give the interpreter away readily meanwhile. It changes nothing in the main thread, where a loop itself would run.
+    """Give the interpreter away readily meanwhile; in the main thread, where a loop itself would run, nothing changes.
 
     The interval holds for the whole process; whoever ends first puts it back, also where two work at once.
     """

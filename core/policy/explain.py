@@ -96,6 +96,8 @@ def _denial(explained: Mapping[str, Any]) -> Iterator[str]:
 
 def _stop(closest: Mapping[str, Any]) -> str:
     expected = closest["expected"]
+    if closest["stops_at"] is None and not expected:
+        return "nowhere; what it has for one of the rule's slots is refused, and the reason says why"
     wanted = f"the rule has `{expected}` there" if expected else "the rule takes nothing more"
     stops = closest["stops_at"]
     return f"the command ends too early, {wanted}" if stops is None else f"at `{stops}`: {wanted}"

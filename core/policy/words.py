@@ -12,7 +12,7 @@ from toolhost.policy.problems import Place
 from toolhost.policy.programs import runs_code
 from toolhost.policy.values import WORKSPACE, HostPolicy, Policy, Rule
 
-__all__ = ["Term", "terms"]
+__all__ = ["Term", "sentences", "terms"]
 
 _TOOL_REACH = {"deny": -1, "ask": 1, "allow": 2}
 _TOOL_SAID = {
@@ -51,6 +51,19 @@ def terms(policy: Policy) -> dict[tuple[str, str], Term]:
         if known is None or term.reach < known.reach:
             found[term.key] = term
     return found
+
+
+def sentences(policy: Policy) -> Iterator[str]:
+    """What a policy grants for somebody who reads it whole: the terms, those that every policy has in one line each."""
+    every = terms(policy).values()
+    yield from (term.sentence for term in every if term.key[0] not in ("limit", "protected", "role"))
+    limits = HostPolicy().limits(policy.limits)
+    held = {name: getattr(limits, name) for name in LIMITS}
+    yield f"Its limits: {', '.join(f'{name} {show_limit(name, value)}' for name, value in held.items() if value)}."
+    if policy.protected and any(root.writable for root in policy.roots):
+        yield f"It cannot change, in any folder: {', '.join(f'`{path}`' for path in policy.protected)}."
+    if policy.who.roles:
+        yield f"It serves: {', '.join(policy.who.roles)}."
 
 
 def _all(policy: Policy) -> Iterator[Term]:

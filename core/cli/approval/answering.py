@@ -8,6 +8,7 @@ import sys
 import click
 
 from toolhost.approvals import Answer
+from toolhost.cli.contents import contents
 from toolhost.cli.exits import exit_for_status, report
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
 from toolhost.cli.terminal import StreamPrinter
@@ -27,7 +28,10 @@ def give(approval_id: str, answer: Answer, output: str) -> CallResult:
     if output == "json":
         click.echo(json.dumps(result.as_json()))
         return result
-    for target, text in ((sys.stdout, result.stdout), (sys.stderr, result.stderr)):
+    worker = list(contents(result))
+    for piece in worker:
+        click.echo(piece, nl=False)
+    for target, text in ((sys.stdout, "" if worker else result.stdout), (sys.stderr, result.stderr)):
         StreamPrinter(target).write(text.encode("utf-8", "surrogatepass"))
     if answer.approve and result.error is not None:
         report(result.error["message"], result.error["code"], result.error["hint"])

@@ -16,7 +16,7 @@ from toolhost.errors import UsageError
 from toolhost.host import Host
 from toolhost.policy.grants import DISABLED, REQUEST, grant_text, is_there, proposed, put
 from toolhost.policy.load import Loaded
-from toolhost.policy.words import terms
+from toolhost.policy.words import sentences
 
 __all__ = ["command"]
 
@@ -51,8 +51,8 @@ def command(name: str, yes: bool) -> None:
         assert loaded.content is not None
         content = loaded.content if back else grant_text(loaded.content)
         click.echo(f"{safe(name)} {'was granted' if back else 'asks for'}, the riskiest first:")
-        for term in terms(loaded.policy).values():
-            click.echo(safe(f"  {term.sentence}", keep=""))
+        for sentence in sentences(loaded.policy):
+            click.echo(safe(f"  {sentence}", keep=""))
         click.echo(f"\n{safe(str(target))}:\n")
         click.echo(safe(content.decode()), nl=not content.endswith(b"\n"))
         if not await consent(f"Grant this to {name}?", yes):
