@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import warmth
 from hypothesis import settings
 from owners import SERVICE_USER, give
+from prefork import command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,27 +38,21 @@ def space() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def first_data(executable: str) -> Iterator[Path]:
-    """A data directory after its first command. Making one anew copies Python's library into a tool root."""
-    folder = Path(tempfile.mkdtemp(prefix="toolhost-test-", dir="/tmp"))
-    folder.chmod(0o755)
-    variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TOOLHOST_DATA": str(folder / "data")}
-    subprocess.run([executable, "tools"], cwd="/", env=variables, capture_output=True, timeout=120, check=True)
-    yield folder / "data"
-    shutil.rmtree(folder, ignore_errors=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        warmth.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        warmth.end()
 
 
 @pytest.fixture
-def data(space: Path, first_data: Path) -> Path:
+def data(space: Path) -> Path:
     """A data directory in which nothing has been called yet."""
     folder = space / "data"
-    # Links for the thousands of read-only files of the tool roots, copies of what is written.
-    subprocess.run(["cp", "-al", str(first_data), str(folder)], check=True, timeout=60)
-    for written in ("state/toolhost.db", "state/audit.log", "state/security.log"):
-        (folder / written).unlink(missing_ok=True)
-        if (first_data / written).exists():
-            subprocess.run(["cp", "-a", str(first_data / written), str(folder / written)], check=True, timeout=60)
+    warmth.copy_first(folder)
     return folder
 
 
@@ -82,8 +78,8 @@ def executable() -> str:
 
 
 @pytest.fixture
-def toolhost(executable: str, environment: dict[str, str], workspace: Path) -> Run:
-    """Runs the installed command: `toolhost("call", "files.list")` in the workspace, over the test's data directory."""
+def toolhost(environment: dict[str, str], workspace: Path) -> Run:
+    """Runs the command: `toolhost("call", "files.list")` in the workspace, over the test's data directory."""
 
     def run(
         *arguments: str,
@@ -93,17 +89,7 @@ def toolhost(executable: str, environment: dict[str, str], workspace: Path) -> R
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         variables = {name: value for name, value in {**environment, **(env or {})}.items() if value is not None}
-        return subprocess.run(
-            [executable, *arguments],
-            input=stdin,
-            cwd=cwd,
-            env=variables,
-            timeout=timeout,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            check=False,
-        )
+        return command(*arguments, stdin=stdin, cwd=cwd, env=variables, timeout=timeout)
 
     return run
 

@@ -19,6 +19,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Self
 
+from prefork import command
 from warmth import warm
 from websockets.sync.client import ClientConnection, connect
 
@@ -138,17 +139,7 @@ class WebServer:
 
     def command(self, *words: str, stdin: str = "") -> str:
         """Run the command line beside the server; returns what it printed."""
-        executable = str(Path(sys.executable).parent / "toolhost")
-        done = subprocess.run(
-            [executable, *words],
-            input=stdin,
-            env=self.variables,
-            cwd="/",
-            text=True,
-            check=False,
-            timeout=120,
-            capture_output=True,
-        )
+        done = command(*words, stdin=stdin, cwd=Path("/"), env=self.variables, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -57,15 +57,17 @@ def candidates(plugins: Path, installed: Collection[str] | None = None) -> Itera
         plugins: The plugins folder.
         installed: Entry points to which the installed ones are limited; None for all.
     """
-    listed: dict[str, Mapping[str, metadata.PackagePath]] = {}
+    # Once for all plugins of a distribution: it may list thousands of files, and even its name is read from a file.
+    known: dict[int, tuple[str, Mapping[str, metadata.PackagePath]]] = {}
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         if installed is not None and entry.name not in installed:
             continue
+        distribution: str | None = None
         files: Mapping[str, metadata.PackagePath] = {}
-        if entry.dist is not None:
-            if entry.dist.name not in listed:  # once for all plugins of a distribution: it may list thousands
-                listed[entry.dist.name] = {str(file): file for file in entry.dist.files or ()}
-            files = listed[entry.dist.name]
+        if (of := entry.dist) is not None:
+            if id(of) not in known:
+                known[id(of)] = of.name, {str(file): file for file in of.files or ()}
+            distribution, files = known[id(of)]
         packages = _installed(entry, files)
         problem = None
         if not packages:
@@ -80,7 +82,7 @@ def candidates(plugins: Path, installed: Collection[str] | None = None) -> Itera
             source="entry point",
             folder=folder,
             packages=packages,
-            distribution=entry.dist.name if entry.dist is not None else None,
+            distribution=distribution,
             problem=problem,
         )
     try:

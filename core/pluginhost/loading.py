@@ -284,13 +284,18 @@ def _check_host_version(manifest: Manifest) -> None:
             f"{MANIFEST}: `requires_host` is {manifest.requires_host!r}, which is no version specifier.",
             'Write it like ">=0.1,<1".',
         ) from None
-    host = metadata.version("toolhost")
+    host = _version()
     if not wanted.contains(host, prereleases=True):
         raise PluginError(
             "host_version",
             f"It needs toolhost {manifest.requires_host}, and this is {host}.",
             "Install a matching version.",
         )
+
+
+@cache
+def _version() -> str:
+    return metadata.version("toolhost")
 
 
 def _refused(candidate: Candidate, error: PluginError) -> PluginRecord:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 
-def test_a_new_policies_folder_has_the_schemas_that_the_command_prints(toolhost, first_data: Path) -> None:
-    policies = first_data / "policies"
+def test_a_new_policies_folder_has_the_schemas_that_the_command_prints(toolhost, data: Path) -> None:
+    policies = data / "policies"
     for options, name in (((), "policy.schema.json"), (("--host",), "host.schema.json")):
         done = toolhost("policy", "schema", *options)
         assert done.returncode == 0
