@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from toolhost.policy import Policy, Request
     from toolhost.policy.difference import Difference
     from toolhost.sandbox.plan import SandboxPlan
+    from toolhost.settings import Settings
 
 __all__ = [
     "OBSERVING_HOOKS",
@@ -39,6 +40,7 @@ __all__ = [
     "plugin_info",
     "policy_loaded",
     "prepare_arguments",
+    "register_commands",
     "register_routes",
     "register_tools",
     "shutdown",
@@ -103,6 +105,15 @@ async def shutdown(host: Host) -> None:
     """The host is about to end: its parts still work. Called in the reverse order of `startup`.
 
     May be sync or async; five seconds. An exception is logged.
+    """
+
+
+@hookspec
+def register_commands(settings: Settings) -> Sequence[Any]:  # type: ignore[empty-body]
+    """Commands of click that `toolhost extension` runs, each under its own name, as the service user.
+
+    Called when that command is given, and by nothing else; sync. An exception, something that is no command, or a name
+    that is taken ends it.
     """
 
 
@@ -245,7 +256,9 @@ async def track_event(event: AuditRecord) -> None:
 WORKER_HOOKS = frozenset({"plugin_info", "register_tools"})
 """What a plugin may implement."""
 
-SYNC_HOOKS = frozenset({"filter_tools", "register_routes", "tighten_sandbox", "tool_call_wrapper", "validate_policy"})
+SYNC_HOOKS = frozenset(
+    {"filter_tools", "register_commands", "register_routes", "tighten_sandbox", "tool_call_wrapper", "validate_policy"}
+)
 """Hooks whose implementations are no coroutine functions."""
 
 OBSERVING_HOOKS = frozenset({"after_exec", "before_exec", "policy_loaded", "track_event"})

@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": ("toolhost.cli.demo", "Try everything out, with nothing to set up and nothing that stays."),
     "doctor": ("toolhost.cli.doctor", "Probe this machine, layer by layer."),
     "evidence": ("toolhost.cli.evidence", "Collect what an investigation needs."),
+    "extension": ("toolhost.cli.extension", "Run commands of trusted extensions."),
     "key": ("toolhost.cli.key", "Manage API keys."),
     "model": ("toolhost.cli.model", "Look at the language models and try them."),
     "panic": ("toolhost.cli.panic", "Stop everything at once."),

@@ -233,6 +233,19 @@ class Named(_Probe):
     """Says who somebody is, by a header; sync and async by another one. It serves a page, too."""
 
     @hookimpl
+    def register_commands(self, settings: Settings) -> Any:
+        import click
+
+        @click.command("whoami")
+        @click.option("--loud", is_flag=True)
+        @click.argument("greeting")
+        def whoami(greeting: str, loud: bool) -> None:
+            "Say who runs it."
+            click.echo(f"{greeting}{'!' if loud else ''} {os.geteuid() != 0} {settings.data}")
+
+        return [whoami]
+
+    @hookimpl
     def register_routes(self, host: Any) -> Any:
         from quart import Blueprint
 

@@ -146,6 +146,7 @@ def test_the_person_in_the_chat_is_asked_what_a_running_tool_wants_to_know(grace
         for page in (asked["html"], shown):
             form = page.partition(f'data-inquiry="{asked["inquiry_id"]}"')[2].partition("</form>")[0]
             assert "The plugin guesser asks you" in form
+            assert "Asks you something" in page
             assert "not Toolhost’s" in form
             assert "<b>" not in form
             assert "data-approval" not in form, "it can be answered, and approves nothing"

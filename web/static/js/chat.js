@@ -177,7 +177,7 @@ function take(event) {
     // Its name is the model's, which may use it again: from now on it is nobody's.
     if (event.type === "tool.rejected") card.removeAttribute("id");
     document.dispatchEvent(new CustomEvent("toolhost:card", { detail: card }));
-    const text = said[card.dataset.state];
+    const text = find("[data-inquiry]", card) ? texts.call_asks : said[card.dataset.state];
     if (text && card.dataset.state !== "running") announce(fill(text, { tool: card.dataset.tool }));
   }
   if (event.type === "run.started") queued.dequeue(event.run_id);
