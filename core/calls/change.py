@@ -31,7 +31,7 @@ _MOST_FILES = 20
 _MOST_SHOWN = 400  # lines of all diffs of a call
 _LONGEST = 1000  # characters of a line
 _MOST_COMPARED = 2000  # lines that are looked through for what stayed the same between the first and last change
-_MOST_TRIED = 4_000_000  # places at which lines of a patch are tried
+_MOST_TRIED = 2_000_000  # places at which lines of a patch are tried
 _AROUND = 3  # lines that are the same around each change
 
 
@@ -64,8 +64,9 @@ class Change:
 
     Attributes:
         files: What to each, up to a number of them.
-        more: How many files are left out.
-        digest: Over all of it, also what is left out; not over line numbers, which another call can move.
+        more: How many files are left out: what happens to them is in the call's arguments alone.
+        digest: Over what happens to the others, also the lines that are left out; not over line numbers, which another
+            call can move.
     """
 
     files: tuple[FileChange, ...]
@@ -106,10 +107,14 @@ def change_lines(change: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _change(kind: str, arguments: Mapping[str, Any], plan: SandboxPlan) -> Change:
+    more = 0
     with Lookup(plan.roots, plan.cwd) as files:
-        found = list(_patched(arguments["diff"], files) if kind == "patch" else [_one(kind, arguments, files)])
+        if kind == "patch":
+            found, more = _patched(arguments["diff"], files)
+        else:
+            found = [_one(kind, arguments, files)]
     digest = hashlib.sha256(json.dumps([_numberless(file) for file in found]).encode()).hexdigest()
-    return Change(files=tuple(_cut(found)), more=max(0, len(found) - _MOST_FILES), digest=f"sha256:{digest}")
+    return Change(files=tuple(_cut(found)), more=more, digest=f"sha256:{digest}")
 
 
 def _numberless(file: FileChange) -> list[Any]:
@@ -118,7 +123,7 @@ def _numberless(file: FileChange) -> list[Any]:
 
 def _cut(files: Sequence[FileChange]) -> Iterator[FileChange]:
     room = _MOST_SHOWN
-    for file in files[:_MOST_FILES]:
+    for file in files:
         kept = tuple(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in file.lines[:room])
         room -= len(kept)
         yield FileChange(path=file.path, did=file.did, lines=kept, more=len(file.lines) - len(kept), note=file.note)
@@ -147,6 +152,9 @@ def _one(kind: str, arguments: Mapping[str, Any], files: Lookup) -> FileChange:
     if count == 0 or (count > 1 and not arguments.get("every")):
         found = "does not hold the text to be replaced" if not count else f"holds the text {count} times"
         return FileChange(path=path, did="unclear", note=f"The call would fail: the file {found}.")
+    if len(before) + count * (len(new) - len(old)) > 2 * _LARGEST:
+        note = "What would change cannot be shown: the file would become too large."
+        return FileChange(path=path, did="unclear", note=note)
     return _changed(path, before, before.replace(old, new))
 
 
@@ -173,31 +181,33 @@ def _changed(path: str, before: str | None, after: str) -> FileChange:
 # -- a patch -----------------------------------------------------------------------------------------------------------
 
 
-def _patched(diff: str, files: Lookup) -> Iterator[FileChange]:
+def _patched(diff: str, files: Lookup) -> tuple[list[FileChange], int]:
+    """What a patch does to its first files, and how many more it names."""
     try:
         patches = parse_patch(diff)
     except ToolError as error:
-        yield FileChange(path="", did="unclear", note=f"The call would fail: {error.message}")
-        return
-    for each in patches:
+        return [FileChange(path="", did="unclear", note=f"The call would fail: {error.message}")], 0
+    found, room = [], _MOST_TRIED
+    for each in patches[:_MOST_FILES]:
         try:
-            yield _by_patch(each, files)
+            before = None if each.old is None else _text(files, each.old)
+            room -= ((before or "").count("\n") + 1) * sum(len(hunk.lines) for hunk in each.hunks)
+            if room < 0:
+                raise CollectRefused("file_too_large", f"{each.name} and the patch are too long to be compared here.")
+            found.append(_by_patch(each, before, files))
         except ToolError as error:
-            yield FileChange(path=each.name, did="unclear", note=f"The call would fail: {error.message}")
+            found.append(FileChange(path=each.name, did="unclear", note=f"The call would fail: {error.message}"))
         except CollectRefused as refused:
             note = f"What would change cannot be shown: {refused.message}"
-            yield FileChange(path=each.name, did="unclear", note=note)
+            found.append(FileChange(path=each.name, did="unclear", note=note))
+    return found, len(patches) - len(found)
 
 
-def _by_patch(each: FilePatch, files: Lookup) -> FileChange:
-    before = None if each.old is None else _text(files, each.old)
+def _by_patch(each: FilePatch, before: str | None, files: Lookup) -> FileChange:
     if each.old is not None and before is None:
         raise ToolError(f"{each.old} does not exist.")
     if each.new not in (None, each.old) and files.content(each.new or "", _LARGEST) is not None:
         raise ToolError(f"{each.new} exists already.")
-    lines = (before or "").count("\n") + 1
-    if lines * sum(len(hunk.lines) for hunk in each.hunks) > _MOST_TRIED:
-        raise CollectRefused("file_too_large", f"{each.name} and the patch are too long to be compared here.")
     after = apply_patch(each, before or "", crlf=_has_crlf(before or ""))[0]
     if each.new is None:
         if after:

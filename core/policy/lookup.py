@@ -120,6 +120,10 @@ class Lookup:
             if refused.code == "file_not_found" and not self._exists(root, real):
                 return None
             raise
+        except OSError as error:
+            raise CollectRefused(
+                "file_not_found", f"The folder of {_shown(value)} is gone: {error.strerror}."
+            ) from None
 
     def _judged(self, value: str, *, write: bool) -> tuple[Root, Sequence[str], Sequence[str]] | Refusal:
         """The root a path lies in, its components below, and the real ones; or why the call may not use it."""

@@ -30,6 +30,7 @@ BROKEN = {
     "silent": ("", "plugin_has_no_tools", "registers no tools"),
     "mute": (GOOD.replace('"Act."', "0"), "invalid_tool", "says nothing about itself"),
     "misnamed": (GOOD.replace("register(act)", "register(act, name='a b')"), "invalid_tool", "'a b'"),
+    "shows": (GOOD.replace("@tool\n", "@tool(change='write')\n"), "invalid_tool", "an argument `path: WritePath`"),
     "liar": (
         GOOD + "\n@hookimpl\ndef plugin_info():\n    return {'name': 'git'}\n",
         "plugin_info_differs",

@@ -110,6 +110,12 @@ def test_what_cannot_be_shown_or_would_fail_is_said(ada: Person, server: WebServ
     assert "leads out of the folder" in out
     hidden = note("files.patch", diff="--- a/.git/config\n+++ b/.git/config\n@@ -1 +1 @@\n-a\n+b\n")
     assert "protected" in hidden
+    do(ada, here, "files.write", path="b.txt", content="a" * 40_000)
+    swollen = note("files.edit", path="b.txt", old="a", new="b" * 60_000, every=True)
+    assert "would become too large" in swollen  # two gibibytes: the host does not try
+    many = "".join(f"--- /dev/null\n+++ b/{number}\n@@ -0,0 +1 @@\n+x\n" for number in range(25))
+    named = ask(ada, here, "files.patch", diff=many)["change"]
+    assert (len(named["files"]), named["more"], named["files"][19]["did"]) == (20, 5, "made")
     (long,) = ask(ada, here, "files.write", path="long.txt", content="short\n")["change"]["files"]
     assert (len(long["diff"]), long["more"]) == (400, 2602)
 

@@ -103,7 +103,9 @@ export function answerable(act) {
 
 /** Answer a question, once. */
 export async function answer(form, decision, scope = "once", values = null) {
-  if (form.dataset.sent || findAll("[data-decision]", form).some((button) => button.disabled)) return;
+  // What takes the place of a call asks again, so nothing is lost by a hasty click on it.
+  const hasty = decision !== "modify" && findAll("[data-decision]", form).some((button) => button.disabled);
+  if (form.dataset.sent || hasty) return;
   form.dataset.sent = decision; // a second click, or key, changes nothing
   for (const button of findAll("[data-decision]", form)) button.disabled = true;
   announce(approvalTexts.answering);
