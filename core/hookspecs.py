@@ -220,7 +220,8 @@ async def before_exec(call: Call, plan: SandboxPlan) -> None:
 
 @hookspec
 async def after_exec(call: Call, plan: SandboxPlan, result: CallResult) -> None:
-    """The same has ended; the result is not transformed yet.
+    """The same has ended, by itself or by a limit; the result is not transformed yet. Of a call that was cancelled
+    nothing is told.
 
     Called behind everything else, as `track_event` is. May be sync or async; five seconds.
     """

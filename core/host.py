@@ -419,6 +419,11 @@ class Host:
         """Everybody's calls of a tool since a moment (milliseconds) that were denied or failed, oldest first."""
         return self._records.unsuccessful(tool, since)
 
+    async def plugin_faults(self, since: int) -> dict[str, dict[str, Any]]:
+        """By plugin, the calls since a moment (milliseconds) that failed by its own fault: `count`, and of the last one
+        `tool`, `code`, `at`."""
+        return await self._records.faults(since)
+
     def again(self, policies: PolicySet | None = None) -> Again:
         """Considers recorded calls under some policies; by default those in force."""
         return Again(

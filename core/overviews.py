@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from toolhost.identifiers import now_ms
 from toolhost.pluginhost.overview import plugin_overview
 from toolhost.policy.overview import overview
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from toolhost.host import Host
 
 __all__ = ["plugins_of", "policies_of"]
+
+_DAY_MS = 24 * 3600 * 1000
 
 
 async def policies_of(host: Host) -> dict[str, Any]:
@@ -21,5 +24,7 @@ async def policies_of(host: Host) -> dict[str, Any]:
 
 
 async def plugins_of(host: Host) -> list[dict[str, Any]]:
-    """Every plugin: what it is, what it asks for, what it is granted."""
-    return await asyncio.to_thread(plugin_overview, host.plugins.plugins.values(), host.policies.current)
+    """Every plugin: what it is, what it asks for, what it is granted, and how often it failed in the last day."""
+    found = await asyncio.to_thread(plugin_overview, host.plugins.plugins.values(), host.policies.current)
+    faults = await host.plugin_faults(now_ms() - _DAY_MS)
+    return [{**one, "faults": faults.get(one["name"])} for one in found]

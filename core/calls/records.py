@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 
 from toolhost.calls.arguments import canonical
 from toolhost.identifiers import first_id, now_ms
@@ -29,6 +29,20 @@ _UPDATE = (
 
 _DECIDED = tuple(column for column in calls.c if column.name != "result")
 _UNSUCCESSFUL = ("denied", "error", "timeout", "limit")
+_FAULTS = (
+    "memory_limit",
+    "plugin_error",
+    "result_invalid",
+    "result_too_large",
+    "tool_raised",
+    "unserialisable_result",
+    "worker_died",
+    "worker_hung",
+    "worker_limit",
+    "worker_not_ready",
+    "worker_protocol",
+)
+"""Codes of calls that say something against their plugin."""
 _PAGE = 200
 
 
@@ -142,6 +156,24 @@ class CallRecords:
         query = select(calls).where(calls.c.tool == tool, calls.c.status.in_(_UNSUCCESSFUL))
         async for row in self._pages(query, moment):
             yield row
+
+    async def faults(self, moment: int) -> dict[str, dict[str, Any]]:
+        """Of each plugin whose own fault a call was since a moment: how many, and of the last its tool, code and end.
+
+        Words are left out: they may be a person's. The newest two hundred are counted.
+        """
+        await self._behind.flush()
+        code = func.json_extract(calls.c.result, "$.error.code")
+        query = select(calls.c.tool, code.label("code"), calls.c.finished)
+        query = query.where(
+            calls.c.id > first_id("c", moment), calls.c.status.in_(("error", "limit")), code.in_(_FAULTS)
+        )
+        found: dict[str, dict[str, Any]] = {}
+        async with self._database.begin() as connection:
+            for row in (await connection.execute(query.order_by(calls.c.id.desc()).limit(_PAGE))).mappings():
+                told = {"count": 0, "tool": row["tool"], "code": row["code"], "at": row["finished"]}
+                found.setdefault(row["tool"].partition(".")[0], told)["count"] += 1
+        return found
 
     async def _pages(self, query: Select[Any], moment: int) -> AsyncIterator[Mapping[str, Any]]:
         await self._behind.flush()

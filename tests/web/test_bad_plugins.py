@@ -133,6 +133,19 @@ def test_whatever_a_tool_does_its_caller_is_told_and_nobody_else_notices(ada: Pe
     assert ada.call("good.act").json["stdout"] == "fine"
 
 
+def test_a_plugin_whose_calls_fail_by_its_own_fault_is_named_with_the_last_of_them(ada: Person) -> None:
+    for name in ("unserialisable", "forges"):
+        ada.call(f"bad.{name}")
+    record = next(one for one in ada.get("/api/plugins").json["plugins"] if one["name"] == "bad")
+    assert record["state"] == "active"
+    assert record["faults"]["count"] >= 2
+    assert (record["faults"]["tool"], record["faults"]["code"]) == ("bad.forges", "worker_protocol")
+    assert "worker_protocol of bad.forges" in ada.browse("GET", "/admin/plugins").text
+    assert "worker_protocol of bad.forges" in toolhost(ada.server, "plugin", "list").stdout
+    good = next(one for one in ada.get("/api/plugins").json["plugins"] if one["name"] == "good")
+    assert good["faults"] is None
+
+
 def test_what_keeps_dying_is_out_of_service_for_everybody_until_it_is_accepted(ada: Person) -> None:
     for _ in range(5):
         assert ada.call("exits.out").json["error"]["code"] == "worker_died"

@@ -39,3 +39,6 @@ def command(output: str) -> None:
         )
         if plugin["reason"]:
             click.echo(f"    {safe(plugin['reason'])}")
+        if faults := plugin["faults"]:
+            last = f"the last: {faults['code']} of {faults['tool']}"
+            click.echo(safe(f"    failed by its own fault in the last day: {faults['count']}; {last}"))
