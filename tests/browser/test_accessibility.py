@@ -74,7 +74,9 @@ def test_no_page_has_a_serious_finding(chat, watched_page, server, ada, talk, sc
     found += findings(page, "conversation")
     for tab in ("Command", "Sandbox", "JSON"):
         page.locator(".card[data-state=done]").first.get_by_role("tab", name=tab).click()
-    page.locator(".card[data-state=waiting] .further summary").click()
+    for further in page.locator(".card[data-state=waiting] .further summary").all():
+        further.click()
+    expect(page.locator(".modify-fields [data-kind]").first).to_be_visible()
     found += findings(page, "tabs")
     page.locator("#files-toggle").click()
     expect(page.locator("#files")).to_be_visible()
