@@ -10,11 +10,14 @@ import sys
 import time
 import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-from webserver import WebServer
+from driver import becomes, own, processes
+from webserver import Person, WebServer
+from websockets.exceptions import ConnectionClosed
 
 from toolhost.settings import Rate
 from toolhost.web.rates import RateLimitedError, Rates
@@ -139,9 +142,70 @@ def described(rounds: int) -> str:
     return f"{rounds} requests to each route"
 
 
+_SLOW = """plugin = "slow"
+[commands]
+allow = ["sleep {text}"]
+[paths]
+write = ["{workspace}"]
+"""
+
+
+def revoked(rounds: int) -> str:
+    """A session, a key, an account and an address are taken away in turn: how long what they began goes on."""
+    sys.path.append(str(Path(__file__).parent / "web"))
+    from test_taint import plugin
+
+    server = WebServer(TOOLHOST_TRUSTED_PROXIES="127.0.0.0/8")
+    (server.data / "state").mkdir(parents=True, mode=0o700)
+    plugin(server, "slow", _SLOW, {"hold": "sleep {word}"})
+    own(server.data)
+    worst: dict[str, float] = {}
+    try:
+        admin = server.start().set_up()
+        eve = server.add_user("eve")
+        for number in range(rounds):
+            kind = ("session", "key", "person", "address", "session from beside")[number % 5]
+            seconds = f"{900 + number}.5"
+            program = Person(server, sent={"X-Forwarded-For": f"198.51.100.{number % 250}"})
+            program.sign_in("eve")
+            session = next(one["id"] for one in program.get("/api/sessions").json["sessions"] if one["current"])
+            if kind == "key":
+                made = eve.post("/api/keys", {"name": "soak", "scopes": ["chat", "tools:run"]}).json
+                program.bearer = made["token"]
+            with program.socket() as socket, ThreadPoolExecutor(1) as pool:
+                pool.submit(program.call, "slow.hold", word=seconds)
+                assert becomes(lambda seconds=seconds: bool(processes(f"sleep\0{seconds}")), 60)
+                if kind == "session":
+                    eve.request("DELETE", f"/api/sessions/{session}")
+                elif kind == "key":
+                    eve.request("DELETE", f"/api/keys/{made['key']['id']}")
+                elif kind == "person":
+                    admin.request("PATCH", "/api/users/eve", {"disabled": True})
+                elif kind == "address":
+                    admin.post("/api/blocks", {"address": program.sent["X-Forwarded-For"]})
+                else:
+                    server.command("sessions", "revoke", session)
+                began = time.monotonic()
+                with suppress(ConnectionClosed):
+                    while True:
+                        socket.next(30)
+                closed = time.monotonic() - began
+                assert becomes(lambda seconds=seconds: not processes(f"sleep\0{seconds}"), 30)
+                ended = time.monotonic() - began
+            for what, took in ((f"{kind}: socket", closed), (f"{kind}: call", ended)):
+                worst[what] = max(worst.get(what, 0.0), took)
+            admin.request("PATCH", "/api/users/eve", {"disabled": False})
+            eve.sign_in("eve")
+    finally:
+        server.close()
+    assert max(worst.values()) < 1.0, worst
+    return ", ".join(f"{what} {took * 1000:.0f} ms" for what, took in worst.items()) + " at most"
+
+
 SOAKS = {
     "storm": (storm, 10_000),
     "timed": (timed, 300),
     "counted": (counted, 1_000_000),
     "described": (described, 200),
+    "revoked": (revoked, 50),
 }

@@ -28,7 +28,7 @@ from toolhost.web.rates import RateLimitedError
 from toolhost.web.refusals import record_refusal
 from toolhost.web.site import Site, site
 from toolhost.web.sockets import NOT_ALLOWED
-from toolhost.web.staying import RECHECK_SECONDS, Stay
+from toolhost.web.staying import Stay
 from toolhost.web.workspaces import check_workspace
 
 __all__ = ["TYPES", "blueprint"]
@@ -305,7 +305,7 @@ class _Connection:
 
     async def _recheck(self) -> None:
         while True:
-            await asyncio.sleep(RECHECK_SECONDS)
+            await asyncio.sleep(self._stay.patience)
             await self.recheck()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,7 +14,9 @@ from toolhost.web.sockets import NOT_ALLOWED, UNAUTHENTICATED
 __all__ = ["RECHECK_SECONDS", "Stay"]
 
 RECHECK_SECONDS = 15.0
-"""A token that has run out is noticed within this even in silence."""
+"""Somebody is asked again at least this often, and when their token runs out."""
+
+_SHORTEST = 0.1  # seconds between two looks
 
 
 class Stay:
@@ -47,3 +50,10 @@ class Stay:
             return
         user = self._principal.user
         self.actor = replace(self.actor, role=user.role, username=user.username, scopes=self._principal.scopes)
+
+    @property
+    def patience(self) -> float:
+        """Seconds until they have to be asked again, whatever happens."""
+        expires = self._principal.expires
+        left = RECHECK_SECONDS if expires is None else expires - time.time()
+        return min(RECHECK_SECONDS, max(_SHORTEST, left))

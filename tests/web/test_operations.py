@@ -239,6 +239,37 @@ def test_every_entry_of_the_log_is_an_object_and_those_of_a_request_have_its_id(
     assert "planted-in-the-query" not in own.log.read_text()
 
 
+LOGGING = """
+import asyncio, logging
+from toolhost.logs import bind, configure
+from toolhost.settings import load_settings
+
+configure(load_settings({"data": "/nonexistent"}, {}))
+
+async def task():
+    logging.getLogger("toolhost.calls.pipeline").warning("a task")
+    await asyncio.to_thread(logging.getLogger("toolhost.sandbox").warning, "a thread")
+
+async def request(name):
+    bind(request_id=name)
+    logging.getLogger("sqlalchemy.engine").warning("a library")
+    await asyncio.create_task(task())
+
+async def main():
+    await asyncio.gather(*(asyncio.create_task(request(f"req_{n}")) for n in range(2)))
+
+asyncio.run(main())
+"""
+
+
+def test_the_request_id_goes_through_tasks_threads_and_libraries() -> None:
+    done = subprocess.run([sys.executable, "-c", LOGGING], capture_output=True, text=True, timeout=120, check=True)
+    entries = [json.loads(line) for line in done.stderr.splitlines()]
+    for name in ("req_0", "req_1"):
+        mine = [entry["logger"] for entry in entries if entry["request_id"] == name]
+        assert mine == ["sqlalchemy.engine", "toolhost.calls.pipeline", "toolhost.sandbox"]
+
+
 def test_no_secret_is_in_any_file_log_metric_or_page(own: WebServer, admin: Person) -> None:
     script = (
         "cat /run/secrets/token; base64 /run/secrets/token; cat /run/secrets/token >&2; cat /run/secrets/token > kept"

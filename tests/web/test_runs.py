@@ -159,20 +159,21 @@ def test_of_many_answers_at_once_one_counts_and_the_model_is_told_once(ada: Pers
     assert (result["status"], result["stdout"]) in (("ok", "once\n"), ("refused", ""))
 
 
-def test_what_changed_since_the_question_does_not_run_and_the_model_is_told(models: ModelServer) -> None:
+def test_what_changed_since_the_question_does_not_run_and_the_model_is_told(
+    server: WebServer, ada: Person, models: ModelServer
+) -> None:
     text = script(calls("shell.run", script="echo changed"), {"say": "It changed."})
-    with chat_server(models) as server:
-        person = server.start().set_up()
-        with person.socket() as socket:
-            socket.send("message", text=text)
-            waiting = socket.until("approval.required")[-1]
-            policy = server.data / "policies" / "shell.toml"
-            policy.write_text(policy.read_text().replace('"2m"', '"1m"'))
-            deadline = time.monotonic() + 30
-            while "policy.reloaded" not in [record["event"] for record in server.audit()]:
-                assert time.monotonic() < deadline
-            socket.send("approve", approval_id=waiting["approval_id"])
-            events = of_runs(socket.to_the_end())
+    with ada.socket() as socket:
+        socket.send("message", text=text)
+        waiting = socket.until("approval.required")[-1]
+        policy = server.data / "policies" / "shell.toml"
+        policy.write_text(policy.read_text().replace('"2m"', '"1m"'))
+        deadline = time.monotonic() + 30
+        while "policy.reloaded" not in [record["event"] for record in server.audit()]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        socket.send("approve", approval_id=waiting["approval_id"])
+        events = of_runs(socket.to_the_end())
     assert answer_of(events) == "It changed."
     assert "code: plan_changed" in told(models, text)[0]
     assert not only(events, "tool.started")

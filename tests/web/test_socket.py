@@ -1,13 +1,16 @@
 """`/ws/chat`: who may open it, and runs as they are seen through it."""
 
+import base64
 import json
 import socket
 import threading
+import time
 from contextlib import suppress
 
+import jwt
 import pytest
 from driver import processes
-from webserver import TERMINAL, of_runs
+from webserver import TERMINAL, Person, of_runs
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -45,6 +48,15 @@ def test_it_is_not_opened_under_another_name(server, ada) -> None:
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     upgrade |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Host": "evil.example"}
     assert ada.get("/ws/chat", headers=upgrade).status == 421
+
+
+def test_it_closes_when_the_token_it_was_opened_with_runs_out(server, ada) -> None:
+    key = base64.b64decode((server.data / "state" / "jwt.key").read_bytes())
+    claims = jwt.decode(ada.bearer, options={"verify_signature": False}) | {"exp": int(time.time()) + 2}
+    token = jwt.encode(claims, key, headers={"kid": jwt.get_unverified_header(ada.bearer)["kid"]})
+    with Person(server, token).socket() as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.next(timeout=14)  # before it would be asked by itself
+    assert closed.value.rcvd.code == 4401
 
 
 def test_what_is_no_message_is_answered_with_an_error(ada) -> None:

@@ -22,7 +22,7 @@ from toolhost.web.choices import read_choice, read_entry
 from toolhost.web.guard import current, current_actor, requires
 from toolhost.web.live import Run
 from toolhost.web.site import Site, site
-from toolhost.web.staying import RECHECK_SECONDS, Stay
+from toolhost.web.staying import Stay
 from toolhost.web.workspaces import check_workspace
 
 __all__ = ["blueprint"]
@@ -93,7 +93,7 @@ class _Watcher:
         assert run.conversation_id is not None
         unsubscribe = runs.subscribe(run.actor.user_id, run.conversation_id, self._wake.set)
         self._site.streams.add(self)
-        seen, looked = 0, time.monotonic()
+        seen, look = 0, time.monotonic() + self._stay.patience
         try:
             while True:
                 for event in run.since(seen):
@@ -104,14 +104,14 @@ class _Watcher:
                 if run.ended or runs.closing or self.closed:
                     return
                 try:
-                    async with asyncio.timeout(RECHECK_SECONDS):
+                    async with asyncio.timeout(max(0.0, look - time.monotonic())):
                         await self._wake.wait()
                 except TimeoutError:
                     yield None
                 self._wake.clear()
-                if time.monotonic() - looked >= RECHECK_SECONDS:
-                    looked = time.monotonic()
+                if time.monotonic() >= look:
                     await self.recheck()
+                    look = time.monotonic() + self._stay.patience
         finally:
             self._site.streams.remove(self)
             unsubscribe()
