@@ -282,7 +282,7 @@ def test_where_nobody_is_there_to_be_asked_an_ask_is_a_no(host: Hosted, more: di
 def test_a_call_may_ask_for_so_much_and_no_more(host: Hosted) -> None:
     said = value(call(host, "many", count=12))
     assert said == [str(number) for number in range(12)]
-    large = value(call(host, "many", count=45, size=1_000_000))
+    large = value(call(host, "many", count=30, size=1_000_000))
     assert large[0] == ""
     assert "too_many_errands" in large, "what waits for its turn waits in the host's memory"
     too_long = call(host, "run", argv=["sh", "-c", "yes"])

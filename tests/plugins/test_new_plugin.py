@@ -68,8 +68,9 @@ def test_a_new_plugin_passes_its_own_tests_and_its_check(place: Path, kind: str)
         checked = run("toolhost", "plugin", "check", "--no-attack", cwd=folder)
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
-    again = run("toolhost", "plugin", "new", name, cwd=place)
-    assert (again.returncode, "[folder_exists]" in again.stderr) == (2, True)
+    if kind == "python":
+        again = run("toolhost", "plugin", "new", name, cwd=place)
+        assert (again.returncode, "[folder_exists]" in again.stderr) == (2, True)
 
 
 LEAKING = '''"""Tells more than it should: its policy lets it read a folder that is not the workspace."""
