@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from toolhost.approvals import (
     Approvals,
@@ -32,6 +32,7 @@ from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Actor, Call, CallResult
 from toolhost.policy.courtesy import courteous
 from toolhost.policy.values import Policy, Rule, ToolRule
+from toolhost.uninterrupted import to_the_end
 
 if TYPE_CHECKING:
     from toolhost.audit import AuditLog
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from toolhost.storage import Database
 
 __all__ = ["Asking"]
-
-_T = TypeVar("_T")
 
 
 class Asking:
@@ -109,7 +108,7 @@ class Asking:
                 explanation=call.explanation,
             )
         )
-        interrupted = await _to_the_end(asking)
+        interrupted = await to_the_end(asking)
         approval_id = asking.result()
         self._watch.expect()
         shown = {} if change is None else {"change_digest": change.digest}
@@ -139,7 +138,7 @@ class Asking:
             UsageError: `scope_not_offered`; the question stays open.
         """
         taking = asyncio.ensure_future(self._approve(question, call, considered, scope))
-        interrupted = await _to_the_end(taking)
+        interrupted = await to_the_end(taking)
         if interrupted and taking.exception() is None:
             self._records.finish(ended(call, "cancelled", considered.decision, approval_id=question.id))
         if interrupted:
@@ -329,20 +328,6 @@ class Asking:
             actor=call.actor,
             call_id=call.id,
         )
-
-
-async def _to_the_end(work: asyncio.Future[_T]) -> bool:
-    """Wait until what is written down is written down; whether whoever waits was told to stop meanwhile.
-
-    A statement that was sent is carried out, so leaving it half-way would leave its outcome to nobody.
-    """
-    interrupted = False
-    while not work.done():
-        try:
-            await asyncio.wait((work,))
-        except asyncio.CancelledError:
-            interrupted = True
-    return interrupted
 
 
 @courteous()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, CursorResult, Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from toolhost.uninterrupted import to_the_end, whole
 
 __all__ = ["HEAD", "Database"]
 
@@ -38,19 +40,50 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed at the end, rolled back on an exception."""
-        async with self._engine.begin() as connection:
-            yield connection
+        """A transaction: committed at the end, rolled back on an exception.
+
+        Each statement is carried out to its end, and so is the end of the transaction: a call that is stopped in the
+        middle of one would leave its lock on the database to nobody, and everybody else waiting for it.
+        """
+        connecting = asyncio.ensure_future(self._connect())
+        interrupted = await to_the_end(connecting)
+        connection = connecting.result()
+        try:
+            if interrupted:
+                raise asyncio.CancelledError
+            yield cast(AsyncConnection, _Whole(connection))
+            await whole(connection.commit())
+        except BaseException:
+            await whole(connection.rollback())
+            raise
+        finally:
+            await whole(connection.close())
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """The same for what writes, one after the other: of many that ask SQLite for its lock one can wait too long."""
-        async with self._writing, self._engine.begin() as connection:
+        async with self._writing, self.begin() as connection:
             yield connection
+
+    async def _connect(self) -> AsyncConnection:
+        return await self._engine.connect()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+class _Whole:
+    """A connection whose statements are not left half-way."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        return await whole(self._connection.execute(statement, parameters))
+
+    async def run_sync(self, function: Callable[..., Any]) -> Any:
+        return await whole(self._connection.run_sync(function))
 
 
 def _create_private(path: Path) -> None:

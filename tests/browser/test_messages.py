@@ -109,6 +109,9 @@ def test_hostile_text_of_plugins_and_policies_is_text_on_every_page(chat, server
     tool = f'[[tools]]\nname = "say"\nabout = {json.dumps(HOSTILE, ensure_ascii=False)}\ncommand = "echo {{word}}"\n'
     schema = f'input.word = {{ type = "string", description = {json.dumps(HOSTILE, ensure_ascii=False)} }}\n'
     (folder / "plugin.toml").write_text(manifest + tool + schema, encoding="utf-8")
+    named = server.data / "plugins" / "<img src=x onerror=alert(5)>"
+    named.mkdir()
+    (named / "plugin.toml").write_text(f"name = {json.dumps(HOSTILE, ensure_ascii=False)}\n", encoding="utf-8")
     policy = server.folder / "policies" / "odd.toml"
     # What is wrong in it is quoted on the page; the comment stands on the very line.
     policy.write_text(f'plugin = "odd"\n"<img src=x onerror=alert(4)>" = 1  # {HOSTILE}\n', encoding="utf-8")
@@ -120,4 +123,6 @@ def test_hostile_text_of_plugins_and_policies_is_text_on_every_page(chat, server
         expect(page.locator("#main")).to_be_visible()
         assert page.evaluate("document.querySelectorAll('#page img, svg[onload], #page script').length") == 0, path
         assert "\u202e" not in page.content(), path
+        if path == "/admin/plugins":
+            expect(page.locator("#main")).to_contain_text("<img src=x onerror=alert(5)>")
     policy.unlink()

@@ -32,6 +32,18 @@ def ada(server: WebServer) -> Person:
     return server.set_up("ada")
 
 
+@pytest.fixture(scope="module")
+def restarted(models: ModelServer) -> Iterator[WebServer]:
+    """A server that may be ended and started again."""
+    with chat_server(models, more=AGENT + "seconds = 8\n") as made:
+        yield made.start()
+
+
+@pytest.fixture(scope="module")
+def eva(restarted: WebServer) -> Person:
+    return restarted.set_up("eva")
+
+
 def asked(person: Person, text: str, **fields: object) -> dict:
     """Send a message whose call asks; returns the question's event. The socket is closed."""
     with person.socket() as socket:
@@ -50,50 +62,51 @@ def until_ended(person: Person, run_id: str) -> dict:
     return found
 
 
-def test_a_turn_that_waits_goes_on_after_the_server_was_started_again(models: ModelServer) -> None:
+def test_a_turn_that_waits_goes_on_after_the_server_was_started_again(
+    models: ModelServer, restarted: WebServer, eva: Person
+) -> None:
     text = script({"say": "I ask.", **calls("shell.run", "system.uname", script="echo after")}, {"say": "It is done."})
     text = text.replace(
         '"tool": "system__uname", "args": {"script": "echo after"}', '"tool": "system__uname", "args": {}'
     )
-    with chat_server(models) as server:
-        person = server.start().set_up()
-        first = asked(person, text)
-        second = asked(person, script(calls("shell.run", script="echo late"), {"say": "Too late."}))
-        with person.socket() as socket:
-            socket.send("message", text=script({"words": 10_000, "delay": 0.01}))
-            broken = socket.until("message.delta")[-1]["run_id"]
-            conversation = run(person, broken)["conversation_id"]
-            socket.send("message", text="I wait.", conversation_id=conversation)
-            socket.until("run.queued")
-            server.kill()
-        with closing(sqlite3.connect(server.data / "state" / "toolhost.db")) as database, database:
-            database.execute("UPDATE approvals SET expires = 1 WHERE id = ?", (second["approval_id"],))
-        server.start()
-        # What was under way is marked; what waited in the queue is kept as a message.
-        assert run(person, broken)["state"] == "interrupted"
-        entries = person.get(f"/api/conversations/{conversation}").json["entries"]
-        assert [(entry["kind"], entry["text"]) for entry in entries][1:] == [
-            ("notice", "interrupted"),
-            ("user", "I wait."),
-            ("notice", "interrupted"),
-        ]
-        # What nobody answered in time is a refusal, and the model goes on with it.
-        assert until_ended(person, second["run_id"])["state"] == "completed"
-        assert "approval_expired" in told(models, json_text(person, second))[0]
-        # What waits is the same run with the same events, and goes on with the answer.
-        assert run(person, first["run_id"])["state"] == "waiting"
-        with person.socket() as socket:
-            socket.send("resume", run_id=first["run_id"], after_seq=0)
-            before = of_runs(socket.until("approval.required"))
-            assert first in before
-            socket.send("approve", approval_id=first["approval_id"])
-            events = of_runs(socket.to_the_end())
-        assert [event["seq"] for event in (*before, *events)] == list(range(1, len(before) + len(events) + 1))
-        assert answer_of(events) == "It is done."
-        assert ["after" in answer or "Linux" in answer for answer in told(models, text)] == [True, True]
-        assert only(events, "tool.completed")[0]["result"]["stdout"] == "after\n"
-        completed = [event["call_id"] for event in only([*before, *events], "tool.completed")]
-        assert len(completed) == len(set(completed)) == 2
+    server, person = restarted, eva
+    first = asked(person, text)
+    second = asked(person, script(calls("shell.run", script="echo late"), {"say": "Too late."}))
+    with person.socket() as socket:
+        socket.send("message", text=script({"words": 10_000, "delay": 0.01}))
+        broken = socket.until("message.delta")[-1]["run_id"]
+        conversation = run(person, broken)["conversation_id"]
+        socket.send("message", text="I wait.", conversation_id=conversation)
+        socket.until("run.queued")
+        server.kill()
+    with closing(sqlite3.connect(server.data / "state" / "toolhost.db")) as database, database:
+        database.execute("UPDATE approvals SET expires = 1 WHERE id = ?", (second["approval_id"],))
+    server.start()
+    # What was under way is marked; what waited in the queue is kept as a message.
+    assert run(person, broken)["state"] == "interrupted"
+    entries = person.get(f"/api/conversations/{conversation}").json["entries"]
+    assert [(entry["kind"], entry["text"]) for entry in entries][1:] == [
+        ("notice", "interrupted"),
+        ("user", "I wait."),
+        ("notice", "interrupted"),
+    ]
+    # What nobody answered in time is a refusal, and the model goes on with it.
+    assert until_ended(person, second["run_id"])["state"] == "completed"
+    assert "approval_expired" in told(models, json_text(person, second))[0]
+    # What waits is the same run with the same events, and goes on with the answer.
+    assert run(person, first["run_id"])["state"] == "waiting"
+    with person.socket() as socket:
+        socket.send("resume", run_id=first["run_id"], after_seq=0)
+        before = of_runs(socket.until("approval.required"))
+        assert first in before
+        socket.send("approve", approval_id=first["approval_id"])
+        events = of_runs(socket.to_the_end())
+    assert [event["seq"] for event in (*before, *events)] == list(range(1, len(before) + len(events) + 1))
+    assert answer_of(events) == "It is done."
+    assert ["after" in answer or "Linux" in answer for answer in told(models, text)] == [True, True]
+    assert only(events, "tool.completed")[0]["result"]["stdout"] == "after\n"
+    completed = [event["call_id"] for event in only([*before, *events], "tool.completed")]
+    assert len(completed) == len(set(completed)) == 2
 
 
 def json_text(person: Person, event: dict) -> str:
@@ -102,31 +115,32 @@ def json_text(person: Person, event: dict) -> str:
     return person.get(f"/api/conversations/{conversation}").json["entries"][0]["text"]
 
 
-def test_an_orderly_stop_leaves_what_waits_and_a_model_that_says_no_more_is_not_waited_for(models: ModelServer) -> None:
-    with chat_server(models, more=AGENT + "seconds = 6\n") as server:
-        person = server.start().set_up()
-        lost = server.person("ada")
-        taken = asked(lost, script(calls("shell.run", script="echo taken"), {"say": "Taken."}))
-        with person.socket() as socket:
-            socket.send("message", text=script(calls("shell.run", script="echo kept"), {"say": "Kept."}))
-            waiting = socket.until("approval.required")[-1]
-            assert server.end() == 0
-        server.start()
-        # What a session began ends with it, also after a restart.
-        mine = next(one["id"] for one in lost.get("/api/sessions").json["sessions"] if one["current"])
-        assert person.request("DELETE", f"/api/sessions/{mine}").status == 204
-        assert until_ended(person, taken["run_id"])["state"] == "cancelled"
-        answer = person.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "approve"})
-        assert answer.json["stdout"] == "kept\n"
-        assert until_ended(person, waiting["run_id"])["state"] == "completed"
-        with person.socket() as socket:
-            socket.send("resume", run_id=waiting["run_id"], after_seq=0)
-            events = of_runs(socket.to_the_end())
-        assert [kind for kind in kinds(events) if kind in TERMINAL] == ["run.completed"]
-        assert kinds(events).count("approval.required") == 1
-        with person.socket() as socket:
-            socket.send("message", text=script({"say": "It begins, and then", "fault": "stall"}))
-            late = of_runs(socket.to_the_end())
+def test_an_orderly_stop_leaves_what_waits_and_a_model_that_says_no_more_is_not_waited_for(
+    restarted: WebServer, eva: Person
+) -> None:
+    server, person = restarted, eva
+    lost = server.person("eva")
+    taken = asked(lost, script(calls("shell.run", script="echo taken"), {"say": "Taken."}))
+    with person.socket() as socket:
+        socket.send("message", text=script(calls("shell.run", script="echo kept"), {"say": "Kept."}))
+        waiting = socket.until("approval.required")[-1]
+        assert server.end() == 0
+    server.start()
+    # What a session began ends with it, also after a restart.
+    mine = next(one["id"] for one in lost.get("/api/sessions").json["sessions"] if one["current"])
+    assert person.request("DELETE", f"/api/sessions/{mine}").status == 204
+    assert until_ended(person, taken["run_id"])["state"] == "cancelled"
+    answer = person.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "approve"})
+    assert answer.json["stdout"] == "kept\n"
+    assert until_ended(person, waiting["run_id"])["state"] == "completed"
+    with person.socket() as socket:
+        socket.send("resume", run_id=waiting["run_id"], after_seq=0)
+        events = of_runs(socket.to_the_end())
+    assert [kind for kind in kinds(events) if kind in TERMINAL] == ["run.completed"]
+    assert kinds(events).count("approval.required") == 1
+    with person.socket() as socket:
+        socket.send("message", text=script({"say": "It begins, and then", "fault": "stall"}))
+        late = of_runs(socket.to_the_end())
     assert late[-1]["error"]["code"] == "time_limit"
     assert only(late, "message.completed")[0]["entry"]["data"]["stopped"] == "time_limit"
 
@@ -239,7 +253,7 @@ def test_a_run_ends_with_its_person_and_shrinks_with_their_role(server: WebServe
             subprocess.run(command, env=server.variables, cwd="/", check=True, timeout=60, capture_output=True)
             if name == "eve":
                 with pytest.raises(ConnectionClosed) as gone:
-                    socket.to_the_end()
+                    socket.until("nothing")  # its last events come before its end
                 assert gone.value.rcvd.code == 4401
                 with closing(sqlite3.connect(server.data / "state" / "toolhost.db")) as database:
                     deadline = time.monotonic() + 30
@@ -253,6 +267,29 @@ def test_a_run_ends_with_its_person_and_shrinks_with_their_role(server: WebServe
                 assert socket.until("error")[-1]["error"]["code"] == "role_not_allowed"
                 assert ada.post(f"/api/runs/{begun}/stop").status == 404  # it is not hers
                 person.post(f"/api/runs/{begun}/stop")
+
+
+def test_many_answers_at_once_come_whole_and_in_order_in_either_protocol(ada: Person) -> None:
+    texts = [f"Number {n}: a < b, wörds 🎉 and <i>marks</i>; " * 30 for n in range(8)]
+    heard: dict[int, list[dict]] = {}
+
+    def listen(number: int) -> None:
+        with ada.socket() as socket:
+            model = ("tiny", "claude")[number % 2]
+            socket.send("message", text=script({"say": texts[number], "delay": 0.002}), model=model)
+            heard[number] = of_runs(socket.to_the_end())
+
+    threads = [threading.Thread(target=listen, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for number, text in enumerate(texts):
+        pieces = [event["text"] for event in only(heard[number], "message.delta")]
+        assert len(pieces) > 1
+        assert "".join(pieces) == text
+        assert answer_of(heard[number]) == text
+        assert heard[number][-1]["type"] == "run.completed"
 
 
 def test_what_a_model_sends_broken_does_not_break_the_run(ada: Person, models: ModelServer) -> None:

@@ -217,7 +217,7 @@ document.addEventListener("click", async (event) => {
     const all = await get(`/ui/calls/${card.dataset.call}/output`);
     if (all.ok) {
       const output = find(".pane-output .output", card);
-      replace(output, nodes(all.data));
+      replace(output, all.data);
       output.focus();
       button.remove();
     }

@@ -32,3 +32,13 @@ export function announce(text) {
   const place = find("#announcer");
   if (place) place.textContent = text;
 }
+
+/** A sentence of ours as nodes: what it quotes in backticks is set as code. */
+export function prose(text) {
+  return text.split("`").map((part, at) => {
+    if (at % 2 === 0) return document.createTextNode(part);
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  });
+}

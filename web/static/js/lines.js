@@ -1,7 +1,10 @@
 // A long output in blocks of lines: what is out of sight is not laid out, and much of it is put in a little at a time.
 
+import { nodes } from "./dom.js";
+
 const FULL = 2048; // characters after which the next line begins another block
-const AT_ONCE = 12; // blocks that are put in before the browser may draw
+const BLOCK = '<span class="lines">'; // how the server begins one; in a text it would be escaped
+const BUDGET_MS = 6; // of a frame, for putting blocks in
 
 const full = (block) => block.textContent.length > FULL && block.textContent.endsWith("\n");
 
@@ -14,14 +17,15 @@ export function lay(output, fragment) {
   }
 }
 
-/** Put blocks in the place of what an output holds, a few at a time. */
-export function replace(output, fragment) {
-  const blocks = [...fragment.children];
-  output.replaceChildren(...blocks.splice(0, AT_ONCE));
+/** Put what the server rendered in the place of what an output holds, as much in each frame as it has time for. */
+export function replace(output, html) {
+  const blocks = html.split(BLOCK).slice(1);
+  let at = 0;
+  output.replaceChildren();
   const more = () => {
-    if (!output.isConnected || !blocks.length) return;
-    output.append(...blocks.splice(0, AT_ONCE));
-    requestAnimationFrame(more);
+    const until = performance.now() + BUDGET_MS;
+    while (at < blocks.length && performance.now() < until) output.append(nodes(BLOCK + blocks[at++]));
+    if (at < blocks.length && output.isConnected) requestAnimationFrame(more);
   };
-  requestAnimationFrame(more);
+  more();
 }

@@ -1,6 +1,6 @@
 // The first run's page: asking a model whether it answers.
 
-import { find } from "./dom.js";
+import { find, prose } from "./dom.js";
 import { showWaiting } from "./frame.js";
 import { post } from "./http.js";
 
@@ -15,7 +15,7 @@ document.addEventListener("click", async (event) => {
   button.disabled = false;
   if (!answer?.data) said.textContent = texts.unreachable;
   else if (answer.data.ok) said.textContent = `${texts.good} (${Math.round(answer.data.first_ms)} ms)`;
-  else said.textContent = [answer.data.error?.message, answer.data.error?.hint].filter(Boolean).join(" ");
+  else said.replaceChildren(...prose([answer.data.error?.message, answer.data.error?.hint].filter(Boolean).join(" ")));
 });
 
 showWaiting(Number(document.body.dataset.waiting));
