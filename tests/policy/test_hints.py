@@ -128,7 +128,7 @@ def test_every_hint_has_a_sentence(code: str) -> None:
 def test_the_card_has_both_and_changes_nothing_of_the_record() -> None:
     plan = {"kind": "command", "argv": ["/usr/bin/bash", "-c", "rm -rf / | cat"], "limits": {}}
     record = {"call_id": "c_1", "tool": "shell.run", "status": "approval_required", "arguments": {}, "plan": plan,
-              "result": None}  # fmt: skip
+              "parent_id": None, "result": None}  # fmt: skip
     before = json.dumps(record)
     card = card_of_record(record, None, ())
     assert card.script is not None
