@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def test_it_prints_its_address_and_a_setup_address_and_ends_on_sigterm(serve) ->
     assert len(server.setup_token) >= 32
     assert get(f"{server.url}/health") == {"status": "ok"}
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
 
 
 def test_once_somebody_has_an_account_no_setup_address_is_printed(serve, toolhost) -> None:
@@ -104,3 +105,28 @@ def test_started_as_root_it_runs_as_the_service_user(serve) -> None:
         ["ps", "-o", "user=", "-p", str(server.process.pid)], capture_output=True, text=True, timeout=10, check=True
     )
     assert done.stdout.strip() == "toolhost"
+
+
+STUCK = """
+import asyncio, logging, threading
+from toolhost.cli import ending
+
+logging.basicConfig()
+ending.LIMIT_SECONDS = 0.2
+
+async def main():
+    ending.end_within_the_limit(asyncio.get_running_loop())
+    threading.Thread(target=threading.Event().wait, name="a thread that stays").start()
+    waiting = asyncio.create_task(asyncio.Event().wait(), name="a task that stays")
+    await waiting
+
+asyncio.run(main())
+"""
+
+
+def test_an_end_that_takes_too_long_names_what_it_waits_for() -> None:
+    command = [sys.executable, "-c", STUCK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    for named in ("the server did not end within", "task a task that stays at ", "thread a thread that stays at "):
+        assert named in done.stderr
