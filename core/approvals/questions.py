@@ -21,7 +21,7 @@ from toolhost.policy.risk import Danger, danger_of
 from toolhost.storage import Database
 from toolhost.storage.tables import approvals, calls, users
 
-__all__ = ["LIFETIME_MS", "QUESTION", "Answer", "Approvals", "Question", "State"]
+__all__ = ["LIFETIME_MS", "QUESTION", "Answer", "Approvals", "Question", "State", "answered"]
 
 LIFETIME_MS = 10 * 60 * 1000
 """How long a question waits for its answer. No answer is a refusal."""
@@ -208,7 +208,7 @@ class Approvals:
         async with self._database.begin() as connection:
             settled = (await connection.execute(query)).first() is not None
         if not settled:
-            raise _expired() if question.expires <= moment else _answered()
+            raise _expired() if question.expires <= moment else answered()
 
     async def expire(self) -> list[Question]:
         """Settle every question whose time is over; returns those that this settled."""
@@ -245,7 +245,8 @@ class Approvals:
             return [_question(row) for row in (await connection.execute(query)).mappings().all()]
 
 
-def _answered() -> ApprovalError:
+def answered() -> ApprovalError:
+    """Why a second answer is none."""
     return ApprovalError("approval_answered", "This question was answered already; an answer counts once.")
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from toolhost.approvals.questions import QUESTION
+from toolhost.approvals.questions import QUESTION, answered
 from toolhost.calls.awaited import AwaitedCalls
 from toolhost.calls.errands import PluginErrands, stdin_of
 from toolhost.calls.hooked import HookedCalls
@@ -210,6 +210,8 @@ class Pipeline:
                 f"Only {question.username} can approve this call; an administrator can refuse it.",
                 "Refuse it, or let its owner answer.",
             )
+        if question.state == "approved":  # an errand's call cannot be made again, so nothing below would say it
+            raise answered()
         if awaited is not None:
             considered = await self._consider(awaited.call)
             return await self._awaited.approve(awaited, question, considered, answer.scope)
