@@ -125,7 +125,8 @@ class Desk:
         self._run.emit("tool.rejected", request_id=request_id, tool=tool, error=dict(error))
 
     def shorten(self, call_id: str, told: Told) -> None:
-        self._run.emit("tool.shortened", call_id=call_id, shown=told.shown, total=told.total)
+        whole = f"/api/calls/{call_id}/output"
+        self._run.emit("tool.shortened", call_id=call_id, shown=told.shown, total=told.total, url=whole)
 
     async def trim(self, outputs: int, messages: int) -> None:
         self._run.emit("context.trimmed", outputs=outputs, messages=messages)

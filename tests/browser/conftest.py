@@ -45,6 +45,10 @@ def standing(running: WebServer, policies: Path) -> None:
         'name = "note"\nversion = "1"\nabout = "A test."\n[[tools]]\nname = "take"\nabout = "Repeats a word."\n'
         'command = "echo {word}"\ninput.word = { type = "string" }\n'
     )
+    # And one whose very name would rather be something else: it is listed, and never in service.
+    named = running.data / "plugins" / "<img src=x onerror=alert(5)>"
+    named.mkdir()
+    (named / "plugin.toml").write_text('name = "<svg onload=alert(6)>\u202e"\nversion = "1"\n', encoding="utf-8")
     (policies / "note.toml").write_text(
         'plugin = "note"\n[commands]\nask = [{ run = "echo {text}", standing = true }]\n'
         '[paths]\nwrite = ["{workspace}"]\n'

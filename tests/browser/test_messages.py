@@ -109,9 +109,6 @@ def test_hostile_text_of_plugins_and_policies_is_text_on_every_page(chat, server
     tool = f'[[tools]]\nname = "say"\nabout = {json.dumps(HOSTILE, ensure_ascii=False)}\ncommand = "echo {{word}}"\n'
     schema = f'input.word = {{ type = "string", description = {json.dumps(HOSTILE, ensure_ascii=False)} }}\n'
     (folder / "plugin.toml").write_text(manifest + tool + schema, encoding="utf-8")
-    named = server.data / "plugins" / "<img src=x onerror=alert(5)>"
-    named.mkdir()
-    (named / "plugin.toml").write_text(f"name = {json.dumps(HOSTILE, ensure_ascii=False)}\n", encoding="utf-8")
     policy = server.folder / "policies" / "odd.toml"
     # What is wrong in it is quoted on the page; the comment stands on the very line.
     policy.write_text(f'plugin = "odd"\n"<img src=x onerror=alert(4)>" = 1  # {HOSTILE}\n', encoding="utf-8")

@@ -149,7 +149,8 @@ def test_a_long_result_is_cut_for_the_model_and_whole_for_the_person(ada: Person
     (answer,) = told(models, text)
     assert len(answer) < 20_000
     assert shortened["shown"] < shortened["total"]
-    whole = ada.get(f"/api/calls/{shortened['call_id']}/output")
+    assert shortened["url"] == f"/api/calls/{shortened['call_id']}/output"
+    whole = ada.get(shortened["url"])
     assert whole.headers["content-disposition"].startswith("attachment")
     assert len(whole.text) == shortened["total"]
 
