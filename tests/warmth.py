@@ -20,8 +20,8 @@ from pathlib import Path
 from owners import SERVICE_USER
 
 KEPT = ("tool-roots", "plugins")
-RUN = "TOOLHOST_TESTS"
-"""The variable with this run's folder, which its worker processes share."""
+RUN = "TESTS_OF_TOOLHOST"
+"""The variable with this run's folder, which its worker processes share; by its name no setting of a host."""
 
 
 def begin() -> None:
