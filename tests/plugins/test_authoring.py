@@ -72,6 +72,7 @@ def test_the_face_is_small_and_sorted() -> None:
     assert set(toolhost.__all__) == {
         "Completed",
         "Errand",
+        "FilePatch",
         "Piece",
         "ReadPath",
         "Response",
@@ -81,7 +82,9 @@ def test_the_face_is_small_and_sorted() -> None:
         "ToolOutput",
         "Toolbox",
         "WritePath",
+        "apply_patch",
         "hookimpl",
+        "parse_patch",
         "tool",
     }
     for name in toolhost.__all__:
