@@ -12,6 +12,7 @@ from toolhost.accounts import Accounts
 from toolhost.accounts.signing import SigningKeys
 from toolhost.agent import Models, read_agent
 from toolhost.agent.feedback import Feedback
+from toolhost.audit import moment_of
 from toolhost.conversations import Conversations
 from toolhost.errors import MachineError, PluginError
 from toolhost.host import Host
@@ -62,6 +63,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         size=size_text,
         chip=chip,
         excerpt=excerpt,
+        moment=moment_of,
         prose=prose,
         visible=visible,
         visible_text=visible_text,

@@ -6,9 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from toolhost.audit.since import NOTICED, since
 from toolhost.conversations import Conversation
+from toolhost.model import Actor
+from toolhost.rights import allowed
 from toolhost.web.guard import current, current_actor
-from toolhost.web.site import site
+from toolhost.web.site import Site, site
 
 __all__ = ["frame"]
 
@@ -32,10 +35,18 @@ async def frame(page: str = "", *, here: str | None = None) -> dict[str, Any]:
         "groups": _by_age(await parts.conversations.list(actor.user_id)),
         "waiting": len(waiting),
         "waiting_in": set(waiting),
+        "unseen": await _unseen(parts, actor),
         "sharing": parts.host.settings.shares,
         "problem": parts.host.sandbox_problem,
         "degraded": parts.host.sandbox is None,
     }
+
+
+async def _unseen(parts: Site, actor: Actor) -> int:
+    """What an administrator should look at, and has not."""
+    if not allowed(actor, "admin"):
+        return 0
+    return (await since(parts.host.audit_index, actor.user_id, NOTICED)).noticed
 
 
 def _by_age(items: Sequence[Conversation]) -> list[tuple[str, list[Conversation]]]:

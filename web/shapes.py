@@ -120,6 +120,8 @@ SHAPES: Mapping[str, Shape] = {
         takes={"address": _TEXT, "seconds?": _SECONDS, "reason?": _TEXT}, gives={"block": _OBJECT}, status=201
     ),
     "DELETE /api/blocks/{network}": Shape(status=204),
+    "POST /api/reviews/events": Shape(takes={"through": {"type": "integer", "minimum": 0}}, status=204),
+    "POST /api/reviews/access": Shape(gives={"review": _OBJECT}, status=201),
     # Tools and what becomes of calls
     "GET /api/tools": Shape(gives={"tools": _LIST}),
     "POST /api/tools/{name}/call": Shape(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import Executable, Row, bindparam, delete, func, insert, select
 
 from toolhost.audit.record import AuditRecord
 from toolhost.audit.search import AuditQuery, moment_of, records
@@ -77,6 +77,15 @@ class AuditIndex:
                 break
             before = rows[-1].seq
         return found
+
+    async def flush(self) -> None:
+        """Wait until every record written so far can be found."""
+        await self._behind.flush()
+
+    async def rows(self, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
+        """What a statement over the table of the index finds, among what is in it already."""
+        async with self._database.begin() as connection:
+            return (await connection.execute(statement)).all()
 
     async def rebuild(self, path: Path) -> int:
         """Make the index anew from the files; returns how many records it has."""

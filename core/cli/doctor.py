@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from toolhost.cli.checklist import checklist
+from toolhost.checklist import checklist
 from toolhost.cli.exits import Exit, reported
 from toolhost.cli.probes import LAYERS, worst
 from toolhost.cli.session import enter

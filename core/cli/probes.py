@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Literal
 
+from toolhost.addresses import listeners
 from toolhost.audit import verify
 from toolhost.audit.index import index_rows
-from toolhost.cli.addresses import listeners
 from toolhost.data import DataDirectory
 from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy import Problem

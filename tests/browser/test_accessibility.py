@@ -23,6 +23,8 @@ PATHS = (
     "/admin/policies",
     "/admin/plugins",
     "/admin/models",
+    "/admin/security",
+    "/admin/incident",
 )
 
 

@@ -80,7 +80,7 @@ def test_a_key_is_made_after_the_password_was_given_again_and_is_shown_once(serv
     while not page.locator("#step-up").is_visible():  # the server notices within a second
         page.get_by_role("button", name="Make the key").click()
         page.wait_for_function(
-            "document.querySelector('#step-up').open || !document.querySelector('#new-key').elements[0].disabled"
+            "document.querySelector('#step-up').open || !document.querySelector('#new-key button').disabled"
         )
         if page.locator("#new-key").is_hidden():
             page.goto(server.origin + "/settings/keys")

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from shots import look
 
 SECTIONS = ("profile", "security", "sessions", "keys", "appearance", "approvals", "data")
-ADMIN = ("people", "policies", "plugins")
+ADMIN = ("security", "people", "policies", "plugins", "incident")
 
 
 def fits(page: Page) -> bool:

@@ -22,6 +22,7 @@ from toolhost.web.api import (
     models,
     openapi,
     policies,
+    reviews,
     sessions,
     shares,
     system,
@@ -34,7 +35,7 @@ __all__ = ["register"]
 
 def register(app: Quart) -> None:
     """Add every route of the interface."""
-    people = (auth, me, sessions, keys, users, blocks)
+    people = (auth, me, sessions, keys, users, blocks, reviews)
     calling = (
         tools,
         approvals,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from quart import Blueprint, render_template
 from quart.typing import ResponseReturnValue
 
+from toolhost.accounts.review import REVIEWED, held_by_all
+from toolhost.audit.since import last_of
+from toolhost.identifiers import now_ms
 from toolhost.policy.values import RUN_SCOPE, SCOPES
 from toolhost.rights import ROLES, allowed, right_of_scope
 from toolhost.web.access import requires
@@ -49,6 +52,14 @@ async def keys() -> ResponseReturnValue:
 @blueprint.get("/admin/people")
 @requires("admin")
 async def people() -> ResponseReturnValue:
-    """Everybody with an account."""
-    found = await site().accounts.people.list()
-    return await render_template("admin_people.html", people=found, roles=ROLES, **await section("people"))
+    """Everybody with an account and what they come in by, and when that was last reviewed."""
+    parts = site()
+    await parts.host.audit_index.flush()
+    return await render_template(
+        "admin_people.html",
+        people=await held_by_all(parts.accounts),
+        reviewed=await last_of(parts.host.audit_index, REVIEWED),
+        roles=ROLES,
+        now=now_ms(),
+        **await section("people"),
+    )

@@ -37,10 +37,12 @@ SECTIONS = (
     Section("appearance", "/settings/appearance", "sun"),
     Section("approvals", "/settings/approvals", "check"),
     Section("data", "/settings/data", "inbox"),
+    Section("watch", "/admin/security", "shield", "admin"),
     Section("people", "/admin/people", "person", "admin"),
-    Section("policies", "/admin/policies", "shield", "policies:read"),
+    Section("policies", "/admin/policies", "file", "policies:read"),
     Section("plugins", "/admin/plugins", "tool", "policies:read"),
     Section("models", "/admin/models", "model", "admin"),
+    Section("incident", "/admin/incident", "alert", "admin"),
 )
 """Every page, in the order in which they are listed."""
 

@@ -47,14 +47,15 @@ function prove() {
   });
 }
 
-/** Do something; where it asks for the password, ask for it and do it again. */
+/** Do something; where it asks for the password, ask for it and do it again. Undefined where they would not give it. */
 async function weighty(action) {
   const reply = await action().catch(() => null);
   if (reply?.data?.error?.code !== "step_up_required") return reply;
-  return (await prove()) ? action().catch(() => null) : null;
+  return (await prove()) ? action().catch(() => null) : undefined;
 }
 
-function handle(button, problem, action, done) {
+/** Have a button or a form do something, ask for the password where that is wanted, and go on with what came of it. */
+export function handle(button, problem, action, done) {
   button.addEventListener(button.tagName === "FORM" ? "submit" : "click", async (event) => {
     event.preventDefault();
     problem.hidden = true;
@@ -63,7 +64,7 @@ function handle(button, problem, action, done) {
     const reply = await weighty(action);
     pressed.disabled = false;
     if (reply?.ok) done(reply.data);
-    else if (reply || !find("#step-up").open) say(problem, reply);
+    else if (reply !== undefined) say(problem, reply);
   });
 }
 
@@ -182,6 +183,10 @@ if (people) {
     handle(disable, problem, () => patch(path, { disabled: wanted }), () => location.reload());
     handle(find("[data-reset]", row), problem, () => post(`${path}/reset`, {}), show);
     const end = find("[data-end-sessions]", row);
-    handle(end, problem, () => remove(`${path}/sessions`), () => announce(people.dataset.done));
+    handle(end, problem, () => remove(`${path}/sessions`), () => location.reload());
+    const endKeys = find("[data-end-keys]", row);
+    if (endKeys) handle(endKeys, problem, () => remove(`${path}/keys`), () => location.reload());
   }
+  const attest = find("#attest");
+  handle(attest, find("[data-problem]", attest), () => post("/api/reviews/access", {}), () => location.reload());
 }

@@ -2,7 +2,7 @@
 
 import { find, findAll } from "./dom.js";
 import { showWaiting } from "./frame.js";
-import { removeWith } from "./http.js";
+import { post, removeWith } from "./http.js";
 import { chooseLanguage, chooseTheme } from "./preferences.js";
 
 for (const input of findAll('input[name="page-language"]')) {
@@ -14,6 +14,14 @@ for (const input of findAll('input[name="page-theme"]')) {
 
 // Where the list of pages is a row, the present one is in sight.
 find(".settings-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+// Who has the page of what happened in front of them has seen it.
+const seen = find("[data-through]");
+if (seen) {
+  post("/api/reviews/events", { through: Number(seen.dataset.through) })
+    .then((reply) => reply.ok && findAll("[data-unseen]").forEach((badge) => badge.remove()))
+    .catch(() => {}); // it counts as unseen until the next look
+}
 
 // What cannot be undone needs its name typed; the server asks for it too.
 const erase = find("[data-erase]");

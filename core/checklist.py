@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from toolhost.cli.addresses import listening
+from toolhost.addresses import listening
 from toolhost.data import DataDirectory
 from toolhost.settings import SETTINGS, Settings, is_loopback
 

@@ -1,0 +1,65 @@
+"""The pages of those who look after the server, as they use them from day to day and when something is wrong."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+from shots import look
+
+
+def fits(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def both_ways(page: Page, name: str) -> None:
+    """Look at a page as it is, and as narrow as a page gets."""
+    look(page, name)
+    page.set_viewport_size({"width": 320, "height": 1400})
+    assert fits(page), name
+    look(page, f"{name}-320")
+    page.set_viewport_size({"width": 1280, "height": 1400})
+
+
+def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_incident(server, ada, chat) -> None:
+    eve = server.add_user("eve")
+    for _ in range(3):
+        assert eve.call("files.read", path="../../etc/shadow").json["status"] == "denied"
+    page = chat(viewport={"width": 1280, "height": 1400}, expected=("status of",))
+    page.goto(server.origin + "/settings/profile")
+    nav = page.locator(".settings-nav")
+    expect(nav.locator("[data-unseen]")).to_contain_text("3")
+    look(page, "admin-badge")
+    nav.get_by_role("link", name="Security").click()
+    expect(page.locator('[data-count="denied"]')).to_have_text("3")
+    expect(page.locator("#checklist [data-box]")).to_have_count(8)
+    expect(nav.locator("[data-unseen]")).to_have_count(0)  # looking resets it
+    both_ways(page, "admin-security")
+
+    nav.get_by_role("link", name="People").click()
+    page.get_by_role("button", name="I have reviewed all of it").click()
+    expect(page.locator("#reviewed strong")).to_have_text("ada")
+    expect(page.locator("#reviewed time")).not_to_be_empty()
+    both_ways(page, "admin-review")
+
+    nav.get_by_role("link", name="Incident").click()
+    shut_out = page.locator("#take-out").get_by_role("button", name="Shut out")
+    expect(shut_out).to_be_disabled()
+    both_ways(page, "admin-incident")
+    page.get_by_label("One person").select_option("eve")
+    shut_out.click()
+    expect(page.locator("[data-said]")).to_have_text("Shut out: eve")
+    assert eve.get("/api/auth/me").status == 401
+    page.get_by_label("An address or a network").fill("127.0.0.1")
+    page.get_by_role("button", name="Block it").click()
+    expect(page.locator("#block [data-problem]")).to_be_visible()  # one's own address
+    page.get_by_label("An address or a network").fill("203.0.113.7")
+    page.get_by_role("button", name="Block it").click()
+    expect(page.locator("#blocks")).to_contain_text("203.0.113.7/32")
+    page.get_by_role("button", name="Unblock").click()
+    expect(page.locator("#blocks")).to_have_count(0)
+    page.get_by_label("Stop everything: why?").fill("somebody got in")
+    page.get_by_role("button", name="Stop everything").click()
+    expect(page.locator("#stopped")).to_contain_text("somebody got in")
+    both_ways(page, "admin-stopped")
+    assert ada.call("files.list").code == "panicked"
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#stopped")).to_have_count(0)

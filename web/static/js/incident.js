@@ -1,0 +1,43 @@
+// The page of an incident: buttons over the API that there is for each thing.
+
+import { handle } from "./account.js";
+import { find, findAll } from "./dom.js";
+import { patch, post, remove } from "./http.js";
+
+const problemOf = (form) => find("[data-problem]", form);
+const again = () => location.reload();
+
+const panic = find("#panic");
+if (panic) handle(panic, problemOf(panic), () => post("/api/panic", { reason: panic.elements.reason.value }), again);
+const resume = find("#resume");
+if (resume) handle(resume, problemOf(resume), () => post("/api/resume", {}), again);
+
+const out = find("#take-out");
+const said = find("[data-said]", out);
+const who = out.elements.username;
+const buttons = findAll("[data-out]", out);
+const ways = {
+  disable: (path) => patch(path, { disabled: true }),
+  sessions: (path) => remove(`${path}/sessions`),
+  keys: (path) => remove(`${path}/keys`),
+};
+const offer = () => {
+  for (const button of buttons) button.disabled = !who.value;
+};
+who.addEventListener("change", offer);
+offer(); // a browser may have kept what was chosen
+for (const button of buttons) {
+  const act = () => ways[button.dataset.out](`/api/users/${encodeURIComponent(who.value)}`);
+  handle(button, problemOf(out), act, () => {
+    said.textContent = `${button.textContent}: ${who.value}`;
+    said.hidden = false;
+  });
+}
+
+const block = find("#block");
+const seconds = () => (block.elements.hours.value ? Number(block.elements.hours.value) * 3600 : null);
+const add = () => post("/api/blocks", { address: block.elements.address.value, seconds: seconds() });
+handle(block, problemOf(block), add, again);
+for (const button of findAll("[data-unblock]")) {
+  handle(button, problemOf(block), () => remove(`/api/blocks/${button.dataset.unblock}`), again);
+}
