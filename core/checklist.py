@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from toolhost.addresses import listening
+from toolhost.addresses import ask_server, listening
 from toolhost.data import DataDirectory
 from toolhost.settings import SETTINGS, Settings, is_loopback
 
@@ -185,20 +184,10 @@ def _rotation(name: str, settings: Settings) -> Box:
 
 def _asked(settings: Settings, path: str) -> int | None:
     """The status of an answer of the server that runs now, or None where none does."""
-    connection: http.client.HTTPConnection
-    if settings.certfile is None:
-        connection = http.client.HTTPConnection(settings.host, settings.port, timeout=5)
-    else:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # who it is is not the question
-        connection = http.client.HTTPSConnection(settings.host, settings.port, timeout=5, context=context)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status
+        return ask_server(settings, path)[0]
     except (OSError, http.client.HTTPException):
         return None
-    finally:
-        connection.close()
 
 
 def _running() -> set[str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Literal
 
-from toolhost.addresses import listeners
+from toolhost.addresses import ask_server, listeners
 from toolhost.audit import verify
 from toolhost.audit.index import index_rows
 from toolhost.data import DataDirectory
@@ -48,15 +48,19 @@ def _network(settings: Settings) -> list[Check]:
         checks.append(
             _pass("listen address", f"The server listens on {settings.host}, which only this machine can reach.")
         )
+    elif settings.certfile is not None:
+        checks.append(_pass("listen address", f"The server listens on {settings.host}, with TLS."))
     else:
         checks.append(
             _fail(
                 "listen address",
                 f"The server would listen on {settings.host}, which other machines can reach without encryption.",
-                "Set TOOLHOST_HOST to 127.0.0.1 and put a TLS proxy in front.",
+                "Set TOOLHOST_HOST to 127.0.0.1 and put a TLS proxy in front, or set certfile and keyfile.",
             )
         )
     open_to_others = [address for address in listeners(settings.port) if not is_loopback(address)]
+    if settings.host in open_to_others and settings.certfile is not None:
+        open_to_others.remove(settings.host)  # the server itself; that it speaks TLS, the next layer finds out
     if open_to_others:
         checks.append(
             _fail(
@@ -72,12 +76,8 @@ def _network(settings: Settings) -> list[Check]:
 
 def _transport(settings: Settings) -> list[Check]:
     """What a browser is told by the server that runs now."""
-    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=5)
     try:
-        connection.request("GET", "/health")
-        response = connection.getresponse()
-        body = response.read(4096)
-        headers = {name.lower(): value for name, value in response.getheaders()}
+        status, headers, body = ask_server(settings, "/health")
     except ConnectionRefusedError:
         return [
             Check(
@@ -95,9 +95,7 @@ def _transport(settings: Settings) -> list[Check]:
                 "Restart `toolhost serve`, or see what else has the port.",
             )
         ]
-    finally:
-        connection.close()
-    if response.status != 200 or b'"status"' not in body:
+    if status != 200 or b'"status"' not in body:
         return [
             _fail(
                 "server",

@@ -1,12 +1,14 @@
 """The settings: where each is taken from, what is refused, and that no secret is shown."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from owners import SERVICE_USER, give
+from verifying import verify
 
 SECRET = "planted-Secret-0123456789-abcdefghij"
 
@@ -169,7 +171,7 @@ def test_a_server_that_would_be_exposed_does_not_start(toolhost, variables: dict
     assert f"[{code}]" in done.stderr
 
 
-def test_with_a_certificate_other_machines_are_served_by_tls(serve, space: Path) -> None:
+def test_with_a_certificate_other_machines_are_served_by_tls(serve, toolhost, space: Path) -> None:
     cert, key = space / "cert.pem", space / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
@@ -184,3 +186,18 @@ def test_with_a_certificate_other_machines_are_served_by_tls(serve, space: Path)
         check=True, capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert json.loads(done.stdout) == {"status": "ok"}
+    doctor = json.loads(toolhost("doctor", "--json", env={**variables, "TOOLHOST_PORT": str(server.port)}).stdout)
+    assert {layer["status"] for layer in doctor["layers"] if layer["name"] in ("network", "transport")} == {"pass"}
+
+    # Looked at as strangers do, by the name of the certificate, and from where that name is to be found.
+    address, trusted = f"https://localhost:{server.port}", {"CURL_CA_BUNDLE": str(cert)}
+    code, found = verify(address, "127.0.0.1", TOOLHOST_PORT=str(server.port), **trusted)
+    assert (code, found["tls"], set(found.values())) == (0, "pass", {"pass"})
+    assert verify(address, "0.0.0.0", TOOLHOST_PORT="1", **trusted) == (0, found)
+    assert verify(address, TOOLHOST_PORT="1", **trusted) == (2, {**found, "port": "unknown"})
+    with socket.create_server(("127.0.0.1", 0)) as plain:  # as a host that can be reached past its proxy
+        behind = str(plain.getsockname()[1])
+        assert verify(address, "0.0.0.0", TOOLHOST_PORT=behind, **trusted) == (1, {**found, "port": "fail"})
+    refused = (1, {"tls": "fail", "rest": "unknown"})
+    assert verify(address) == refused
+    assert verify(f"https://tools.example.org:{server.port}", "127.0.0.1", **trusted) == refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ["run", "test", "check", "bench", "bench-peers", "soak", "lock"]
+SCRIPTS = ["run", "test", "check", "verify", "bench", "bench-peers", "soak", "lock"]
 
 
 @pytest.mark.parametrize("script", [*(f"scripts/{name}" for name in SCRIPTS), "scripts/environment.sh", ".ci/run"])

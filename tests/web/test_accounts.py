@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -86,7 +87,8 @@ def test_a_login_gives_tokens_in_the_answer_and_in_cookies_no_script_can_read(se
     answer = server.stranger().post("/api/auth/login", {"username": "Ada", "password": PASSWORD})
     assert answer.json.keys() == {"access_token", "token_type", "expires_in", "user"}
     assert (answer.json["token_type"], answer.json["expires_in"]) == ("bearer", 3600)
-    assert set(answer.cookies) == {"toolhost-access", "toolhost-refresh"}
+    ages = {name: morsel["max-age"] for name, morsel in answer.cookies.items()}
+    assert ages == {"toolhost-access": "3600", "toolhost-refresh": str(7 * 24 * 3600)}
     for morsel in answer.cookies.values():
         assert morsel["httponly"]
         assert morsel["samesite"] == "Lax"
@@ -161,6 +163,20 @@ def test_of_many_uses_of_one_refresh_token_at_once_one_gets_the_next_one(server,
         answers = list(pool.map(lambda _: server.stranger().post("/api/auth/refresh", token), range(8)))
     assert [answer.status for answer in answers] == [200] * 8
     assert sum("toolhost-refresh" in answer.cookies for answer in answers) == 1
+
+
+def test_a_session_ends_after_a_week_without_a_visit_and_after_thirty_days_with_them(server, ada) -> None:
+    idle, old, day = server.person("ada"), server.person("ada"), 24 * 3600 * 1000
+    one, other = (jwt.decode(who.bearer, options={"verify_signature": False})["sid"] for who in (idle, old))
+    database = sqlite3.connect(server.data / "state" / "toolhost.db", timeout=30)
+    with database:
+        database.execute("UPDATE sessions SET expires = expires - ? WHERE id = ?", (7 * day, one))
+        database.execute("UPDATE sessions SET created = created - ? WHERE id = ?", (29 * day, other))
+    assert idle.browse("POST", "/api/auth/refresh", {}).status == 401
+    assert old.browse("POST", "/api/auth/refresh", {}).status == 200
+    row = database.execute("SELECT expires - created FROM sessions WHERE id = ?", (other,)).fetchone()
+    database.close()
+    assert row == (30 * day,)
 
 
 def test_a_refresh_token_is_no_access_token(server, ada) -> None:

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from toolhost.accounts import passwords
 from toolhost.errors import MachineError
-from toolhost.settings import Rate
+from toolhost.settings import Rate, load_settings
 from toolhost.web.counters import Counters
 from toolhost.web.rates import RateLimitedError, Rates, group
 
@@ -63,6 +63,12 @@ def gina(strict) -> str:
             person.post("/api/auth/password", {"current": "one of gina's choice", "password": PASSWORD}).status == 200
         )
     return at.bearer
+
+
+def test_the_limits_are_these_unless_others_are_set() -> None:
+    settings = load_settings({"data": "/nonexistent"}, {})
+    rates = (settings.chat_rate, settings.socket_rate, settings.api_rate, settings.login_rate)
+    assert rates == (Rate(30, 60), Rate(60, 60), Rate(100, 60), Rate(5, 300))
 
 
 def test_a_stranger_is_told_what_is_left_and_refused_after_it_also_where_nothing_is(strict, gina) -> None:
@@ -172,6 +178,8 @@ def test_a_blocked_address_gets_no_answer_until_it_is_taken_back(strict, gina) -
     assert refused.value.response.status_code == 403
     assert at_address(strict, "203.0.113.247").get("/login").status == 200
     assert "203.0.113.248/29" in strict.command("block", "list")
+    events = [record for record in strict.audit() if record["event"] == "address_blocked"]
+    assert events[-1]["details"]["network"] == "203.0.113.248/29"
     strict.command("block", "remove", "203.0.113.248/29")
     until(lambda: at.get("/login").status == 200, "the block still held")
 
