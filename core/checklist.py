@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,14 +27,23 @@ class Box:
     Attributes:
         name: What it is about.
         status: `pass`, `warn`, `fail` or `unknown`, which is not `pass`.
-        message: What was found.
+        case: What was found, as a word by which others can say it in their language.
+        said: What was found, with the names of values in braces.
         fix: What to do, or an empty text.
+        values: What is said, by name.
     """
 
     name: str
     status: Verdict
-    message: str
+    case: str
+    said: str
     fix: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        """What was found, in English."""
+        return self.said.format(**self.values)
 
     def as_json(self) -> dict[str, Any]:
         """The same by name."""
@@ -53,25 +62,44 @@ def _secrets(name: str, settings: Settings) -> Box:
         if path.is_file() and path.suffix in (".key", ".db", ".log") and path.stat().st_mode & 0o077
     ]
     if exposed:
-        return Box(name=name, status="fail", message=f"Others can read {exposed[0]}.", fix=f"chmod 600 {exposed[0]}")
+        return Box(
+            name=name,
+            status="fail",
+            case="secrets_exposed",
+            said="Others can read {path}.",
+            fix=f"chmod 600 {exposed[0]}",
+            values={"path": exposed[0]},
+        )
     named = [one.name for one in SETTINGS if one.secret and settings.origins[one.name].startswith("env:")]
     named = [one for one in named if not settings.origins[one].endswith("_FILE")]
     if named:
         return Box(
             name=name,
             status="warn",
-            message=f"In the environment, which programs inherit and may print: {', '.join(named)}.",
+            case="secrets_environment",
+            said="In the environment, which programs inherit and may print: {names}.",
             fix="Give it by a file: its variable with _FILE, or a systemd credential.",
+            values={"names": ", ".join(named)},
         )
-    return Box(name=name, status="pass", message="Keys and secrets are in files that only the service user can read.")
+    return Box(
+        name=name,
+        status="pass",
+        case="secrets_pass",
+        said="Keys and secrets are in files that only the service user can read.",
+    )
 
 
 def _debug(name: str, settings: Settings) -> Box:
     if settings.debug:
         return Box(
-            name=name, status="warn", message=f"Debugging is on ({settings.origins['debug']}).", fix="Switch it off."
+            name=name,
+            status="warn",
+            case="debug_on",
+            said="Debugging is on ({origin}).",
+            fix="Switch it off.",
+            values={"origin": settings.origins["debug"]},
         )
-    return Box(name=name, status="pass", message="Debugging is off.")
+    return Box(name=name, status="pass", case="debug_pass", said="Debugging is off.")
 
 
 def _authentication(name: str, settings: Settings) -> Box:
@@ -80,29 +108,59 @@ def _authentication(name: str, settings: Settings) -> Box:
         return Box(
             name=name,
             status="unknown",
-            message="No server runs here, so nothing was asked of it.",
+            case="authentication_unknown",
+            said="No server runs here, so nothing was asked of it.",
             fix="Start `toolhost serve` and run this again.",
         )
     if status == 401:
-        return Box(name=name, status="pass", message="A request without a session was answered with 401.")
-    return Box(name=name, status="fail", message=f"A request without a session was answered with {status}.")
+        return Box(
+            name=name,
+            status="pass",
+            case="authentication_pass",
+            said="A request without a session was answered with 401.",
+        )
+    return Box(
+        name=name,
+        status="fail",
+        case="authentication_fail",
+        said="A request without a session was answered with {status}.",
+        values={"status": status},
+    )
 
 
 def _https(name: str, settings: Settings) -> Box:
     if settings.certfile is not None:
-        return Box(name=name, status="pass", message=f"The server speaks TLS itself, with {settings.certfile}.")
+        return Box(
+            name=name,
+            status="pass",
+            case="https_pass",
+            said="The server speaks TLS itself, with {path}.",
+            values={"path": settings.certfile},
+        )
     if settings.trusted_proxies:
         return Box(
             name=name,
             status="unknown",
-            message="A proxy speaks TLS for this server; it could not be looked at from here.",
+            case="https_proxy",
+            said="A proxy speaks TLS for this server; it could not be looked at from here.",
             fix="Ask its public address: `curl -sI https://...`.",
+        )
+    fix = "Set certfile and keyfile, or put a TLS proxy in front and name it in trusted_proxies."
+    if is_loopback(settings.host):
+        return Box(
+            name=name,
+            status="unknown",
+            case="https_plain",
+            said="The server speaks plain HTTP, to this machine alone.",
+            fix=fix,
         )
     return Box(
         name=name,
-        status="unknown" if is_loopback(settings.host) else "fail",
-        message="The server speaks plain HTTP, to this machine alone.",
-        fix="Set certfile and keyfile, or put a TLS proxy in front and name it in trusted_proxies.",
+        status="fail",
+        case="https_open",
+        said="The server speaks plain HTTP, on {address}.",
+        fix=fix,
+        values={"address": settings.host},
     )
 
 
@@ -111,19 +169,22 @@ def _detector(name: str, settings: Settings) -> Box:
     engine = "crowdsec" in names
     bouncer = any("bouncer" in one for one in names)
     if engine and bouncer:
-        return Box(name=name, status="pass", message="CrowdSec and a bouncer run.")
+        return Box(name=name, status="pass", case="crowdsec_pass", said="CrowdSec and a bouncer run.")
     if engine:
         return Box(
             name=name,
             status="fail",
-            message="CrowdSec runs and no bouncer does: it sees, and nothing is kept out.",
+            case="crowdsec_no_bouncer",
+            said="CrowdSec runs and no bouncer does: it sees, and nothing is kept out.",
             fix="Install a bouncer and register it: `cscli bouncers add`.",
         )
     return Box(
         name=name,
         status="warn",
-        message=f"No CrowdSec runs on this machine; nothing reads {DataDirectory(settings).state}/security.log.",
+        case="crowdsec_none",
+        said="No CrowdSec runs on this machine; nothing reads {path}.",
         fix="Install CrowdSec with a bouncer, or have another detector follow that file.",
+        values={"path": DataDirectory(settings).state / "security.log"},
     )
 
 
@@ -134,12 +195,15 @@ def _firewall(name: str, settings: Settings) -> Box:
         return Box(
             name=name,
             status="unknown",
-            message="There is no UFW here; whether another firewall is in force only root can see.",
+            case="firewall_unknown",
+            said="There is no UFW here; whether another firewall is in force only root can see.",
             fix="As root: `nft list ruleset`.",
         )
     if not enabled:
-        return Box(name=name, status="fail", message="UFW is installed and not enabled.", fix="ufw enable")
-    return Box(name=name, status="pass", message="UFW is enabled by its configuration.")
+        return Box(
+            name=name, status="fail", case="firewall_off", said="UFW is installed and not enabled.", fix="ufw enable"
+        )
+    return Box(name=name, status="pass", case="firewall_pass", said="UFW is enabled by its configuration.")
 
 
 def _ports(name: str, settings: Settings) -> Box:
@@ -148,37 +212,60 @@ def _ports(name: str, settings: Settings) -> Box:
         return Box(
             name=name,
             status="fail",
-            message=f"Port {settings.port} is open to other machines without TLS.",
+            case="ports_open",
+            said="Port {port} is open to other machines without TLS.",
             fix="Listen on 127.0.0.1.",
+            values={"port": settings.port},
         )
     others = [str(port) for port in shown if port not in _WEB and port != settings.port]
     if others:
         return Box(
             name=name,
             status="warn",
-            message=f"Open to other machines besides 22, 80 and 443: {', '.join(others)}.",
+            case="ports_others",
+            said="Open to other machines besides 22, 80 and 443: {ports}.",
             fix="Close what need not be open, or keep it out with a firewall.",
+            values={"ports": ", ".join(others)},
         )
-    return Box(name=name, status="pass", message="Nothing but 22, 80 and 443 is open to other machines.")
+    return Box(
+        name=name, status="pass", case="ports_pass", said="Nothing but 22, 80 and 443 is open to other machines."
+    )
 
 
 def _rotation(name: str, settings: Settings) -> Box:
     log = DataDirectory(settings).audit_log
     if not log.exists():
-        return Box(name=name, status="unknown", message=f"There is no audit log {log} yet.")
-    size = log.stat().st_size
+        return Box(
+            name=name,
+            status="unknown",
+            case="rotation_unknown",
+            said="There is no audit log {path} yet.",
+            values={"path": log},
+        )
+    size, largest = log.stat().st_size, settings.audit_rotate_size >> 20
     if size > settings.audit_rotate_size + (8 << 20):
         return Box(
             name=name,
             status="fail",
-            message=f"The audit log has {size >> 20} MiB and was not rotated at {settings.audit_rotate_size >> 20}.",
+            case="rotation_grown",
+            said="The audit log has {size} MiB and was not rotated at {largest}.",
             fix="Look into the server's log for why, and make room.",
+            values={"size": size >> 20, "largest": largest},
         )
-    kept = "for ever" if settings.audit_keep is None else f"{settings.audit_keep / 86400:g} days"
+    if settings.audit_keep is None:
+        return Box(
+            name=name,
+            status="pass",
+            case="rotation_for_ever",
+            said="The audit log is rotated at {largest} MiB and kept for ever.",
+            values={"largest": largest},
+        )
     return Box(
         name=name,
         status="pass",
-        message=f"The audit log is rotated at {settings.audit_rotate_size >> 20} MiB and kept {kept}.",
+        case="rotation_pass",
+        said="The audit log is rotated at {largest} MiB and kept {days} days.",
+        values={"largest": largest, "days": f"{settings.audit_keep / 86400:g}"},
     )
 
 

@@ -10,6 +10,12 @@ def fits(page: Page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def follow(page: Page, name: str, path: str) -> None:
+    """To another page of the settings, until its script has been run."""
+    page.locator(".settings-nav").get_by_role("link", name=name).click()
+    page.wait_for_url(f"**{path}")
+
+
 def both_ways(page: Page, name: str) -> None:
     """Look at a page as it is, and as narrow as a page gets."""
     look(page, name)
@@ -28,19 +34,19 @@ def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_i
     nav = page.locator(".settings-nav")
     expect(nav.locator("[data-unseen]")).to_contain_text("3")
     look(page, "admin-badge")
-    nav.get_by_role("link", name="Security").click()
+    follow(page, "Security", "/admin/security")
     expect(page.locator('[data-count="denied"]')).to_have_text("3")
     expect(page.locator("#checklist [data-box]")).to_have_count(8)
     expect(nav.locator("[data-unseen]")).to_have_count(0)  # looking resets it
     both_ways(page, "admin-security")
 
-    nav.get_by_role("link", name="People").click()
+    follow(page, "People", "/admin/people")
     page.get_by_role("button", name="I have reviewed all of it").click()
     expect(page.locator("#reviewed strong")).to_have_text("ada")
     expect(page.locator("#reviewed time")).not_to_be_empty()
     both_ways(page, "admin-review")
 
-    nav.get_by_role("link", name="Incident").click()
+    follow(page, "Incident", "/admin/incident")
     shut_out = page.locator("#take-out").get_by_role("button", name="Shut out")
     expect(shut_out).to_be_disabled()
     both_ways(page, "admin-incident")
@@ -54,11 +60,14 @@ def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_i
     page.get_by_label("An address or a network").fill("203.0.113.7")
     page.get_by_role("button", name="Block it").click()
     expect(page.locator("#blocks")).to_contain_text("203.0.113.7/32")
+    page.wait_for_load_state()
     page.get_by_role("button", name="Unblock").click()
     expect(page.locator("#blocks")).to_have_count(0)
+    page.wait_for_load_state()
     page.get_by_label("Stop everything: why?").fill("somebody got in")
     page.get_by_role("button", name="Stop everything").click()
     expect(page.locator("#stopped")).to_contain_text("somebody got in")
+    page.wait_for_load_state()
     both_ways(page, "admin-stopped")
     assert ada.call("files.list").code == "panicked"
     page.get_by_role("button", name="Resume").click()

@@ -76,6 +76,7 @@ def test_the_checklist_has_eight_lines_and_what_is_unknown_is_not_passed(admin) 
     assert '<span class="tag tag-unknown">unknown</span> <strong>HTTPS</strong>' in page
     french = admin.get("/admin/security", headers={"Accept-Language": "fr"}).text
     assert '<span class="tag tag-unknown">inconnu</span>' in french
+    assert "Le débogage est désactivé." in french
 
 
 def test_a_review_of_access_shows_who_holds_what_and_is_attested_in_the_audit_log(own, admin, eve) -> None:

@@ -58,6 +58,15 @@ def test_every_text_a_template_asks_for_exists() -> None:
             assert f"{key}.one" in known, f"{path.name}: {key}"
 
 
+def test_whatever_the_checklist_finds_is_said_in_each_language() -> None:
+    english, source = catalogue("en"), (WEB.parent / "core" / "checklist.py").read_text()
+    boxes = re.findall(r'case="(\w+)",\s+said="([^"]+)"(?:,\s+fix="([^"]+)")?', source)
+    assert len(boxes) == source.count("case=")
+    for case, said, fix in boxes:
+        assert english[f"finding.{case}"] == said
+        assert not fix or english.get(f"remedy.{case}", fix) == fix
+
+
 @pytest.mark.parametrize(
     ("cookie", "accept", "chosen"),
     [
