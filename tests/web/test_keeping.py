@@ -25,7 +25,7 @@ def titles(person: Person, words: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def dora(server: WebServer, ada: Person) -> Person:
-    return server.add_user("dora")
+    return server.add_user("flora")
 
 
 def test_words_are_found_in_titles_and_messages_of_ones_own(server: WebServer, ada: Person, dora: Person) -> None:
