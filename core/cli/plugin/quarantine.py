@@ -17,7 +17,7 @@ __all__ = ["command"]
 @click.option("--reason", metavar="TEXT", default="no reason was given", help="Why; shown wherever the plugin is.")
 @reported
 def command(name: str, reason: str) -> None:
-    """Take a plugin out of service until `plugin accept`. Its policy stays as it is; calls that run go on."""
+    """Take a plugin out of service until `plugin accept`. Its calls that run are ended; its policy stays as it is."""
 
     async def run(host: Host) -> None:
         host.plugins.record(name)
