@@ -56,6 +56,7 @@ class PanicSwitch:
     def __init__(self, state: Path) -> None:
         self._state = state
         self._path = state / HALT
+        self._name = str(self._path)
 
     def check(self) -> None:
         """Refuse to go on where everything is stopped.
@@ -77,15 +78,16 @@ class PanicSwitch:
     def current(self) -> Panic | None:
         """The stop that holds, or None. One that cannot be read holds."""
         try:
-            text = self._path.read_bytes()
+            fd = os.open(self._name, os.O_RDONLY | os.O_CLOEXEC)  # without `Path`, twice a call
         except FileNotFoundError:
             return None
         except OSError:
             return Panic(by="", at=0, reason="")
         try:
-            found = json.loads(text)
+            with os.fdopen(fd, "rb") as file:
+                found = json.loads(file.read())
             return Panic(by=str(found["by"]), at=int(found["at"]), reason=str(found["reason"]))
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             return Panic(by="", at=0, reason="")
 
     def set(self, by: str, reason: str) -> Panic:

@@ -12,7 +12,7 @@ from toolhost.sandbox.pool import Armament
 from toolhost.sandbox.probe import Check, probe
 from toolhost.sandbox.programs import pin
 from toolhost.sandbox.roots import root
-from toolhost.sandbox.sandbox import Sandbox
+from toolhost.sandbox.sandbox import Reservation, Sandbox
 
 __all__ = [
     "Armament",
@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "PlanRefused",
     "Program",
+    "Reservation",
     "Root",
     "Sandbox",
     "SandboxError",

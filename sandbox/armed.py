@@ -1,7 +1,7 @@
 """One sandbox from its making to its end: armed (everything set up, nothing run), fired once, ended.
 
-Nothing of a call happens before `fire`: the launcher waits for its script. A host that dies or a call that is
-cancelled before then closes the script's pipe, and nothing runs.
+Nothing is started before `fire`: the launcher waits for the second part of its script. A host that dies or a call
+that is cancelled before then closes the script's pipe, and nothing runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from toolhost.sandbox.errors import SandboxUnavailable, limits_refused
 from toolhost.sandbox.pipes import Feed, Pipes
 from toolhost.sandbox.processes import children, exit_status, lives, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
-from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, Ended, complete, ended
+from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, CallScript, Ended, complete, ended
 
 __all__ = ["Armed"]
 
@@ -64,6 +64,7 @@ class Armed:
         self._pidfd = -1
         self._tool = -1
         self._fed: Feed | None = None
+        self._sent: int | None = None  # of the first part of the script; None before that
         self.pipes = pipes
         self.group = group
         self._quarantine: Quarantine | None = None
@@ -133,9 +134,18 @@ class Armed:
         taken, self._listener = self._listener, None
         return taken
 
-    def fire(self, script: bytes) -> None:
+    def prepare(self, script: CallScript) -> None:
+        """Have the launcher wake up and do what starts nothing, while the host does what comes before the call."""
+        try:
+            self._sent = os.write(self.pipes.ctl, script.prepare)
+        except OSError:  # full, or it has died, which is found out when the call begins
+            self._sent = 0
+
+    def fire(self, script: CallScript) -> None:
         """Begin the call."""
-        self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, script, keep=self._again)
+        sent, self._sent = self._sent or 0, None
+        left = script.prepare[sent:] + script.run
+        self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, left, keep=True)
 
     async def stand_again(self) -> None:
         """After the end of a call, stand for the next one in the same sandbox.
@@ -295,12 +305,11 @@ class Armed:
         if not any(map(lives, children(self.pid))):
             self._looks = 0
             self._over.set_result(None)
-        elif self._again:  # otherwise the launcher ends now, which kills them; here it has killed them already
+        elif self._again and self._looks < _LOOKS:  # the launcher has killed them already
             self._looks += 1
-            if self._looks > _LOOKS:
-                self.kill()
-            else:
-                self._loop.call_later(_LOOK, self._look_for_the_end)
+            self._loop.call_later(_LOOK, self._look_for_the_end)
+        else:
+            self.kill()  # with the launcher they die
 
     def _read_json(self) -> None:
         try:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from toolhost.sandbox.errors import PlanRefused
 from toolhost.sandbox.programs import is_trusted
 
-__all__ = ["interpreter", "is_elf", "libraries"]
+__all__ = ["index_libraries", "interpreter", "is_elf", "libraries"]
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB = 1, 5
@@ -63,6 +63,23 @@ def libraries(path: str, loader: str) -> list[str]:
         raise PlanRefused("library_missing", f"{path} cannot be loaded: {what}.", "Install the package that holds it.")
     found = [match[2] for line in done.stdout.splitlines() if (match := _LINE.match(line))]
     return [loader, *found]
+
+
+def index_libraries(tree: str) -> str | None:
+    """Make the loader's index of the libraries in a tree's standard folders; without it a loader searches them all.
+
+    Returns:
+        The index as a path in the tree, or None where none could be made.
+    """
+    index = "/etc/ld.so.cache"
+    os.makedirs(f"{tree}/etc", mode=0o755, exist_ok=True)
+    # -X: make no links; -i: keep no notes of its own.
+    command = [_LDCONFIG, "-r", tree, "-X", "-i", "-f", os.devnull, "-C", index]
+    try:
+        subprocess.run(command, env={}, capture_output=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return index if os.path.isfile(f"{tree}{index}") else None
 
 
 def _of_untrusted(path: str, loader: str) -> list[str]:

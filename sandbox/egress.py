@@ -76,10 +76,9 @@ class Connection:
 OnConnection = Callable[[Connection], None]
 
 
-@contextlib.asynccontextmanager
-async def serving(
+def serving(
     listener: socket.socket | None, rules: tuple[str, ...], on_connection: OnConnection | None, resolver: Resolver
-) -> AsyncIterator[None]:
+) -> contextlib.AbstractAsyncContextManager[None]:
     """Give a sandbox the network of its plan for as long as the context lasts; nothing where the plan has none.
 
     Args:
@@ -92,9 +91,13 @@ async def serving(
         PlanRefused: `network_not_recorded`.
         Exception: What `on_connection` raised.
     """
-    if not rules:
-        yield
-        return
+    return _serving(listener, rules, on_connection, resolver) if rules else contextlib.nullcontext()
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    listener: socket.socket | None, rules: tuple[str, ...], on_connection: OnConnection | None, resolver: Resolver
+) -> AsyncIterator[None]:
     if listener is None or on_connection is None:
         if listener is not None:
             listener.close()

@@ -80,7 +80,7 @@ class Pool:
         self._most = min(armament.most, soft // (4 * _DESCRIPTORS))
         self._lines: OrderedDict[tuple[object, ...], _Line] = OrderedDict()  # the one used last at the end
         self._arming: set[asyncio.Task[None]] = set()
-        self._fresh: dict[int, asyncio.TimerHandle] = {}
+        self._fresh: dict[int, asyncio.TimerHandle | None] = {}  # calls, and the timers of those that run
         self._calls = 0
         self._busy_since = 0.0
         self._refill_timer: asyncio.TimerHandle | None = None
@@ -92,8 +92,12 @@ class Pool:
         self._calls += 1
         if not self._fresh and self._refill_timer is None:
             self._busy_since = loop.time()
-        self._fresh[self._calls] = loop.call_later(_BURST, self.end, self._calls)
+        self._fresh[self._calls] = None
         return self._calls
+
+    def runs(self, call: int) -> None:
+        """It runs."""
+        self._fresh[call] = asyncio.get_running_loop().call_later(_BURST, self.end, call)
 
     def end(self, call: int) -> None:
         """It has ended, or has been running for a while."""

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from toolhost.sandbox import bubblewrap, seccomp, spawner
 from toolhost.sandbox.armed import Armed
@@ -21,7 +21,7 @@ from toolhost.sandbox.channel import Channel
 from toolhost.sandbox.check import check_plan
 from toolhost.sandbox.diagnosis import namespace_refusal
 from toolhost.sandbox.egress import OnConnection, serving
-from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
+from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailable
 from toolhost.sandbox.execution import Execution, OnOutput, Run, reports
 from toolhost.sandbox.leftovers import Leftovers
 from toolhost.sandbox.outcome import LimitReport, Outcome
@@ -30,17 +30,44 @@ from toolhost.sandbox.plan import NO_SECRETS, SandboxPlan
 from toolhost.sandbox.pool import Armament, Pool
 from toolhost.sandbox.quarantine import Quarantine
 from toolhost.sandbox.resolver import Resolver
-from toolhost.sandbox.script import call_script, standing_limits
+from toolhost.sandbox.script import CallScript, call_script, standing_limits
 from toolhost.sandbox.sessions import Sessions
 from toolhost.sandbox.shape import Shape, place
 from toolhost.sandbox.spares import sweep_spares
 from toolhost.sandbox.tool_root import ToolRoots
 
-__all__ = ["Sandbox"]
+__all__ = ["Reservation", "Sandbox"]
 
 BeforeStart = Callable[[], None]
 
 _START = 10.0
+
+
+class Reservation:
+    """What stands ready for a call that is about to run. Whatever is left of it at the end of the context is let go.
+
+    Args:
+        shape: Of the call's sandbox; None where it is not known yet.
+        armed: A sandbox from the pool, whose launcher prepares already; None where the pool had none.
+        retire: Lets go of one.
+    """
+
+    def __init__(self, shape: Shape | None, armed: Armed | None, retire: Callable[[Armed], None]) -> None:
+        self.shape = shape
+        self._armed = armed
+        self._retire = retire
+
+    def claim(self) -> Armed | None:
+        """The sandbox, now the caller's."""
+        armed, self._armed = self._armed, None
+        return armed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if (armed := self.claim()) is not None:
+            self._retire(armed)
 
 
 class Sandbox:
@@ -110,9 +137,24 @@ class Sandbox:
             raise namespace_refusal(*said.get("fatal", (0, "the spawner ended at once")))
         return cls(Channel(ours, pid), tool_roots, launcher, cgroups, leftovers, armament or Armament())
 
+    def reserve(self, plan: SandboxPlan) -> Reservation:
+        """Take what the pool has for a plan that is about to run, while its intent is still to be recorded.
+
+        Where the plan cannot be carried out nothing is reserved, and `run` says why.
+        """
+        shape = armed = None
+        if plan.kind == "command" and not plan.secrets and plan.isolation != "conversation":
+            with contextlib.suppress(SandboxError):
+                script, shape = _script(plan), self._known_shape(plan)
+                armed = self._pool.take(shape) if shape is not None else None
+                if armed is not None:
+                    armed.prepare(script)
+        return Reservation(shape, armed, self._retire)
+
     async def run(
         self,
         plan: SandboxPlan,
+        reservation: Reservation | None = None,
         *,
         stdin: bytes = b"",
         secrets: Mapping[str, bytes] = NO_SECRETS,
@@ -124,6 +166,7 @@ class Sandbox:
 
         Args:
             plan: What to run.
+            reservation: What was reserved for it.
             stdin: What the process reads on standard input.
             secrets: What each secret of the plan holds.
             on_output: Called with each piece of output as it comes.
@@ -141,11 +184,11 @@ class Sandbox:
         try:
             # A sandbox that is kept has no standard input to give; its network and secrets would be another call's.
             if plan.isolation == "conversation" and plan.conversation and not (stdin or plan.network or plan.secrets):
-                outcome = await self._in_conversation(plan, began, on_output, before_start)
+                outcome = await self._in_conversation(plan, call, began, on_output, before_start)
                 self._pool.end(call)
                 return outcome
             script = _script(plan)
-            armed, was_armed = await self._ready(plan, secrets)
+            armed, was_armed = await self._ready(plan, secrets, reservation)
             try:
                 async with serving(armed.take_listener(), plan.network, on_connection, self._resolver):
                     run = Run(plan, armed, began, stdin, on_output, was_armed=was_armed)
@@ -153,6 +196,7 @@ class Sandbox:
                     if before_start is not None:
                         before_start()
                     run.fire(script)
+                    self._pool.runs(call)
                     outcome = await run.wait()
             except BaseException:
                 await self._discard(armed)
@@ -165,7 +209,7 @@ class Sandbox:
         return outcome
 
     async def _in_conversation(
-        self, plan: SandboxPlan, began: float, on_output: OnOutput | None, before_start: BeforeStart | None
+        self, plan: SandboxPlan, call: int, began: float, on_output: OnOutput | None, before_start: BeforeStart | None
     ) -> Outcome:
         script = _script(plan, again=True)
         shape = await self._shape(plan)
@@ -184,6 +228,7 @@ class Sandbox:
                 if before_start is not None:
                     before_start()
                 run.fire(script)
+                self._pool.runs(call)
                 outcome = await run.wait()
             except BaseException:
                 await self._discard(armed)
@@ -262,13 +307,18 @@ class Sandbox:
         """Wait until as many sandboxes are armed as are wanted, and say how many those are."""
         return await self._pool.settled()
 
-    async def _ready(self, plan: SandboxPlan, secrets: Mapping[str, bytes]) -> tuple[Armed, bool]:
+    async def _ready(
+        self, plan: SandboxPlan, secrets: Mapping[str, bytes], reservation: Reservation | None = None
+    ) -> tuple[Armed, bool]:
         """A sandbox for a plan, in which everything but the call itself is done, and whether it was armed before."""
         if secrets.keys() != set(plan.secrets):
             raise PlanRefused("secret_unavailable", "The secrets of the plan are not those that came with it.")
-        shape = await self._shape(plan)
-        # A secret is there for its call alone, so no sandbox with one stands before the call or is kept after it.
-        armed = self._pool.take(shape) if plan.kind == "command" and not plan.secrets else None
+        if reservation is not None and reservation.shape is not None:
+            shape, armed = reservation.shape, reservation.claim()
+        else:
+            shape = await self._shape(plan)
+            # A secret is there for its call alone, so no sandbox with one stands before the call or is kept after it.
+            armed = self._pool.take(shape) if plan.kind == "command" and not plan.secrets else None
         # A bubblewrap must not lose its pipes while it sets up (it would die and leave its child hanging), so a call
         # that is cancelled meanwhile waits for these few milliseconds and destroys what then stands.
         if armed is None:
@@ -277,24 +327,21 @@ class Sandbox:
             armed = await self._uncancelled(self._covered(armed, shape))
         return armed, True
 
-    async def _shape(self, plan: SandboxPlan) -> Shape:
+    def _known_shape(self, plan: SandboxPlan) -> Shape | None:
+        """The shape of a plan whose tool root is made."""
         places = place(plan)
         tool_root = self._tool_roots.known(plan, places.points)
-        if tool_root is None:
-            # One at a time: two calls of the same plan would copy the same files.
-            async with self._making.setdefault(plan.tool, asyncio.Lock()):
-                tool_root = self._tool_roots.known(plan, places.points)
-                if tool_root is None:
-                    tool_root = await asyncio.to_thread(self._tool_roots.make, plan, places.points)
-        return Shape(
-            owner=plan.tool.partition(".")[0],
-            kind=plan.kind,
-            policy_digest=plan.policy_digest,
-            tool_root=tool_root,
-            places=places,
-            limits=plan.limits,
-            network=plan.network,
-        )
+        return None if tool_root is None else Shape.of(plan, tool_root, places)
+
+    async def _shape(self, plan: SandboxPlan) -> Shape:
+        if (shape := self._known_shape(plan)) is not None:
+            return shape
+        # One at a time: two calls of the same plan would copy the same files.
+        async with self._making.setdefault(plan.tool, asyncio.Lock()):
+            if (shape := self._known_shape(plan)) is None:
+                places = place(plan)
+                shape = Shape.of(plan, await asyncio.to_thread(self._tool_roots.make, plan, places.points), places)
+        return shape
 
     async def _uncancelled(self, making: Coroutine[Any, Any, Armed]) -> Armed:
         """The sandbox that something makes; if this task is cancelled meanwhile it is destroyed when it stands."""
@@ -403,11 +450,11 @@ async def _finish(task: asyncio.Future[Any]) -> bool:
     return cancelled
 
 
-def _script(plan: SandboxPlan, *, again: bool = False) -> bytes:
+def _script(plan: SandboxPlan, *, again: bool = False) -> CallScript:
     return plan.derived("script again" if again else "script", lambda plan: _checked_script(plan, again=again))
 
 
-def _checked_script(plan: SandboxPlan, *, again: bool) -> bytes:
+def _checked_script(plan: SandboxPlan, *, again: bool) -> CallScript:
     check_plan(plan)
     env = {"HOME": "/tmp", "PATH": "/usr/bin:/bin"} | dict(plan.env)  # noqa: S108
     return call_script(plan.argv, plan.cwd, env.items(), plan.limits, again=again)

@@ -5,8 +5,9 @@
            └─ Q: its subshell: says "R" when it stands, waits on the ctl pipe, becomes the tool
 
 P never runs anything of the call. It waits for Q, says how Q ended on the status pipe (its own descriptor 2, which Q
-gives up before it becomes the tool), and ends, which ends the pid namespace. Mode 0111 makes P non-dumpable: the tool
-cannot reach its memory or descriptors through /proc, so it cannot forge the status.
+gives up before it becomes the tool), and waits for its end, which ends the pid namespace: the host kills it, or has
+closed the ctl pipe by dying. (If it ended by itself it would hold the processor that the host was just woken on.) Mode
+0111 makes P non-dumpable: the tool cannot reach its memory or descriptors through /proc, so it cannot forge the status.
 
 In a sandbox that is kept for the calls of one conversation P has a Q for each of them: it reads a line from the ctl
 pipe, makes a Q, kills whatever the call has left behind, says how Q ended, and reads the next line.
@@ -43,6 +44,7 @@ __all__ = [
     "ROOTS",
     "SECCOMP",
     "STDERR",
+    "CallScript",
     "Ended",
     "call_script",
     "complete",
@@ -64,9 +66,22 @@ LIMITS_REFUSED = b"!limits"
 _REFUSE = "{ echo !limits >&2; exit 126; }"
 _CALL = f"( {{ %s; }} 2>/dev/null || {_REFUSE}; printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
 _REPORT = "echo $r >&2; [ $r -le 128 ] || times >&2"
-_LAUNCH = f"{_CALL}; {_REPORT}"
+_LAUNCH = f"{_CALL}; {_REPORT}; read -r x <&{CTL}"
 # `kill -1` spares only P itself, which is pid 1. There may be nothing to kill, and then nobody wants to hear of it.
 _LAUNCH_AGAIN = f"while read -r x <&{CTL}; do {_CALL}; kill -9 -1 2>/dev/null; {_REPORT}; done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallScript:
+    """What turns a waiting launcher into one call, in two parts, each of which runs only when it has come whole.
+
+    Attributes:
+        prepare: Working folder and environment. It starts nothing, so a launcher may have it before the call may begin.
+        run: The rest, and the tool.
+    """
+
+    prepare: bytes
+    run: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +140,8 @@ def call_script(
     limits: Limits,
     *,
     again: bool = False,
-) -> bytes:
-    """The script that turns a waiting launcher into one call.
+) -> CallScript:
+    """The script of one call.
 
     Args:
         argv: Exact argument vector.
@@ -141,17 +156,21 @@ def call_script(
         [("-n", resource.RLIMIT_NOFILE, limits.open_files, 1), ("-d", resource.RLIMIT_DATA, limits.memory, 1024)]
     )
     streams = f"</dev/null >/proc/self/fd/1 2>/proc/self/fd/{STDERR}" if again else f"2>&{STDERR}"
-    lines = [
-        "{",
+    prepare = [
         f"cd {shlex.quote(cwd)} 2>&5 || {{ echo !cwd >&2; exit 126; }}",
-        f"{{ {last}; }} 2>&5 || {_REFUSE}",
-        f"exec {streams} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
         "unset PWD OLDPWD",
         *(f"export {name}={shlex.quote(value)}" for name, value in env),
-        "exec " + " ".join(shlex.quote(word) for word in argv),
-        "}\n",
     ]
-    return "\n".join(lines).encode("utf-8", "surrogateescape")
+    run = [
+        f"{{ {last}; }} 2>&5 || {_REFUSE}",
+        f"exec {streams} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
+        "exec " + " ".join(shlex.quote(word) for word in argv),
+    ]
+    return CallScript(prepare=_whole(prepare), run=_whole(run))
+
+
+def _whole(lines: Iterable[str]) -> bytes:
+    return "\n".join(("{", *lines, "}\n")).encode("utf-8", "surrogateescape")
 
 
 def _ulimits(wanted: Iterable[tuple[str, int, int, int]]) -> str:

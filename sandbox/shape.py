@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from toolhost.sandbox.mounts import open_root
@@ -50,6 +50,8 @@ class Shape:
         places: The roots.
         limits: Its size of /tmp, what its launcher sets, and what its control group holds it to.
         network: `host:port` allowed; empty is no network.
+        covers: Whether something in a root has to be covered when a call begins.
+        key: Equal for two shapes that can use each other's sandboxes.
     """
 
     owner: str
@@ -59,20 +61,35 @@ class Shape:
     places: Places
     limits: Limits
     network: tuple[str, ...]
+    covers: bool = field(init=False)
+    key: tuple[object, ...] = field(init=False)
 
-    @property
-    def covers(self) -> bool:
-        """Whether something in a root has to be covered when a call begins."""
-        return any(
+    def __post_init__(self) -> None:
+        covers = any(
             root["hidden"] or root["hidden_globs"] or (root["writable"] and root["protected"])
             for root in self.places.roots
         )
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """Equal for two shapes that can use each other's sandboxes."""
+        object.__setattr__(self, "covers", covers)
         roots = tuple(tuple(one[name] for name in _ABOUT_A_ROOT) for one in self.places.roots)
-        return self.owner, self.kind, self.policy_digest, self.tool_root, roots, self.limits, self.network
+        key = self.owner, self.kind, self.policy_digest, self.tool_root, roots, self.limits, self.network
+        object.__setattr__(self, "key", key)
+
+    @classmethod
+    def of(cls, plan: SandboxPlan, tool_root: str, places: Places) -> Shape:
+        """The shape of a plan whose roots and tool root are found."""
+
+        def make(plan: SandboxPlan) -> Shape:
+            return cls(
+                owner=plan.tool.partition(".")[0],
+                kind=plan.kind,
+                policy_digest=plan.policy_digest,
+                tool_root=tool_root,
+                places=places,
+                limits=plan.limits,
+                network=plan.network,
+            )
+
+        return make(plan) if _moves(plan) else plan.derived(f"shape {tool_root}", make)
 
 
 def place(plan: SandboxPlan) -> Places:
@@ -83,9 +100,14 @@ def place(plan: SandboxPlan) -> Places:
     """
     for each in plan.roots:
         os.close(open_root(each.source, each.device, each.inode))
-    if any(map(_is_below_tmp, plan.support)):  # what stands there may be another with every call
+    if _moves(plan):
         return _place(plan)
     return plan.derived("places", _place)
+
+
+def _moves(plan: SandboxPlan) -> bool:
+    """Whether what it stands on may be another with every call."""
+    return any(map(_is_below_tmp, plan.support))
 
 
 def _place(plan: SandboxPlan) -> Places:

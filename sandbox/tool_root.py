@@ -23,6 +23,7 @@ import stat
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from toolhost.sandbox import closure, support
 from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
@@ -32,7 +33,7 @@ from toolhost.sandbox.tool_root_sweep import hold, sweep, undisturbed
 
 __all__ = ["ToolRoots"]
 
-_VERSION = 1
+_VERSION = 2
 _RECHECK = 5.0  # seconds
 _FORGET = 3600.0  # seconds
 _LARGEST_SUPPORT = 512 << 20
@@ -85,12 +86,15 @@ class ToolRoots:
         Raises:
             PlanRefused: `program_changed`.
         """
-        _check_programs(plan.programs)
         tree = self._known.get(_key(plan, points))
         if tree is None:
             return None
         now = tree.used = time.monotonic()
+        # A tree holds copies: nobody changes them by changing a program, which is only to be noticed. What the call
+        # itself starts is looked at each time, all that it could start now and then.
+        _check_programs(one for one in plan.programs if one.path == plan.argv[0])
         if now - tree.checked > _RECHECK:
+            _check_programs(plan.programs)
             if not _unchanged(tree.sources):
                 return None
             tree.checked = now
@@ -178,6 +182,7 @@ class ToolRoots:
             for file in plan.files:
                 builder.text(file)
             builder.points(points)
+            builder.index()
             tree = builder.publish()
         finally:
             builder.discard()
@@ -293,6 +298,13 @@ class _Builder:
                 os.symlink(f"usr/{name}", self._inside(f"/{name}"))
                 self._say("link", name)
 
+    def index(self) -> None:
+        """The loader's index of the libraries."""
+        made = closure.index_libraries(self._making)
+        if made is not None:
+            os.chmod(self._inside(made), 0o444)
+            self._say("index", made)
+
     def publish(self) -> _Tree:
         """Rename the tree into its place."""
         name = f"trees/{self._content.hexdigest()}"
@@ -316,7 +328,7 @@ class _Builder:
             self._file(place, os.path.realpath(library), 0o555)
         standard = {os.path.dirname(_place(one)) for one in found if os.path.basename(one).startswith("libc.so")}
         for library in found[1:]:
-            # Inside there is no ld.so.cache, so a library from a folder of ld.so.conf must be where loaders look.
+            # Inside there is no ld.so.conf, so a library from a folder of ld.so.conf must be where loaders look.
             folder = next(iter(standard), None)
             place = _place(library)
             if folder and os.path.dirname(place) not in (folder, "/usr/lib", os.path.dirname(_place(loader))):
@@ -420,7 +432,7 @@ def _unchanged(sources: dict[str, _Facts]) -> bool:
     return True
 
 
-def _check_programs(programs: tuple[Program, ...]) -> None:
+def _check_programs(programs: Iterable[Program]) -> None:
     for program in programs:
         if changed(program):
             raise _program_changed(program.target)

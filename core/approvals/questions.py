@@ -14,14 +14,14 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping, Select, insert, select, update
 
 from toolhost.approvals.terms import Scope, Terms, grant_text
-from toolhost.errors import ApprovalError
+from toolhost.errors import AccessError, ApprovalError
 from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor, Decision
 from toolhost.policy.risk import Danger, danger_of
 from toolhost.storage import Database
 from toolhost.storage.tables import approvals, calls, users
 
-__all__ = ["LIFETIME_MS", "QUESTION", "Answer", "Approvals", "Question", "State", "answered"]
+__all__ = ["LIFETIME_MS", "QUESTION", "Answer", "Approvals", "Question", "State", "check_may_approve"]
 
 LIFETIME_MS = 10 * 60 * 1000
 """How long a question waits for its answer. No answer is a refusal."""
@@ -208,7 +208,7 @@ class Approvals:
         async with self._database.begin() as connection:
             settled = (await connection.execute(query)).first() is not None
         if not settled:
-            raise _expired() if question.expires <= moment else answered()
+            raise _expired() if question.expires <= moment else _answered()
 
     async def expire(self) -> list[Question]:
         """Settle every question whose time is over; returns those that this settled."""
@@ -245,7 +245,30 @@ class Approvals:
             return [_question(row) for row in (await connection.execute(query)).mappings().all()]
 
 
-def answered() -> ApprovalError:
+def check_may_approve(question: Question, actor: Actor) -> None:
+    """Check that a yes of somebody's would count; a no is looser.
+
+    Raises:
+        AccessError: `approval_needs_a_person`, `approval_not_yours`.
+        ApprovalError: `approval_answered`.
+    """
+    if not actor.attended:
+        raise AccessError(
+            "approval_needs_a_person",
+            "An API key cannot approve a call: nobody is there to look at it.",
+            "Sign in and answer, or let the question expire, which refuses it.",
+        )
+    if question.user_id != actor.user_id:
+        raise AccessError(
+            "approval_not_yours",
+            f"Only {question.username} can approve this call; an administrator can refuse it.",
+            "Refuse it, or let its owner answer.",
+        )
+    if question.state == "approved":  # an errand's call cannot be made again, so nothing after this would say it
+        raise _answered()
+
+
+def _answered() -> ApprovalError:
     """Why a second answer is none."""
     return ApprovalError("approval_answered", "This question was answered already; an answer counts once.")
 

@@ -2,7 +2,7 @@
 
 from toolhost.audit.files import log_files
 from toolhost.audit.log import AuditLog, AuditTerms
-from toolhost.audit.record import GENESIS, AuditRecord, seal, verify_line
+from toolhost.audit.record import GENESIS, AuditRecord, Encoded, seal, verify_line
 from toolhost.audit.search import AuditQuery, last_records, moment_of, records, records_of_call
 from toolhost.audit.verify import Finding, Verification, verify
 
@@ -12,6 +12,7 @@ __all__ = [
     "AuditQuery",
     "AuditRecord",
     "AuditTerms",
+    "Encoded",
     "Finding",
     "Verification",
     "last_records",

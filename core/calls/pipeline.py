@@ -15,14 +15,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from toolhost.approvals.questions import QUESTION, answered
+from toolhost.approvals.questions import QUESTION, check_may_approve
 from toolhost.calls.awaited import AwaitedCalls
-from toolhost.calls.errands import PluginErrands, stdin_of
+from toolhost.calls.errands import PluginErrands
 from toolhost.calls.hooked import HookedCalls
 from toolhost.calls.inquiries import Inquiries
 from toolhost.calls.produced import checked
 from toolhost.calls.recording import Recording
 from toolhost.calls.records import CallRecords
+from toolhost.calls.requested import request_of
 from toolhost.calls.results import ended, failed, from_outcome, from_reply, redacted, unattended
 from toolhost.calls.running import Running
 from toolhost.calls.secrets import read_secrets
@@ -30,7 +31,7 @@ from toolhost.calls.standing import check_looked_at, check_stands
 from toolhost.calls.taints import Taints
 from toolhost.calls.telling import OnEvent, Telling
 from toolhost.calls.turns import Turns
-from toolhost.errors import AccessError, MachineError, ToolHostError
+from toolhost.errors import MachineError, ToolHostError
 from toolhost.model import Actor, Call, CallResult
 from toolhost.policy import Considered, Recall, Request, plan_view
 from toolhost.policy.labels import REACHING
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
     from toolhost.panic import PanicSwitch
     from toolhost.pluginhost import PluginRegistry
     from toolhost.policy import PolicyStore
-    from toolhost.sandbox import Connection, Sandbox
+    from toolhost.sandbox import Connection, Reservation, Sandbox
+    from toolhost.sandbox.plan import SandboxPlan
 
 __all__ = ["OnEvent", "Pipeline"]
 
@@ -96,33 +98,7 @@ class Pipeline:
 
     def request(self, call: Call) -> Request:
         """What a call asks of the policy."""
-        tool = call.tool
-        runs: dict[str, Any]
-        if (errand := call.errand) is not None:
-            runs = {
-                "argv": errand.argv,
-                "cwd": errand.cwd,
-                "errand": errand.kind,
-                "stdin": stdin_of(errand, call.arguments),
-                "wall": errand.wall,
-                "runtime": self._plugins.fetch_runtime() if errand.kind == "fetch" else None,
-            }
-        elif tool.command is not None:
-            runs = {"argv": self._plugins.argv(tool, call.arguments), "cwd": tool.command.cwd}
-        elif tool.server:
-            runs = {"argv": tool.server, "server": self._plugins.server_files(tool)}
-        else:
-            runs = {"runtime": self._plugins.runtime(tool)}
-        return Request(
-            tool=tool,
-            actor=call.actor,
-            arguments=call.arguments,
-            workspace=call.workspace,
-            workspace_writable=call.workspace_writable,
-            workspace_own=call.workspace_own,
-            conversation=f"{call.actor.user_id}/{call.conversation_id}" if call.conversation_id else "",
-            **runs,
-        )
+        return request_of(call, self._plugins)
 
     def consider(self, request: Request) -> Considered:
         """Resolve, decide and plan, without doing anything: what `explain` shows is what a call gets."""
@@ -198,20 +174,7 @@ class Pipeline:
             if awaited is not None:
                 awaited.refuse(result)
             return result
-        if not actor.attended:
-            raise AccessError(
-                "approval_needs_a_person",
-                "An API key cannot approve a call: nobody is there to look at it.",
-                "Sign in and answer, or let the question expire, which refuses it.",
-            )
-        if question.user_id != actor.user_id:
-            raise AccessError(
-                "approval_not_yours",
-                f"Only {question.username} can approve this call; an administrator can refuse it.",
-                "Refuse it, or let its owner answer.",
-            )
-        if question.state == "approved":  # an errand's call cannot be made again, so nothing below would say it
-            raise answered()
+        check_may_approve(question, actor)
         if awaited is not None:
             considered = await self._consider(awaited.call)
             return await self._awaited.approve(awaited, question, considered, answer.scope)
@@ -368,12 +331,15 @@ class Pipeline:
     ) -> CallResult:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
-        try:
-            self._record.intent(call, plan, decision, approval_id)
-        except MachineError as error:
-            result = failed(call, "unavailable", decision, error, approval_id)
-        else:
-            result = await self._between(call, considered, approval_id, on_event, redaction)
+        # A launcher wakes up while the intent is recorded; nothing is started before it is.
+        with self._reserved(call, plan) as reservation:
+            try:
+                self._record.intent(call, plan, decision, approval_id)
+            except MachineError as error:
+                result = failed(call, "unavailable", decision, error, approval_id)
+                self._records.finish(result)
+                return result
+            result = await self._between(call, considered, approval_id, on_event, redaction, reservation)
             try:
                 result = await self._hooked.transformed(call, result)
             except asyncio.CancelledError:  # `_run` goes on with it; what was not transformed is shown to nobody
@@ -385,8 +351,22 @@ class Pipeline:
         self._records.finish(result)
         return result
 
+    def _reserved(self, call: Call, plan: SandboxPlan) -> AbstractContextManager[Reservation | None]:
+        """What the sandbox has ready for a call that will not wait for its turn."""
+        if self._sandbox is None or self._sandbox_problem is not None or call.parent_id is not None:
+            return nullcontext()
+        return (
+            self._sandbox.reserve(plan) if self._turns.is_free(call.actor.user_id, call.tool.plugin) else nullcontext()
+        )
+
     async def _between(
-        self, call: Call, considered: Considered, approval_id: str | None, on_event: OnEvent, redaction: Redaction
+        self,
+        call: Call,
+        considered: Considered,
+        approval_id: str | None,
+        on_event: OnEvent,
+        redaction: Redaction,
+        reservation: Reservation | None,
     ) -> CallResult:
         """What happens between a call's intent and its outcome; never raises."""
         plan, decision = considered.plan, considered.decision
@@ -416,7 +396,9 @@ class Pipeline:
                 await self._take_in(call, considered, on_event)
                 async with self._hooked.around(call):
                     self._hooked.executing(call, plan)
-                    result = await self._inside(self._sandbox, call, considered, approval_id, secrets, telling)
+                    result = await self._inside(
+                        self._sandbox, call, considered, approval_id, secrets, telling, reservation
+                    )
                     self._hooked.executed(call, plan, redacted(result, redaction))
         except asyncio.CancelledError:
             result = ended(call, "cancelled", decision, approval_id=approval_id)
@@ -438,6 +420,7 @@ class Pipeline:
         approval_id: str | None,
         secrets: Mapping[str, bytes],
         telling: Telling,
+        reservation: Reservation | None,
     ) -> CallResult:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
@@ -484,6 +467,7 @@ class Pipeline:
 
         outcome = await sandbox.run(
             plan,
+            reservation,
             stdin=b"" if call.errand is None else call.errand.stdin,
             secrets=secrets,
             on_output=telling.output,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from toolhost.audit import Encoded
 from toolhost.calls.connections import connection_details
 from toolhost.model import Call, CallResult, Decision
 from toolhost.policy import Considered, plan_view
@@ -71,7 +72,7 @@ class Recording:
             "tool.intent",
             {
                 "tool": call.tool.name,
-                "plan": plan.derived("view", plan_view),
+                "plan": plan.derived("encoded view", _encoded_view),
                 "decision": decision.as_record(),
                 "approval_id": approval_id,
                 "conversation_id": call.conversation_id,
@@ -116,6 +117,10 @@ class Recording:
             call_id=call.id,
             level="INFO" if result.status == "ok" else "WARNING",
         )
+
+
+def _encoded_view(plan: SandboxPlan) -> Encoded:
+    return Encoded.of(plan.derived("view", plan_view))
 
 
 def _parent(call: Call) -> dict[str, str]:

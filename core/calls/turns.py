@@ -7,8 +7,8 @@ all plugins. The queues are bounded: beyond them a call is refused at once, befo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from toolhost.errors import ToolHostError
@@ -69,8 +69,12 @@ class Turns:
             if not person.calls:
                 del self._people[user_id]
 
-    @asynccontextmanager
-    async def turn(self, user_id: str, plugin: str, calls: int) -> AsyncIterator[None]:
+    def is_free(self, user_id: str, plugin: str) -> bool:
+        """Whether an admitted call would not wait for its turn."""
+        shared = self._plugins.get(plugin)
+        return not (self._people[user_id].turns.locked() or (shared is not None and shared.turns.locked()))
+
+    def turn(self, user_id: str, plugin: str, calls: int) -> AbstractAsyncContextManager[None]:
         """Wait for a turn of an admitted call and hold it.
 
         Args:
@@ -78,15 +82,43 @@ class Turns:
             plugin: Whose tool it is.
             calls: How many calls of the plugin may run at once, by the policy in force.
         """
-        shared = self._plugins.get(plugin)
-        if shared is None or shared.size != calls:
-            shared = self._plugins[plugin] = _Plugin(calls, asyncio.Semaphore(calls))
+        return _Turn(self._plugins, self._people[user_id].turns, plugin, calls)
+
+
+class _Turn:
+    """One call's turn: as its person's, then as its plugin's. Who waits for the first holds nothing of the second."""
+
+    __slots__ = ("_calls", "_name", "_own", "_plugins", "_shared")
+
+    def __init__(self, plugins: dict[str, _Plugin], own: asyncio.Semaphore, name: str, calls: int) -> None:
+        self._plugins = plugins
+        self._own = own
+        self._name = name
+        self._calls = calls
+
+    async def __aenter__(self) -> None:
+        shared = self._plugins.get(self._name)
+        if shared is None or shared.size != self._calls:
+            shared = self._plugins[self._name] = _Plugin(self._calls, asyncio.Semaphore(self._calls))
+        self._shared = shared
         shared.calls += 1
         try:
-            # The person's own turn first: whoever waits for it must not hold one of the plugin's.
-            async with self._people[user_id].turns, shared.turns:
-                yield
-        finally:
-            shared.calls -= 1
-            if not shared.calls and self._plugins.get(plugin) is shared:
-                del self._plugins[plugin]
+            await self._own.acquire()
+            try:
+                await shared.turns.acquire()
+            except BaseException:
+                self._own.release()
+                raise
+        except BaseException:
+            self._left()
+            raise
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._shared.turns.release()
+        self._own.release()
+        self._left()
+
+    def _left(self) -> None:
+        self._shared.calls -= 1
+        if not self._shared.calls and self._plugins.get(self._name) is self._shared:
+            del self._plugins[self._name]

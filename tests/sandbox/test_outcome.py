@@ -127,9 +127,9 @@ def test_cancelling_while_the_sandbox_is_made_leaves_nothing_behind(box: Driver,
 
 
 def test_many_at_once_all_answer_and_no_descriptor_is_left(box: Driver) -> None:
-    box.sh("true", "true")
-    before = box.ask(do="facts")["descriptors"]
     one = {"programs": ["cat"], "stdin": "x" * 1000}
+    box.ask(**one)
+    before = box.ask(do="facts")["descriptors"]
     answers = box.ask(do="gather", requests=[one] * 40)["answers"]
     assert {answer["stdout"] for answer in answers} == {"x" * 1000}
     assert becomes(lambda: box.ask(do="facts")["descriptors"] <= before)
