@@ -5,29 +5,38 @@ Everything is copied as it is, with a manifest of SHA-256, and with what `audit 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import os
 import platform
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from toolhost.archive import new_file, pack
+from toolhost.archive import pack
 from toolhost.audit import AuditQuery, Verification, records, verify
 from toolhost.audit.index import index_rows
 from toolhost.data import DataDirectory
 from toolhost.errors import MachineError
+from toolhost.health import probe_all
+from toolhost.layers import examined
+from toolhost.model import Actor
 from toolhost.panic import PanicSwitch
+from toolhost.sandbox import Check
 from toolhost.sandbox.bubblewrap import find_bubblewrap
 from toolhost.sandbox.errors import SandboxError
 from toolhost.settings import SETTINGS, Settings
+from toolhost.uninterrupted import to_the_end
 
-__all__ = ["collect"]
+if TYPE_CHECKING:
+    from toolhost.host import Host
+
+__all__ = ["Handover", "collect"]
 
 _TABLES = {
     "users": ("id", "username", "role", "disabled", "created"),
@@ -38,12 +47,12 @@ _TABLES = {
 """What is taken from the database: names of people and of what they have, never a hash or a token."""
 
 
-def collect(settings: Settings, target: Path, since: int, doctor: dict[str, Any]) -> dict[str, Any]:
-    """Write the file.
+def collect(settings: Settings, file: IO[bytes], since: int, doctor: dict[str, Any]) -> dict[str, Any]:
+    """Write the bundle. Blocks, and holds no more in memory for a longer log.
 
     Args:
         settings: The settings.
-        target: The file to make.
+        file: What is written, on a disk.
         since: From when on (milliseconds since the epoch) records are taken.
         doctor: What the doctor found.
 
@@ -51,13 +60,11 @@ def collect(settings: Settings, target: Path, since: int, doctor: dict[str, Any]
         Its manifest.
 
     Raises:
-        UsageError: `file_not_made`.
         MachineError: `evidence_failed`.
     """
     data = DataDirectory(settings)
-    fd = new_file(target)
     try:
-        with os.fdopen(fd, "wb") as file, tempfile.TemporaryDirectory(dir=data.state, prefix=".evidence-") as folder:
+        with tempfile.TemporaryDirectory(dir=data.state, prefix=".evidence-") as folder:
             staged = Path(folder)
             found = verify(data.audit_log, index_rows(data.state / "toolhost.db"))
             _records(data, staged, since)
@@ -72,10 +79,60 @@ def collect(settings: Settings, target: Path, since: int, doctor: dict[str, Any]
             }.items():
                 (staged / f"{name}.json").write_text(json.dumps(value, indent=1) + "\n")
             return pack(staged, file, {"since": since, "intact": found.intact, "last_hash": found.last_hash})
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            target.unlink()
+    except (OSError, sqlite3.Error) as error:
         raise MachineError("evidence_failed", f"The evidence could not be collected: {error}.", "Make room.") from error
+
+
+class Handover:
+    """Hands the bundle of a running host out, one at a time: each goes through the whole log.
+
+    Args:
+        host: The host.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._alone = asyncio.Lock()
+
+    async def take(self, actor: Actor, since: int) -> tuple[IO[bytes], dict[str, Any]]:
+        """Collect for somebody, and record that they took it.
+
+        Args:
+            actor: Who takes it.
+            since: As `collect`.
+
+        Returns:
+            An unnamed temporary file, at its beginning, which the caller closes; and the manifest.
+
+        Raises:
+            MachineError: `audit_unavailable`: what cannot be recorded is not handed out; `evidence_failed`.
+        """
+        async with self._alone:
+            self._host.audit.write("security", "evidence.collected", {"since": since}, actor=actor)
+            await self._host.audit_index.flush()
+            tried = [
+                Check(layer=probe.name, status=probe.status, message=probe.message)
+                for probe in await probe_all(self._host)
+                if probe.name == "sandbox"
+            ]
+            work = asyncio.ensure_future(asyncio.to_thread(self._written, since, tried))
+            if await to_the_end(work):  # the thread was not told; another must not begin beside it
+                if not work.cancelled() and work.exception() is None:
+                    work.result()[0].close()
+                raise asyncio.CancelledError
+            return work.result()
+
+    def _written(self, since: int, tried: Sequence[Check]) -> tuple[IO[bytes], dict[str, Any]]:
+        settings = self._host.settings
+        # Beside the logs it is made of: the folder of temporary files may be memory.
+        file = tempfile.TemporaryFile(dir=self._host.data.state)  # noqa: SIM115  # the caller sends it, and closes it
+        try:
+            manifest = collect(settings, file, since, examined(settings, tried))
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file, manifest
 
 
 def _records(data: DataDirectory, staged: Path, since: int) -> None:

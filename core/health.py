@@ -100,6 +100,8 @@ async def _plugins(host: Host) -> tuple[Status, str]:
 
 async def _audit(host: Host) -> tuple[Status, str]:
     log = host.data.audit_log
+    if (failing := host.audit.failing) is not None:
+        return "fail", f"The audit log cannot be written, so nothing runs: {failing[1]}."
     if not os.access(log, os.W_OK):
         return "fail", "The audit log cannot be written, so nothing runs."
     fd = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -483,7 +483,8 @@ class Host:
 
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run, or changes of the policies are not noticed."""
-        return "degraded" if self.sandbox is None or self.followed is False or self.stopping.stopped else "ok"
+        idle = self.sandbox is None or self.stopping.stopped or self.audit.failing
+        return "degraded" if idle or self.followed is False else "ok"
 
     async def conversation_workspace(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:
         """The folder of one of the actor's conversations, and whether it is the conversation's own.

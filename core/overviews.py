@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from toolhost.identifiers import now_ms
@@ -11,8 +12,9 @@ from toolhost.policy.overview import overview
 
 if TYPE_CHECKING:
     from toolhost.host import Host
+    from toolhost.pluginhost.record import PluginRecord
 
-__all__ = ["plugins_of", "policies_of"]
+__all__ = ["plugin_of", "plugins_of", "policies_of"]
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -25,6 +27,20 @@ async def policies_of(host: Host) -> dict[str, Any]:
 
 async def plugins_of(host: Host) -> list[dict[str, Any]]:
     """Every plugin: what it is, what it asks for, what it is granted, and how often it failed in the last day."""
-    found = await asyncio.to_thread(plugin_overview, host.plugins.plugins.values(), host.policies.current)
+    return await _overviews(host, host.plugins.plugins.values())
+
+
+async def plugin_of(host: Host, name: str) -> dict[str, Any]:
+    """The same of one plugin.
+
+    Raises:
+        UsageError: `unknown_plugin`.
+    """
+    (found,) = await _overviews(host, (host.plugins.record(name),))
+    return found
+
+
+async def _overviews(host: Host, records: Iterable[PluginRecord]) -> list[dict[str, Any]]:
+    found = await asyncio.to_thread(plugin_overview, records, host.policies.current)
     faults = await host.plugin_faults(now_ms() - _DAY_MS)
     return [{**one, "faults": faults.get(one["name"])} for one in found]

@@ -40,6 +40,7 @@ class Watch:
         self._audit = host.audit
         self._stopped = host.stopping.stopped is not None
         self._was = ""
+        self._gap: tuple[int, str] | None = None
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -74,6 +75,7 @@ class Watch:
             await self._stopping.start_again()
         self._stopped = stopped
         await self._withdrawn.end()
+        self._look_at_audit()
         health = self._health()
         if health != self._was:
             with contextlib.suppress(MachineError):  # it is no reason to stop looking
@@ -84,3 +86,12 @@ class Watch:
                     level="INFO" if health == "ok" else "WARNING",
                 )
             self._was = health
+
+    def _look_at_audit(self) -> None:
+        """Once records can be written again, write that there was a time when none could."""
+        self._gap = self._gap or self._audit.failing
+        if self._gap is not None:
+            since, reason = self._gap
+            with contextlib.suppress(MachineError):  # not yet
+                self._audit.write("system", "audit.resumed", {"since": since, "reason": reason}, level="WARNING")
+                self._gap = None

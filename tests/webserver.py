@@ -36,7 +36,11 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     cookies: SimpleCookie
-    text: str
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode(errors="replace")
 
     @property
     def json(self) -> Any:
@@ -194,8 +198,8 @@ class Person:
             cookies: SimpleCookie = SimpleCookie()
             for line in response.headers.get_all("Set-Cookie") or ():
                 cookies.load(line)
-            text = response.read().decode(errors="replace")
-            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, cookies, text)
+            headers = {k.lower(): v for k, v in response.headers.items()}
+            return Answer(response.status, headers, cookies, response.read())
         finally:
             connection.close()
 

@@ -41,8 +41,11 @@ async def security() -> ResponseReturnValue:
 async def incident() -> ResponseReturnValue:
     """What to do when something is wrong, in the order in which it is done."""
     parts = site()
+    known = parts.host.plugins
     return await render_template(
         "admin_incident.html",
+        plugins=sorted(known.plugins.values(), key=lambda plugin: plugin.name),
+        acceptable=known.pins,
         stopped=parts.host.stopping.stopped,
         people=await parts.accounts.people.list(),
         blocks=await parts.accounts.blocks.list(),

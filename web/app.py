@@ -15,6 +15,7 @@ from toolhost.agent.feedback import Feedback
 from toolhost.audit import moment_of
 from toolhost.conversations import Conversations
 from toolhost.errors import MachineError, PluginError
+from toolhost.evidence import Handover
 from toolhost.host import Host
 from toolhost.sharing import Shares
 from toolhost.web import admin, api, chat, doors, errors, pages, palette, settings, welcome, workspace_panel
@@ -83,6 +84,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         feedback=Feedback(host.database),
         messages=Messages(host, conversations, runs, models),
         shares=Shares(host.database),
+        handover=Handover(host),
         sockets=Sockets(),
         streams=Sockets(),
         rates=Rates(host.settings, host.audit),

@@ -148,6 +148,10 @@ SHAPES: Mapping[str, Shape] = {
     "GET /api/calls/{call_id}/output": Shape(media="text/plain"),
     "POST /api/calls/{call_id}/cancel": Shape(gives={"call_id": _TEXT, "cancelled": _YES}),
     "POST /api/panic": Shape(takes={"reason?": _TEXT}, gives={"panic": _OBJECT}, also=(503,)),
+    "POST /api/plugins/{name}/quarantine": Shape(
+        takes={"reason": {"type": "string", "minLength": 1, "maxLength": 500}}, gives={"plugin": _OBJECT}, also=(503,)
+    ),
+    "GET /api/evidence": Shape(media="application/gzip", also=(503,)),
     # Conversations
     "POST /api/conversations": Shape(
         takes={"title?": _TEXT, "workspace?": _MAYBE}, gives={"id": _TEXT, "title": _TEXT}, status=201

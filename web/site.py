@@ -12,6 +12,7 @@ from toolhost.accounts import Accounts
 from toolhost.agent import Models
 from toolhost.agent.feedback import Feedback
 from toolhost.conversations import Conversations
+from toolhost.evidence import Handover
 from toolhost.host import Host
 from toolhost.sharing import Shares
 from toolhost.web.answering import Messages
@@ -38,6 +39,7 @@ class Site:
         feedback: What people say of the answers.
         messages: What a model answers, and what waits for that.
         shares: Read-only links.
+        handover: What investigations take away.
         sockets: The open WebSockets.
         streams: The open streams of server-sent events.
         rates: How often somebody may ask.
@@ -54,6 +56,7 @@ class Site:
     feedback: Feedback
     messages: Messages
     shares: Shares
+    handover: Handover
     sockets: Sockets
     streams: Sockets
     rates: Rates

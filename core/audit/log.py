@@ -75,6 +75,10 @@ class AuditLog:
         path: The file that is written, made with mode 0600 where it is missing.
         on_record: Called with each record after it was written, such as to index it.
         terms: How it is kept.
+
+    Attributes:
+        failing: Since when (milliseconds since the epoch) and why the last records could not be written; None where
+            the last one was.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class AuditLog:
         self._seq, self._hash, self._size = 0, GENESIS, 0
         self._begun: tuple[int, int] | None = None  # first record of the file: number and time
         self._not_before = 0.0
+        self.failing: tuple[int, str] | None = None
         try:
             self._fd = self._open(path)
         except OSError as error:
@@ -132,7 +137,11 @@ class AuditLog:
             finally:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
         except OSError as error:
+            if self.failing is None:
+                self.failing = (now_ms(), str(error.strerror))
+                _logger.error("the audit log cannot be written, so nothing runs: %s", error.strerror)
             raise self._unavailable(error) from error
+        self.failing = None
         if not self._terms.sync_each:
             self._sync_soon()
         for one in written:
@@ -291,6 +300,7 @@ class AuditLog:
     def _unavailable(self, error: OSError) -> MachineError:
         return MachineError(
             "audit_unavailable",
-            f"The audit log {self._path} cannot be written: {error.strerror}. Nothing was run.",
+            f"The audit log {self._path.parent.name}/{self._path.name} cannot be written: {error.strerror}. "
+            "Nothing was run.",
             "Make room or give the file back to the service user; calls resume by themselves.",
         )

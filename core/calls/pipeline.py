@@ -347,7 +347,7 @@ class Pipeline:
                 result = replace(stopped, duration_ms=result.duration_ms)
             if result.status == "error" and self._panic.current() is not None:
                 result = replace(result, status="cancelled")  # it was killed from below
-            self._record.outcome(call, plan, result)
+            result = self._record.outcome(call, plan, result)
         self._records.finish(result)
         return result
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from toolhost.audit import Encoded
 from toolhost.calls.connections import connection_details
+from toolhost.calls.results import failed
+from toolhost.errors import MachineError
 from toolhost.model import Call, CallResult, Decision
 from toolhost.policy import Considered, plan_view
 from toolhost.redaction import Redaction
@@ -20,7 +23,7 @@ __all__ = ["Recording"]
 
 
 class Recording:
-    """Writes it. A record that cannot be written raises `audit_unavailable`.
+    """Writes it. A record that cannot be written raises `audit_unavailable`, but for that of what has run already.
 
     Args:
         audit: The log.
@@ -94,8 +97,22 @@ class Recording:
             level="INFO" if made.code == "ok" else "WARNING",
         )
 
-    def outcome(self, call: Call, plan: SandboxPlan, result: CallResult) -> None:
-        """It has ended."""
+    def outcome(self, call: Call, plan: SandboxPlan, result: CallResult) -> CallResult:
+        """It has ended. Its result; where that cannot be recorded, one that says so, and withholds it."""
+        try:
+            self._ended(call, plan, result)
+        except MachineError as error:
+            why = self._audit.failing[1] if self._audit.failing is not None else error.message
+            told = MachineError(
+                "outcome_unrecorded",
+                f"It ran and ended with `{result.status}`, and that could not be recorded: {why}.",
+                "Look at what it changed before you call it again.",
+            )
+            withheld = failed(call, "unavailable", result.decision, told, result.approval_id)
+            return replace(withheld, duration_ms=result.duration_ms)
+        return result
+
+    def _ended(self, call: Call, plan: SandboxPlan, result: CallResult) -> None:
         self._audit.write(
             "tools",
             "tool.outcome",

@@ -12,16 +12,13 @@ from typing import Any
 
 import click
 
-from toolhost.checklist import checklist
 from toolhost.cli.exits import Exit, reported
-from toolhost.cli.probes import LAYERS, worst
 from toolhost.cli.session import enter
 from toolhost.cli.terminal import safe
 from toolhost.data import DataDirectory
-from toolhost.identifiers import now_ms
-from toolhost.settings import Settings
+from toolhost.layers import examined
 
-__all__ = ["command", "examined"]
+__all__ = ["command"]
 
 _LAST = "doctor.json"
 """In the state folder: what was found the last time."""
@@ -42,22 +39,6 @@ def command(as_json: bool) -> None:
     _keep(last, found)
     click.echo(json.dumps(found) if as_json else safe("\n".join(_lines(found)), keep="\n"))
     sys.exit(Exit.FAILED if found["status"] == "fail" else Exit.OK)
-
-
-def examined(settings: Settings) -> dict[str, Any]:
-    """Everything that the doctor finds, as its JSON object; nothing is written."""
-    layers = []
-    for name, probe_layer in LAYERS.items():
-        checks = probe_layer(settings)
-        shown = [
-            {"name": check.layer, "status": check.status, "message": check.message, "fix": check.fix}
-            for check in checks
-        ]
-        layers.append({"name": name, "status": worst(checks), "checks": shown})
-    statuses = {layer["status"] for layer in layers}
-    status = next((one for one in ("fail", "warn") if one in statuses), "pass")
-    boxes = [box.as_json() for box in checklist(settings)]
-    return {"status": status, "time": now_ms(), "layers": layers, "checklist": boxes}
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from toolhost.cli.doctor import examined
+from toolhost.archive import new_file
 from toolhost.cli.exits import reported
 from toolhost.cli.period import moment
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, beside
 from toolhost.evidence import collect
+from toolhost.layers import examined
 
 __all__ = ["command"]
 
@@ -24,7 +26,12 @@ def command(since: str, output: Path) -> None:
     start = moment(since)
     with beside() as (data, audit):
         audit.write("security", "evidence.collected", {"since": start}, actor=LOCAL_ADMINISTRATOR)
-        manifest = collect(data.settings, output.absolute(), start, examined(data.settings))
+        with os.fdopen(new_file(output.absolute()), "wb") as file:
+            try:
+                manifest = collect(data.settings, file, start, examined(data.settings))
+            except BaseException:
+                output.unlink(missing_ok=True)
+                raise
     click.echo(f"{len(manifest['files'])} files, {output.stat().st_size >> 10} KiB.")
     verdict = "intact" if manifest["intact"] else "NOT INTACT"
     click.echo(f"The audit log is {verdict}; last hash: {manifest['last_hash']}")

@@ -93,6 +93,11 @@ class Loaded:
     pins: Mapping[str, PluginPin] = field(default_factory=dict)
     settings: Declared = field(default_factory=lambda: NONE_DECLARED)
 
+    @property
+    def active(self) -> set[str]:
+        """The plugins that are in service."""
+        return {name for name, record in self.records.items() if record.state == "active"}
+
     def without(self, plugin: str, code: str, reason: str) -> Loaded:
         """The same with one plugin out of service."""
         record = replace(self.records[plugin], state="quarantined", code=code, reason=reason, tools=())

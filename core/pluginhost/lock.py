@@ -26,13 +26,16 @@ from toolhost.policy.document import Document, DocumentError, parse_document, re
 from toolhost.policy.patience import is_settled, patiently
 from toolhost.policy.problems import Place, Problem
 
-__all__ = ["LOCK", "Note", "PluginLock", "lock_text"]
+__all__ = ["LOCK", "TAKEN_OUT", "Note", "PluginLock", "lock_text"]
 
 Note = Callable[[str, Mapping[str, Any]], object]
 """Takes down an event and its details."""
 
 LOCK = "lock.toml"
 """Name of the file."""
+
+TAKEN_OUT = "An administrator took it out of service"
+"""What is said of a quarantined plugin, before the reason."""
 
 _MAX_BYTES = 32 << 20
 _HEADER = """\
@@ -252,7 +255,7 @@ def _drifted(known: PluginPin, pin: PluginPin) -> PluginError:
 def _quarantined(known: PluginPin) -> PluginError:
     return PluginError(
         "plugin_quarantined",
-        f"An administrator took it out of service: {known.quarantined}",
+        f"{TAKEN_OUT}: {known.quarantined}",
         f"`toolhost plugin accept {known.name}` lets it in again.",
     )
 

@@ -21,7 +21,7 @@ from toolhost.pluginhost.discovery import digest, left_out
 from toolhost.pluginhost.drift import changes, summary
 from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.loading import Found, Loaded, PluginLoader
-from toolhost.pluginhost.lock import PluginLock
+from toolhost.pluginhost.lock import TAKEN_OUT, PluginLock
 from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.pins import PluginPin, pin_of
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["OnPluginConnection", "PluginRegistry"]
 
 _logger = logging.getLogger(__name__)
+
+_REASON = 500  # characters
 
 OnPluginConnection = Callable[[str, Connection, tuple[str, ...]], None]
 """Gets the plugin, a connection of its server that has ended, and the calls that were in flight then."""
@@ -142,6 +144,8 @@ class PluginRegistry:
                     loaded = loaded.without(name, record.code, record.reason)
             loaded = self._honest(loaded)
             others = loaded.tools != self._loaded.tools
+            if self._loaded.active - loaded.active:
+                self._let_go()
             self._loaded = loaded
             self._runtimes = {}
             self._files = {}
@@ -261,6 +265,12 @@ class PluginRegistry:
         if self._pool is not None:
             self._pool.retire()
 
+    def _let_go(self) -> None:
+        """Keep nothing ready any more: it may be of a plugin that is out of service now."""
+        if self._sandbox is not None:
+            self._sandbox.disarm()
+        self.retire_workers()
+
     async def close(self) -> None:
         """End every worker."""
         if self._pool is not None:
@@ -367,14 +377,23 @@ class PluginRegistry:
         """
         self._lock.accept(pin)
 
-    def quarantine(self, name: str, reason: str) -> None:
-        """Keep a plugin out of service until somebody accepts it again; the next load does.
+    async def quarantine(self, name: str, reason: str) -> None:
+        """Keep a plugin out of service, from now on and until somebody accepts it again.
 
         Raises:
-            UsageError: `unknown_plugin`.
+            UsageError: `unknown_plugin`; `reason_invalid`: it is one line, and an empty one would keep nothing out.
             PluginError: `lock_invalid`, `lock_not_writable`.
         """
-        self._lock.quarantine(name, reason)
+        if not reason.strip() or not reason.isprintable() or len(reason) > _REASON:
+            raise UsageError(
+                "reason_invalid", f"The reason is one line of up to {_REASON} characters.", "Say in a sentence why."
+            )
+        self.record(name)
+        async with self._loading:  # what is being loaded was compared with the lock as it was
+            await asyncio.to_thread(self._lock.quarantine, name, reason)
+            self._loaded = self._loaded.without(name, "plugin_quarantined", f"{TAKEN_OUT}: {reason}")
+        self._let_go()
+        self.on_change()
 
     async def _check_files(self, plan: SandboxPlan) -> None:
         """Check before a worker is started that it will run the files that the lock was compared with.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+
 from playwright.sync_api import Page, expect
 from shots import look
 
@@ -52,7 +54,7 @@ def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_i
     both_ways(page, "admin-incident")
     page.get_by_label("One person").select_option("eve")
     shut_out.click()
-    expect(page.locator("[data-said]")).to_have_text("Shut out: eve")
+    expect(page.locator("#take-out [data-said]")).to_have_text("Shut out: eve")
     assert eve.get("/api/auth/me").status == 401
     page.get_by_label("An address or a network").fill("127.0.0.1")
     page.get_by_role("button", name="Block it").click()
@@ -64,6 +66,20 @@ def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_i
     page.get_by_role("button", name="Unblock").click()
     expect(page.locator("#blocks")).to_have_count(0)
     page.wait_for_load_state()
+    page.locator("#quarantine select").select_option("note")
+    page.get_by_label("Out of service: why?").fill("it repeats more than a word")
+    page.get_by_role("button", name="Put it in quarantine").click()
+    expect(page.locator("#quarantined")).to_contain_text("it repeats more than a word")
+    expect(page.locator("#quarantined")).to_contain_text("toolhost plugin accept note")
+    page.wait_for_load_state()
+    page.get_by_label("What happened in").select_option("1")
+    with page.expect_download() as offered:
+        page.get_by_role("button", name="Download the evidence").click()
+    with tarfile.open(offered.value.path()) as bundle:
+        assert "audit.jsonl" in bundle.getnames()
+    assert offered.value.suggested_filename.endswith(".tar.gz")
+    expect(page.locator("#evidence [data-said]")).to_contain_text("The audit log is intact.")
+    both_ways(page, "admin-quarantined")
     page.get_by_label("Stop everything: why?").fill("somebody got in")
     page.get_by_role("button", name="Stop everything").click()
     expect(page.locator("#stopped")).to_contain_text("somebody got in")

@@ -45,8 +45,7 @@ NOWHERE = {
     "scripts/soak": "Takes a quarter of an hour; tests have reduced forms of it.",
     "scripts/lock --upgrade": "Changes the locks to what a package index has today.",
     "pip install -e '.[test]'": "Asks a package index; the tests have what it installs.",
-    "pipx run pip-audit --strict --require-hashes --disable-pip -r requirements.lock": "Asks a service on the network.",
-    "npm audit --prefix tests/servers": "Asks a service on the network.",
+    "scripts/advisories": "Asks services on the network; test_scripts.py has it judge what they could answer.",
     "useradd --system --user-group --no-create-home --home-dir /var/lib/toolhost --shell /usr/sbin/nologin toolhost": (
         "Changes the machine; scripts/environment.sh has the same line."
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ["run", "test", "check", "verify", "bench", "bench-peers", "soak", "lock"]
+SCRIPTS = ["run", "test", "check", "verify", "advisories", "bench", "bench-peers", "soak", "lock"]
 
 
 @pytest.mark.parametrize("script", [*(f"scripts/{name}" for name in SCRIPTS), "scripts/environment.sh", ".ci/run"])
@@ -52,3 +52,39 @@ def test_without_root_and_bubblewrap_run_says_what_to_install(bare_path: Path, s
     assert done.returncode != 0
     assert "sudo apt-get install bubblewrap" in done.stderr
     assert done.stdout == ""
+
+
+GOOD = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}], "fixes": []}'
+BAD = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}], "fixes": []}'
+LEFT = '{"dependencies": [{"name": "a", "skip_reason": "not found"}], "fixes": []}'
+NPM_GOOD = '{"vulnerabilities": {}, "metadata": {"dependencies": {"total": 90}}}'
+NPM_BAD = '{"vulnerabilities": {"b": {"name": "b", "severity": "high"}}, "metadata": {"dependencies": {"total": 90}}}'
+NPM_UNREACHABLE = '{"message": "request failed", "error": {"summary": "", "detail": ""}}'
+
+
+@pytest.mark.parametrize(
+    ("python", "npm", "code", "words"),
+    [
+        (GOOD, NPM_GOOD, 0, ["pass", "pass", "pass"]),
+        (GOOD, NPM_BAD, 1, ["pass", "pass", "fail"]),
+        (BAD, NPM_UNREACHABLE, 1, ["fail", "fail", "not"]),
+        (LEFT, NPM_GOOD, 2, ["not", "not", "pass"]),
+        ("", NPM_UNREACHABLE, 2, ["not", "not", "not"]),
+    ],
+)
+def test_what_no_service_said_is_not_checked_and_never_passed(
+    space: Path, python: str, npm: str, code: int, words: list[str]
+) -> None:
+    said = {"pip-audit": f"while [ $# -gt 1 ]; do [ $1 != --output ] || printf %s '{python}' >$2; shift; done"}
+    for name, body in {**said, "npm": f"printf %s '{npm}'"}.items():
+        (space / name).write_text(f"#!/bin/sh\n{body}\nexit 1\n")
+        (space / name).chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "scripts" / "advisories"],
+        env={"PATH": f"{space}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, [line.split()[0] for line in done.stdout.splitlines()]) == (code, words), done.stderr

@@ -1,6 +1,7 @@
 """Who may come in, and what every answer carries."""
 
 import re
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -182,6 +183,24 @@ async def test_what_breaks_in_the_server_says_no_more_than_its_request(app) -> N
     }
     assert said["request_id"] == answer.headers["X-Request-Id"]
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"NONSENSE\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 40_000, b"431"),
+    ],
+)
+def test_what_is_no_request_is_told_nothing(server, sent: bytes, status: bytes) -> None:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as line:
+        line.sendall(sent)
+        while piece := line.recv(65536):
+            answer += piece
+    head, _, body = answer.lower().partition(b"\r\n\r\n")
+    assert (head.split()[1], body) == (status, b"")
+    assert {name.partition(b":")[0] for name in head.splitlines()[1:]} == {b"content-length", b"connection", b"date"}
 
 
 def test_errors_of_the_api_have_one_shape(ada) -> None:

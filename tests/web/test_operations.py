@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 import jwt
 import pytest
 from jsonschema import Draft202012Validator
 from owners import SERVICE_USER, give
 from prometheus_client.parser import text_string_to_metric_families
+from test_panic import until
 from webserver import PASSWORD, Person, WebServer
 from websockets.sync.client import connect
+
+from toolhost.audit import verify
 
 ROOT = Path(__file__).parents[2]
 PLANTED = "planted-Kx7f3a9c51e2Wq"
@@ -25,7 +35,7 @@ POLICY = """plugin = "shell"
 runs_code = ["bash"]
 [commands]
 allow = ["bash -c {text}"]
-inside = ["cat", "base64"]
+inside = ["cat", "base64", "sleep"]
 [paths]
 write = ["{workspace}"]
 [secrets]
@@ -61,6 +71,12 @@ def admin(own: WebServer) -> Person:
 def eve(own: WebServer, admin: Person) -> Person:
     """Somebody without rights."""
     return own.add_user("eve")
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
 
 
 def metric(text: str, name: str) -> float:
@@ -268,6 +284,119 @@ def test_the_request_id_goes_through_tasks_threads_and_libraries() -> None:
     for name in ("req_0", "req_1"):
         mine = [entry["logger"] for entry in entries if entry["request_id"] == name]
         assert mine == ["sqlalchemy.engine", "toolhost.calls.pipeline", "toolhost.sandbox"]
+
+
+@contextmanager
+def full(server: WebServer) -> Iterator[None]:
+    """As on a full disk: the kernel takes not one byte more for any file of the server that is as long as the log."""
+    assert server.process is not None
+
+    def limit(size: object) -> None:
+        user = {"user": SERVICE_USER, "group": SERVICE_USER, "extra_groups": []} if os.geteuid() == 0 else {}
+        command = ["prlimit", f"--pid={server.process.pid}", f"--fsize={size}:"]
+        subprocess.run(command, cwd="/", check=True, timeout=30, **user)
+
+    limit((server.data / "state" / "audit.log").stat().st_size)
+    try:
+        yield
+    finally:
+        limit("unlimited")
+
+
+@contextmanager
+def closed(server: WebServer) -> Iterator[None]:
+    """As after somebody moved the log away, in a folder where no other can be made."""
+    state = server.data / "state"
+    state.chmod(0o500)
+    (state / "audit.log").rename(server.folder / "audit.log")
+    try:
+        yield
+    finally:
+        (server.folder / "audit.log").rename(state / "audit.log")
+        state.chmod(0o700)
+
+
+@pytest.mark.parametrize(("unwritable", "why"), [(full, "File too large"), (closed, "Permission denied")])
+def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
+    own: WebServer,
+    admin: Person,
+    threads: ThreadPoolExecutor,
+    unwritable: Callable[[WebServer], AbstractContextManager[None]],
+    why: str,
+) -> None:
+    folder = own.data / "workspaces" / whoami(admin)
+    begun, go = folder / "begun", folder / "go"
+    for left in (begun, go):
+        left.unlink(missing_ok=True)
+    waiting = ": > begun; until [ -e go ]; do sleep 0.05; done; echo nobody may read this"
+    answer = threads.submit(admin.call, "shell.run", script=waiting)
+    until(begun.exists)
+    with unwritable(own):
+        refused = admin.call("shell.run", script=": > proof")
+        assert (refused.status, refused.code) == (503, "audit_unavailable")
+        assert refused.json["status"] == "unavailable"
+        assert not (folder / "proof").exists()
+        denied = admin.call("files.read", path="../../etc/shadow")
+        assert (denied.status, denied.code) == (503, "audit_unavailable")
+        assert str(own.data) not in refused.text + denied.text
+        login = own.stranger().post("/api/auth/login", {"username": "ada", "password": PASSWORD})
+        assert (login.status, login.code) == (503, "audit_unavailable")
+        assert admin.get("/api/evidence").code == "audit_unavailable"
+        for path in ("/api/tools", "/api/audit", "/api/conversations", "/admin/incident"):
+            assert admin.get(path).status == 200, "what only reads goes on"
+        assert own.stranger().get("/health").json == {"status": "degraded"}
+        deep = admin.get("/health/deep")
+        assert deep.status == 503
+        assert {probe["name"]: probe["status"] for probe in deep.json["probes"]}["audit"] == "fail"
+        go.touch()
+        ended = answer.result(60)
+        assert (ended.status, ended.code) == (503, "outcome_unrecorded")
+        assert "nobody may read this" not in ended.text
+    until(lambda: own.stranger().get("/health").json == {"status": "ok"})
+    assert admin.call("shell.run", script="echo again").json["stdout"] == "again\n"
+    resumed = [record["details"]["reason"] for record in own.audit() if record["event"] == "audit.resumed"]
+    assert resumed[-1] == why
+    assert verify(own.data / "state" / "audit.log").intact
+
+
+def test_the_evidence_is_taken_by_administrators_alone_and_that_they_did_is_in_it(
+    own: WebServer, admin: Person, eve: Person
+) -> None:
+    assert own.stranger().get("/api/evidence").status == 401
+    assert (refused := eve.get("/api/evidence")).status == 403
+    assert refused.code == "role_not_allowed"
+    assert admin.get("/api/evidence?since=yesterday").code == "query_invalid"
+    assert admin.get("/api/evidence?until=1").code == "query_invalid"
+    call_id = admin.call("shell.run", script="cat /run/secrets/token").json["call_id"]
+    since = own.audit()[-1]["timestamp"]
+    for answer in (admin.get("/api/evidence"), admin.browse("GET", f"/api/evidence?since={quote(since)}")):
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/gzip")
+        assert re.search(r"attachment; filename=\S+\.tar\.gz$", answer.headers["content-disposition"])
+        with tarfile.open(fileobj=BytesIO(answer.content)) as tar:
+            files = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        manifest = json.loads(files["manifest.json"])
+        assert set(manifest["files"]) == files.keys() - {"manifest.json"}
+        for name, facts in manifest["files"].items():
+            assert hashlib.sha256(files[name]).hexdigest() == facts["sha256"]
+        assert manifest["intact"] is True
+        assert answer.headers["x-audit-intact"] == "yes"
+        assert answer.headers["x-audit-last-hash"] == manifest["last_hash"]
+        records = [json.loads(line) for line in files["audit.jsonl"].splitlines()]
+        assert [(one["event"], one["user_id"]) for one in records][-1] == ("evidence.collected", whoami(admin))
+        layers = {layer["name"]: layer["status"] for layer in json.loads(files["doctor.json"])["layers"]}
+        assert list(layers) == ["network", "transport", "application", "execution", "audit"]
+        assert layers["execution"] == "pass"
+        assert files["policies/shell.toml"] == POLICY.encode()
+        for secret in (PLANTED, KEY, PASSWORD, admin.bearer, *admin.cookies.values(), "argon2id"):
+            assert secret
+            assert not [name for name, text in files.items() if secret.encode() in text], secret[:12]
+        whole = call_id in {one["call_id"] for one in records if one["event"] == "tool.intent"}
+        assert whole is (manifest["since"] == 0)
+    assert not list((own.data / "state").glob(".evidence-*"))
+
+
+def whoami(person: Person) -> str:
+    return person.get("/api/auth/me").json["user"]["id"]
 
 
 def test_no_secret_is_in_any_file_log_metric_or_page(own: WebServer, admin: Person) -> None:

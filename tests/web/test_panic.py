@@ -203,9 +203,48 @@ def test_who_or_what_is_taken_out_does_not_go_on(own: WebServer, admin: Person) 
     assert admin.call("shell.run", script="echo never").status != 200
     assert command(own, "plugin", "enable", "shell", "--yes").returncode == 0
     until(lambda: works(admin))
+
+
+def test_a_quarantined_plugin_leaves_nothing_behind_and_comes_back_when_it_is_accepted(
+    own: WebServer, admin: Person
+) -> None:
+    def out(person: Person, plugin: str, **body: object) -> Answer:
+        return person.post(f"/api/plugins/{plugin}/quarantine", body)
+
+    eve = own.add_user("eve")
+    refused = out(eve, "shell", reason="no business of hers")
+    assert (refused.status, refused.code) == (403, "role_not_allowed")
+    for reason in ({}, {"reason": " "}, {"reason": "two\nlines"}, {"reason": "x" * 501}, {"reason": 1}):
+        assert out(admin, "shell", **reason).code == "reason_invalid"
+    assert (unknown := out(admin, "nobody", reason="x")).status == 404
+    assert unknown.code == "unknown_plugin"
+    assert works(admin)
+
     sleeper = Sleeper(admin, "307.1")
-    assert command(own, "plugin", "quarantine", "shell", "--reason", "it was lied to").returncode == 0
-    until(lambda: not running("307.1"))
+    asked = admin.call("files.write", path="later.txt", content="never").json["approval_id"]
+    assert admin.call("files.list").json["status"] == "ok"  # its worker stays for the next call
+    assert workers(own)
+    for plugin in ("shell", "files"):
+        done = out(admin, plugin, reason="it was lied to")
+        assert (done.status, done.json["plugin"]["state"]) == (200, "quarantined")
+        assert "it was lied to" in done.json["plugin"]["reason"]
+        late = admin.call(f"{plugin}.run")
+        assert (late.status, late.code) == (403, "plugin_quarantined")
     assert sleeper.ended().json["status"] == "cancelled"
-    assert command(own, "plugin", "accept", "shell", "--yes").returncode == 0
+    until(lambda: not running("307.1") and not workers(own))
+    answered = admin.post(f"/api/approvals/{asked}", {"decision": "approve"})
+    assert answered.status != 200, answered.text
+    told = [record for record in own.audit() if record["event"] == "plugin.quarantined"]
+    assert [record["details"]["plugin"] for record in told] == ["shell", "files"]
+    assert {record["details"]["user"] for record in told} == {"ada"}
+    page = admin.browse("GET", "/admin/incident").text
+    for plugin in ("shell", "files"):
+        assert f"toolhost plugin accept {plugin}" in page
+        assert command(own, "plugin", "accept", plugin, "--yes").returncode == 0
     until(lambda: works(admin))
+
+
+def workers(server: WebServer) -> float:
+    """How many workers of plugins there are."""
+    (line,) = [line for line in server.stranger().get("/metrics").text.splitlines() if line[:17] == "toolhost_workers "]
+    return float(line.split()[1])

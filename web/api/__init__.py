@@ -11,6 +11,7 @@ from toolhost.web.api import (
     calls,
     chat,
     conversations,
+    evidence,
     files,
     grants,
     health,
@@ -50,5 +51,5 @@ def register(app: Quart) -> None:
         chat,
         models,
     )
-    for module in (*people, *calling, health, policies, system, audit, metrics, openapi):
+    for module in (*people, *calling, health, policies, system, audit, evidence, metrics, openapi):
         app.register_blueprint(module.blueprint)

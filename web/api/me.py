@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import IO
-
-from quart import Blueprint, Response
+from quart import Blueprint
 from quart.typing import ResponseReturnValue
 
 from toolhost.errors import AccessError
 from toolhost.model import Actor
 from toolhost.personal import erase, export
+from toolhost.web.attachments import attachment
 from toolhost.web.bodies import read_object
 from toolhost.web.guard import current_actor
 from toolhost.web.site import site
@@ -21,16 +18,11 @@ __all__ = ["blueprint"]
 
 blueprint = Blueprint("me", __name__, url_prefix="/api/me")
 
-_CHUNK = 256 << 10
-
 
 @blueprint.get("/export")
 async def take_along() -> ResponseReturnValue:
     """Everything the host holds about this person, as one zip file."""
-    made = await export(site().host, _person())
-    response = Response(_pieces(made), mimetype="application/zip")
-    response.headers.set("Content-Disposition", "attachment", filename="toolhost-data.zip")
-    return response
+    return attachment(await export(site().host, _person()), "toolhost-data.zip", "application/zip")
 
 
 @blueprint.delete("/data")
@@ -47,9 +39,3 @@ def _person() -> Actor:
     if not actor.attended:
         raise AccessError("person_needed", "An API key cannot do this.", "Sign in, and do it in the settings.")
     return actor
-
-
-async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    with file:
-        while piece := await asyncio.to_thread(file.read, _CHUNK):
-            yield piece

@@ -8,6 +8,7 @@ from toolhost.cli.exits import reported
 from toolhost.cli.session import LOCAL_ADMINISTRATOR, run_with_host
 from toolhost.cli.terminal import safe
 from toolhost.host import Host
+from toolhost.quarantine import take_out
 
 __all__ = ["command"]
 
@@ -20,10 +21,7 @@ def command(name: str, reason: str) -> None:
     """Take a plugin out of service until `plugin accept`. Its calls that run are ended; its policy stays as it is."""
 
     async def run(host: Host) -> None:
-        host.plugins.record(name)
-        host.plugins.quarantine(name, reason)
-        details = {"plugin": name, "reason": reason}
-        host.audit.write("security", "plugin.quarantined", details, actor=LOCAL_ADMINISTRATOR)
+        await take_out(host, name, reason, LOCAL_ADMINISTRATOR)
         click.echo(f"{safe(name)} is out of service: {safe(reason)}")
 
     run_with_host(run)

@@ -10,19 +10,34 @@ export async function renew() {
   return navigator.locks ? navigator.locks.request("toolhost-refresh", attempt) : attempt();
 }
 
-/** A request that signs in again once if the hour is over. Answers {ok, status, data}. */
+/** Send, and sign in again once if the hour is over; null where that was not possible, and the page is left. */
+async function send(path, options = {}) {
+  const response = await fetch(path, { redirect: "manual", ...options });
+  if (response.status !== 401 && response.type !== "opaqueredirect") return response;
+  if (await renew()) return fetch(path, options);
+  leave();
+  return null;
+}
+
+/** A request. Answers {ok, status, data}. */
 export async function request(path, options = {}) {
-  let response = await fetch(path, { redirect: "manual", ...options });
-  if (response.status === 401 || response.type === "opaqueredirect") {
-    if (!(await renew())) {
-      leave();
-      return { ok: false, status: 401, data: null };
-    }
-    response = await fetch(path, options);
-  }
+  const response = await send(path, options);
+  if (!response) return { ok: false, status: 401, data: null };
   const text = await response.text();
   const kind = response.headers.get("content-type") || "";
   return { ok: response.ok, status: response.status, data: kind.includes("json") ? JSON.parse(text) : text };
+}
+
+/** A file that is made on demand, offered to be saved under the name the server gave it. The data are its headers. */
+export async function download(path) {
+  const response = await send(path);
+  if (!response?.ok) return { ok: false, status: response?.status ?? 401, data: response && (await response.json()) };
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = /filename="?([^";]+)/.exec(response.headers.get("content-disposition"))[1];
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
+  return { ok: true, status: response.status, data: response.headers };
 }
 
 export const get = (path) => request(path);

@@ -2,7 +2,7 @@
 
 import { handle } from "./account.js";
 import { find, findAll } from "./dom.js";
-import { patch, post, remove } from "./http.js";
+import { download, patch, post, remove } from "./http.js";
 
 const problemOf = (form) => find("[data-problem]", form);
 const again = () => location.reload();
@@ -41,3 +41,24 @@ handle(block, problemOf(block), add, again);
 for (const button of findAll("[data-unblock]")) {
   handle(button, problemOf(block), () => remove(`/api/blocks/${button.dataset.unblock}`), again);
 }
+
+const quarantine = find("#quarantine");
+const takeOut = () => {
+  const { plugin, reason } = quarantine.elements;
+  return post(`/api/plugins/${encodeURIComponent(plugin.value)}/quarantine`, { reason: reason.value });
+};
+handle(quarantine, problemOf(quarantine), takeOut, again);
+
+const evidence = find("#evidence");
+const since = () => {
+  const hours = evidence.elements.hours.value;
+  return hours ? Date.now() - hours * 3_600_000 : 0;
+};
+handle(evidence, problemOf(evidence), () => download(`/api/evidence?since=${since()}`), (headers) => {
+  const told = find("[data-said]", evidence);
+  const intact = headers.get("x-audit-intact") === "yes";
+  find("span", told).textContent = intact ? evidence.dataset.intact : evidence.dataset.broken;
+  find("code", told).textContent = headers.get("x-audit-last-hash");
+  told.classList.toggle("note-error", !intact);
+  told.hidden = false;
+});

@@ -1,4 +1,4 @@
-"""What `toolhost doctor` looks at: for each layer, what is, not what was meant to be."""
+"""What `toolhost doctor` looks at: for each layer of defence, what is, not what was meant to be."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 from toolhost.addresses import ask_server, listeners
 from toolhost.audit import verify
 from toolhost.audit.index import index_rows
+from toolhost.checklist import checklist
 from toolhost.data import DataDirectory
+from toolhost.identifiers import now_ms
 from toolhost.pluginhost.configuring import declared_settings
 from toolhost.policy import Problem
 from toolhost.policy.in_force import IN_FORCE, InForce, kept
@@ -23,7 +25,7 @@ from toolhost.policy.offline import read_files
 from toolhost.sandbox import Check, probe
 from toolhost.settings import Settings, is_loopback
 
-__all__ = ["LAYERS", "worst"]
+__all__ = ["examined"]
 
 Status = Literal["pass", "warn", "fail"]
 
@@ -35,7 +37,30 @@ _HEADERS = {
 }
 
 
-def worst(checks: list[Check]) -> Status:
+def examined(settings: Settings, execution: Sequence[Check] | None = None) -> dict[str, Any]:
+    """Everything that the doctor finds, as its JSON object; nothing is written. Blocks, for seconds.
+
+    Args:
+        settings: The settings.
+        execution: What a running server found when it tried its own sandbox, which cannot make another one in a
+            process with threads. None has sandboxes made here, and attacked.
+    """
+    layers = []
+    for name, probe_layer in _LAYERS.items():
+        given = execution if name == "execution" else None
+        checks = probe_layer(settings) if given is None else list(given)
+        shown = [
+            {"name": check.layer, "status": check.status, "message": check.message, "fix": check.fix}
+            for check in checks
+        ]
+        layers.append({"name": name, "status": _worst(checks), "checks": shown})
+    statuses = {layer["status"] for layer in layers}
+    status = next((one for one in ("fail", "warn") if one in statuses), "pass")
+    boxes = [box.as_json() for box in checklist(settings)]
+    return {"status": status, "time": now_ms(), "layers": layers, "checklist": boxes}
+
+
+def _worst(checks: list[Check]) -> Status:
     """The layer's verdict: its worst check. A layer about which nothing is known has not passed."""
     statuses = {check.status for check in checks}
     return "fail" if "fail" in statuses or not statuses else "warn" if "warn" in statuses else "pass"
@@ -271,7 +296,7 @@ def _fail(what: str, message: str, fix: str) -> Check:
     return Check(layer=what, status="fail", message=message, fix=fix)
 
 
-LAYERS: dict[str, Callable[[Settings], list[Check]]] = {
+_LAYERS: dict[str, Callable[[Settings], list[Check]]] = {
     "network": _network,
     "transport": _transport,
     "application": _application,
