@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from toolhost.sandbox.call_group import CallGroup
@@ -22,7 +23,7 @@ from toolhost.sandbox.errors import SandboxUnavailable, limits_refused
 from toolhost.sandbox.pipes import Feed, Pipes
 from toolhost.sandbox.processes import children, exit_status, lives, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
-from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, CallScript, Ended, complete, ended
+from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, CallScript, Ended, ended, report_length
 
 __all__ = ["Armed"]
 
@@ -64,6 +65,7 @@ class Armed:
         self._pidfd = -1
         self._tool = -1
         self._fed: Feed | None = None
+        self._said: Ended | None = None
         self._sent: int | None = None  # of the first part of the script; None before that
         self.pipes = pipes
         self.group = group
@@ -73,7 +75,7 @@ class Armed:
         self._loop.add_reader(pipes.status, self._read_status)
         self._loop.add_reader(pipes.json, self._read_json)
         if again:
-            os.write(pipes.ctl, NEXT)
+            os.write(pipes.stdin, NEXT)
 
     async def stand(self) -> None:
         """Wait until the launcher says that it stands.
@@ -145,6 +147,9 @@ class Armed:
         """Begin the call."""
         sent, self._sent = self._sent or 0, None
         left = script.prepare[sent:] + script.run
+        if self._again:  # it stands for the next one as soon as it can
+            with contextlib.suppress(OSError):
+                os.write(self.pipes.stdin, NEXT)
         self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, left, keep=True)
 
     async def stand_again(self) -> None:
@@ -153,17 +158,20 @@ class Armed:
         Raises:
             SandboxUnavailable: It does not stand any more.
         """
-        self._status.clear()
+        del self._status[: report_length(bytes(self._status))]
         self._ready, self._over = self._loop.create_future(), self._loop.create_future()
         if self._fed is not None:
             self._fed.stop()
         self._let_tool_go()
         try:
-            os.write(self.pipes.ctl, NEXT)
+            if self._said is not None and not self._said.alone:
+                os.write(self.pipes.stdin, NEXT)
         except OSError as error:
             raise SandboxUnavailable("setup_failed", f"The sandbox has ended: {error.strerror}.") from error
+        self._said = None
         if not self.alive:
             self._died()
+        self._stands()
         await self.stand()
 
     def kill(self) -> None:
@@ -209,9 +217,10 @@ class Armed:
             What the launcher said of the tool's end; None where it was killed before it could.
         """
         await self._over
-        self._read_status()
+        if self._said is None:
+            self._read_status()
         await self._uncover()
-        return self._exact(ended(bytes(self._status)))
+        return self._exact(self._said or ended(bytes(self._status)))
 
     def retire(self, then: Callable[[], object]) -> None:
         """After the end of its call: let go of it as soon as its last process is gone.
@@ -296,13 +305,15 @@ class Armed:
         self._status += data
         if self._status.startswith(READY):
             self._stands()
-        self._look_for_the_end()
+        if self._said is None and (length := report_length(bytes(self._status))) is not None:
+            self._said = ended(bytes(self._status[:length]))
+            self._look_for_the_end()
 
     def _look_for_the_end(self) -> None:
-        if self._over.done() or not complete(bytes(self._status)):
+        if self._over.done() or self._said is None:
             return
         # Orphans become children of the launcher, so without a child that lives it is alone.
-        if not any(map(lives, children(self.pid))):
+        if self._said.alone or not any(map(lives, children(self.pid))):
             self._looks = 0
             self._over.set_result(None)
         elif self._again and self._looks < _LOOKS:  # the launcher has killed them already
@@ -357,4 +368,4 @@ class Armed:
         status = exit_status(self._tool)
         if status is None or not os.WIFSIGNALED(status):
             return said
-        return Ended(code=None, signal=os.WTERMSIG(status), ambiguous=False, refused=said.refused, cpu=said.cpu)
+        return replace(said, code=None, signal=os.WTERMSIG(status), ambiguous=False)

@@ -9,8 +9,9 @@ gives up before it becomes the tool), and waits for its end, which ends the pid 
 closed the ctl pipe by dying. (If it ended by itself it would hold the processor that the host was just woken on.) Mode
 0111 makes P non-dumpable: the tool cannot reach its memory or descriptors through /proc, so it cannot forge the status.
 
-In a sandbox that is kept for the calls of one conversation P has a Q for each of them: it reads a line from the ctl
-pipe, makes a Q, kills whatever the call has left behind, says how Q ended, and reads the next line.
+In a sandbox that is kept for the calls of one conversation P has a Q for each of them: it reads a line from its
+standard input, makes a Q, kills whatever the call has left behind, and says how Q ended; where there was something to
+kill it reads another line, which the host writes when that is gone.
 
 What the status pipe carries, in order:
 
@@ -19,6 +20,7 @@ What the status pipe carries, in order:
     "R"                         ready: everything is set up but the call itself
     "!cwd\\n" or "!limits\\n"    the call could not begin
     "Killed\n"                  a signal's name, where a signal ended the tool (not for SIGINT and SIGPIPE: dash)
+    "+\n"                       no process but P is left
     "137\n"                     dash's $?: the exit status, or 128 + the signal
     two lines of `times`        CPU time of P, then of its children; only where a signal could have ended the tool
 """
@@ -47,9 +49,9 @@ __all__ = [
     "CallScript",
     "Ended",
     "call_script",
-    "complete",
     "ended",
     "launch_words",
+    "report_length",
     "standing_limits",
 ]
 
@@ -66,9 +68,12 @@ LIMITS_REFUSED = b"!limits"
 _REFUSE = "{ echo !limits >&2; exit 126; }"
 _CALL = f"( {{ %s; }} 2>/dev/null || {_REFUSE}; printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
 _REPORT = "echo $r >&2; [ $r -le 128 ] || times >&2"
-_LAUNCH = f"{_CALL}; {_REPORT}; read -r x <&{CTL}"
-# `kill -1` spares only P itself, which is pid 1. There may be nothing to kill, and then nobody wants to hear of it.
-_LAUNCH_AGAIN = f"while read -r x <&{CTL}; do {_CALL}; kill -9 -1 2>/dev/null; {_REPORT}; done"
+# `kill -1` means everybody but P itself, which is pid 1, and fails where there is nobody.
+_ALONE = "echo + >&2"
+_LAUNCH = f"{_CALL}; kill -0 -1 2>&- || {_ALONE}; {_REPORT}; read -r x <&{CTL}"
+_LAUNCH_AGAIN = (
+    f"while read -r x; do {_CALL}; if kill -9 -1 2>&-; then {_REPORT}; read -r x; else {_ALONE}; {_REPORT}; fi; done"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,7 @@ class Ended:
     Attributes:
         code: Exit status, or None where a signal ended the tool.
         signal: The signal, or None.
+        alone: Whether no process was left but the launcher.
         ambiguous: True for 130 and 141 without a name: an exit, or SIGINT or SIGPIPE.
         refused: `cwd`, `limits`, or None: the step at which the call could not begin.
         cpu: CPU seconds of the tool and the children it waited for.
@@ -98,6 +104,7 @@ class Ended:
 
     code: int | None
     signal: int | None
+    alone: bool
     ambiguous: bool
     refused: str | None
     cpu: float
@@ -108,7 +115,7 @@ def launch_words(limits: str, *, again: bool = False) -> tuple[str, ...]:
 
     Args:
         limits: From `standing_limits`.
-        again: Whether for many calls, one after another; each begins with `NEXT` on the ctl pipe.
+        again: Whether for many calls, one after another; each begins with `NEXT` on standard input.
     """
     return (f"/proc/self/fd/{LAUNCHER}", "-c", (_LAUNCH_AGAIN if again else _LAUNCH) % limits)
 
@@ -183,14 +190,19 @@ def _within_host(which: int, value: int) -> int:
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
-def complete(status: bytes) -> bool:
-    """Whether the launcher has said everything about a call's end."""
-    lines = status.split(b"\n")
-    for number, line in enumerate(lines[:-1]):
-        code = line.removeprefix(READY)
-        if code.isdigit():
-            return int(code) <= 128 or len(lines) > number + 3
-    return False
+def report_length(status: bytes) -> int | None:
+    """How many bytes of what the status pipe said tell of one call; None while they are not all there."""
+    length = 0
+    left: int | None = None  # lines
+    for line in status.split(b"\n")[:-1]:
+        length += len(line) + 1
+        if left is None and (code := line.removeprefix(READY)).isdigit():
+            left = 0 if int(code) <= 128 else 2
+        elif left is not None:
+            left -= 1
+        if left == 0:
+            return length
+    return None
 
 
 def ended(status: bytes) -> Ended | None:
@@ -203,15 +215,18 @@ def ended(status: bytes) -> Ended | None:
     if lines[0].startswith(b"!"):
         refused = lines.pop(0)[1:].decode("ascii", "replace")
     name = b""
-    if lines and not lines[0].isdigit():
+    if lines and lines[0] != b"+" and not lines[0].isdigit():
         name = lines.pop(0)
+    alone = bool(lines) and lines[0] == b"+"
+    if alone:
+        lines.pop(0)
     if not lines or not lines[0].isdigit():
         return None
     code = int(lines[0])
     cpu = sum(_seconds(word) for word in lines[2].split()) if len(lines) > 2 else 0.0
     if name and code > 128:
-        return Ended(code=None, signal=code - 128, ambiguous=False, refused=refused, cpu=cpu)
-    return Ended(code=code, signal=None, ambiguous=code in (130, 141), refused=refused, cpu=cpu)
+        return Ended(code=None, signal=code - 128, alone=alone, ambiguous=False, refused=refused, cpu=cpu)
+    return Ended(code=code, signal=None, alone=alone, ambiguous=code in (130, 141), refused=refused, cpu=cpu)
 
 
 def _seconds(word: bytes) -> float:

@@ -97,7 +97,8 @@ class Sessions:
     async def _stands(self, seat: Seat) -> None:
         """Wait until the sandbox is ready for this call, and let go of it if it is not."""
         if seat.standing is not None:
-            await asyncio.wait((seat.standing,))
+            if not seat.standing.done():
+                await asyncio.wait((seat.standing,))
             seat.standing = None
         if seat.armed is not None and not (seat.armed.alive and seat.armed.stands):
             self._let_go(seat)

@@ -18,6 +18,8 @@ _TIMES = b"0m0.000000s 0m0.000000s\n1m2.500000s 0m0.250000s\n"
     ("said", "code", "signal"),
     [
         (b"R0\n", 0, None),
+        (b"R+\n0\n", 0, None),
+        (b"RKilled\n+\n137\n", None, 9),
         (b"R137\n", 137, None),
         (b"RKilled\n137\n", None, 9),
         (b"RCPU time limit exceeded\n152\n", None, 24),
