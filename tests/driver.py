@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefork import Forked
 
 HARNESS = Path(__file__).parent / "harness.py"
 
@@ -32,12 +33,11 @@ class Driver:
         armament: dict[str, float] | None = None,
     ) -> None:
         self._left = b""
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, str(script), str(state), *([json.dumps(armament)] if armament else ())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd="/",
-        )
+        more = [json.dumps(armament)] if armament else []
+        self.process = self._begin([*prefix, sys.executable, str(script), str(state), *more])
+
+    def _begin(self, command: list[str]) -> subprocess.Popen[bytes] | Forked:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
 
     def ask(self, within: float = 60, /, **request: Any) -> dict[str, Any]:
         """Send one request and read its answer."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from driver import Driver, own
+from prefork import Forked, start
 from warmth import warm
 
 HOSTING = Path(__file__).parent / "hosting.py"
@@ -49,6 +53,12 @@ class Hosted(Driver):
         own(self.workspace)
         (self.data / "state").chmod(0o700)
         super().__init__(self.data, script=HOSTING, prefix=prefix)
+
+    def _begin(self, command: list[str]) -> subprocess.Popen[bytes] | Forked:
+        if command[0] != sys.executable:
+            return super()._begin(command)
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        return start(str(self.data), env={**variables, "LANG": "C.UTF-8"}, script=HOSTING)
 
     def ask(self, within: float = 60, /, **request: Any) -> dict[str, Any]:
         """One request, and its answer."""

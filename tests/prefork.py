@@ -1,8 +1,8 @@
-"""The command line without a start of the interpreter for each command: `main()`, forked where it was imported before.
+"""Commands, servers and hosts without a start of the interpreter for each: forked where their code was imported before.
 
-Importing takes half a second of the processor, and the tests give hundreds of commands. What is forked has imported the
-code and done nothing else; its arguments, folder, variables and streams are those of the command, and it ends as an
-interpreter does. How the installed command itself starts is shown by those tests that start it.
+Importing takes half a second of the processor, for a server more than one, and the tests start hundreds. What is forked
+has imported the code and done nothing else; its arguments, folder, variables and streams are those of the command, and
+it ends as one does. How the installed command itself starts is shown by those tests that start it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -22,9 +23,75 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 WIDEST = 1 << 17  # bytes of a request
-SERVERS = ("toolhost.cli.serve", "toolhost.cli.demo")
+TOOLHOST = Path(sys.executable).parent / "toolhost"
+AHEAD = [
+    "harness",
+    "toolhost.following",
+    "toolhost.metrics",
+    "toolhost.policy.schema",
+    "toolhost.sandbox.selfattack",
+    "toolhost.watching",
+    "toolhost.web",
+    "aiosqlite",
+    "anyio._backends._asyncio",
+    "argon2",
+    "passlib.handlers.argon2",
+    "prometheus_client",
+    "pyseccomp",
+    "re2",
+    "tree_sitter_toml",
+]
+"""What servers and hosts import beside the commands, some of it not before they need it."""
+
+
+class Forked:
+    """A process that was forked and goes on: of `subprocess.Popen` what the tests use.
+
+    Args:
+        said: A pipe with a line that has its pid, and another with its exit code when it has ended.
+    """
+
+    returncode: int | None = None
+
+    def __init__(self, said: int, stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> None:
+        self._said = said
+        self.stdin, self.stdout = stdin, stdout
+        self.pid = self._number()
+
+    def _number(self) -> int:
+        line = b""
+        while not line.endswith(b"\n"):
+            piece = os.read(self._said, 1)
+            assert piece, "what forks has ended"
+            line += piece
+        return int(line)
+
+    def poll(self) -> int | None:
+        return self.returncode if self.returncode is not None or not self._ends(0) else self.wait()
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not self._ends(timeout):
+                raise subprocess.TimeoutExpired([f"{self.pid}"], timeout or 0)
+            self.returncode = self._number()
+            os.close(self._said)
+        return self.returncode
+
+    def _ends(self, within: float | None) -> bool:
+        return bool(select.select([self._said], [], [], within)[0])
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 class Prefork:
@@ -45,11 +112,8 @@ class Prefork:
 
         Another command may be running, or this one is to start otherwise, or it is longer than a message.
         """
-        request = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env), "within": timeout}).encode()
-        plain = env.get("LANG") == "C.UTF-8" and not any(name.startswith("PYTHON") for name in env)
-        if not plain or arguments[:1] in (("serve",), ("demo",)) or len(request) > WIDEST:
-            return None
-        if not self._alone.acquire(blocking=False):
+        request = _request(env, arguments=arguments, cwd=str(cwd), within=timeout)
+        if request is None or not self._alone.acquire(blocking=False):
             return None
         try:
             return self._run(arguments, request, stdin, timeout)
@@ -73,10 +137,33 @@ class Prefork:
                 shown.append(stream.read().decode(errors="surrogateescape"))
         return subprocess.CompletedProcess(["toolhost", *arguments], said, *shown)
 
+    def start(
+        self, arguments: Sequence[str], *, env: Mapping[str, str], stderr: int, script: Path | None = None
+    ) -> Forked | None:
+        """As `subprocess.Popen` of the installed command, or of a script, with pipes; None where `run` gives None."""
+        request = _request(env, arguments=arguments, cwd="/", script=None if script is None else str(script))
+        if request is None or not self._alone.acquire(blocking=False):
+            return None
+        try:
+            (stdin, given), (taken, stdout), (said, saying) = os.pipe(), os.pipe(), os.pipe()
+            socket.send_fds(self._socket, [request], [stdin, stdout, stderr, saying])
+            for theirs in (stdin, stdout, saying):
+                os.close(theirs)
+            return Forked(said, os.fdopen(given, "wb"), os.fdopen(taken, "rb", buffering=0))
+        finally:
+            self._alone.release()
+
     def close(self) -> None:
         """End it."""
         self._socket.close()
         self._process.wait(10)
+
+
+def _request(env: Mapping[str, str], **fields: object) -> bytes | None:
+    """The message; None where what is asked for is to start in a way that a fork cannot."""
+    request = json.dumps({**fields, "env": dict(env)}).encode()
+    plain = env.get("LANG") == "C.UTF-8" and not any(name.startswith("PYTHON") for name in env)
+    return request if plain and len(request) <= WIDEST else None
 
 
 @functools.cache
@@ -88,14 +175,14 @@ def prefork() -> Prefork:
 
 
 def command(
-    *arguments: str, stdin: str, cwd: Path, env: Mapping[str, str], timeout: float
+    *arguments: str, stdin: str = "", cwd: Path = Path("/"), env: Mapping[str, str], timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run a command, forked where that can be."""
     done = prefork().run(arguments, stdin=stdin, cwd=cwd, env=env, timeout=timeout)
     if done is not None:
         return done
     return subprocess.run(
-        [str(Path(sys.executable).parent / "toolhost"), *arguments],
+        [str(TOOLHOST), *arguments],
         input=stdin,
         cwd=cwd,
         env=env,
@@ -107,23 +194,41 @@ def command(
     )
 
 
+def start(
+    *arguments: str, env: Mapping[str, str], stderr: int = 2, script: Path | None = None
+) -> Forked | subprocess.Popen[bytes]:
+    """Start a server, or a script that is a host, forked where that can be. What is measured is never forked."""
+    if "PYTEST_VERSION" in os.environ:
+        forked = prefork().start(arguments, env=env, stderr=stderr, script=script)
+        if forked is not None:
+            return forked
+    words = [str(TOOLHOST)] if script is None else [sys.executable, str(script)]
+    return subprocess.Popen(
+        [*words, *arguments], cwd="/", env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+    )
+
+
 def _serve(connection: socket.socket) -> dict[str, object]:
     """Fork for each request until the other end is closed; returns the request where this is a fork."""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(connection, WIDEST, 3)
+        data, descriptors, _, _ = socket.recv_fds(connection, WIDEST, 4)
         if not data:
             os._exit(0)
         request: dict[str, object] = json.loads(data)
         pid = os.fork()
         if pid == 0:
-            for number, fd in enumerate(descriptors):
+            connection.close()
+            for number, fd in enumerate(descriptors[:3]):
                 os.dup2(fd, number)
                 os.close(fd)
-            connection.close()
+            for said in descriptors[3:]:
+                _watched(said)
             return request
         for fd in descriptors:
             os.close(fd)
-        connection.send(json.dumps(_ended(pid, float(str(request["within"])))).encode())
+        if len(descriptors) == 3:
+            connection.send(json.dumps(_ended(pid, float(str(request["within"])))).encode())
+        _reap()
 
 
 def _ended(pid: int, within: float) -> int | None:
@@ -139,20 +244,68 @@ def _ended(pid: int, within: float) -> int | None:
     return status if in_time else None
 
 
+def _watched(said: int) -> None:
+    """Return in a child; the parent stays to say of it, to whoever asked for it, its pid and how it ended."""
+    pid = os.fork()
+    if pid == 0:
+        os.close(said)
+        return
+    for number in range(3):
+        os.close(number)
+    os.write(said, f"{pid}\n".encode())
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.write(said, f"{status}\n".encode())
+    os._exit(0)
+
+
+def _reap() -> None:
+    """Forget those who watched what has ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
 def main() -> None:
     """Import, then fork."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     cli = importlib.import_module("toolhost.cli")
-    for module, _ in cli.COMMANDS.values():
-        if module not in SERVERS:
-            importlib.import_module(module)
+    for module in (*(module for module, _ in cli.COMMANDS.values()), *AHEAD):
+        importlib.import_module(module)
     gc.freeze()
     request = _serve(connection)
     os.chdir(str(request["cwd"]))
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]
-    sys.argv = ["toolhost", *request["arguments"]]  # type: ignore[misc]
-    sys.exit(cli.main())
+    script = request.get("script")
+    sys.argv = [str(script or "toolhost"), *request["arguments"]]  # type: ignore[misc]
+    try:
+        if script is None:
+            cli.main()
+        else:
+            runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as ended:
+        _end(ended.code)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        _end(1)
+    _end(0)
+
+
+def _end(code: object) -> None:
+    """End as an interpreter does, but for taking all modules apart: that would copy the memory that forks share."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()  # what is left of what ran still says what it has to
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        os._exit(120)
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from driver import becomes, own, processes
+from warmth import warm
 from webserver import Person, WebServer
 from websockets.exceptions import ConnectionClosed
 
@@ -156,7 +157,7 @@ def revoked(rounds: int) -> str:
     from test_taint import plugin
 
     server = WebServer(TOOLHOST_TRUSTED_PROXIES="127.0.0.0/8")
-    (server.data / "state").mkdir(parents=True, mode=0o700)
+    warm(server.data)
     plugin(server, "slow", _SLOW, {"hold": "sleep {word}"})
     own(server.data)
     worst: dict[str, float] = {}

@@ -1,9 +1,8 @@
-"""What a first start makes and every other start only reads: tool roots, and what plugins said of themselves.
+"""What a first start makes and every other start only reads: tool roots, what plugins said of themselves, empty tables.
 
-Making both takes a host five seconds of the processor. A run of the tests makes them once, and the data directories of
-its servers, hosts and commands begin with a copy; nothing else of a first start is left out. Of the tool roots of
-Python plugins, each of which has the whole library of Python, only that of `files` is copied: the others are made
-where a test needs them.
+Making them takes a host six seconds of the processor. A run of the tests makes them once, and the data directories of
+its servers, hosts and commands begin with a copy; nothing else of a first start is left out. The tool roots, which are
+thousands of files, are those of all: hosts are made to use one folder beside each other, and hold what they use.
 """
 
 from __future__ import annotations
@@ -17,11 +16,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from owners import SERVICE_USER
+from owners import SERVICE_USER, give
 
-KEPT = ("tool-roots", "plugins")
+EMPTY = "toolhost.db"
 RUN = "TESTS_OF_TOOLHOST"
 """The variable with this run's folder, which its worker processes share; by its name no setting of a host."""
+TABLES = """
+import asyncio, pathlib, sys
+from toolhost.storage import Database
+
+async def make():
+    await (await Database.open(pathlib.Path(sys.argv[1]))).close()
+
+asyncio.run(make())
+"""
 
 
 def begin() -> None:
@@ -48,21 +56,19 @@ def first_data() -> Path:
             variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TOOLHOST_DATA": f"{folder}/data"}
             command = [str(Path(sys.executable).parent / "toolhost"), "tools"]
             subprocess.run(command, cwd="/", env=variables, capture_output=True, timeout=180, check=True)
-            for tree in (folder / "data/state/tool-roots/trees").iterdir():
-                if [plugin.name for plugin in tree.rglob("plugins/*/plugin.toml") if plugin.parent.name != "files"]:
-                    shutil.rmtree(tree)
+            roots = folder / "data/state/tool-roots"
+            roots.rename(folder / "tool-roots")
+            roots.symlink_to(folder / "tool-roots")
+            give(roots, SERVICE_USER)
+            subprocess.run([sys.executable, "-c", TABLES, str(folder / EMPTY)], check=True, timeout=60)
+            give(folder / EMPTY, SERVICE_USER)
             (folder / "made").touch()
     return folder / "data"
 
 
 def copy_first(data: Path) -> None:
     """Make a data directory in which nothing has been called yet, and everything else is as after a first command."""
-    # Links for the thousands of read-only files of the tool roots, copies of what is written.
-    subprocess.run(["cp", "-al", str(first_data()), str(data)], check=True, timeout=60)
-    for written in ("state/toolhost.db", "state/audit.log", "state/security.log"):
-        (data / written).unlink(missing_ok=True)
-        if (first_data() / written).exists():
-            subprocess.run(["cp", "-a", str(first_data() / written), str(data / written)], check=True, timeout=60)
+    subprocess.run(["cp", "-a", str(first_data()), str(data)], check=True, timeout=60)
 
 
 def warm(data: Path) -> None:
@@ -70,13 +76,9 @@ def warm(data: Path) -> None:
     state = data / "state"
     if state.exists():
         return
-    state.mkdir(parents=True)
-    for name in KEPT:
-        subprocess.run(["cp", "-al", str(first_data() / "state" / name), str(state / name)], check=True, timeout=60)
-    lock = state / "tool-roots" / "lock"
-    lock.unlink()
-    lock.touch(0o600)
-    state.chmod(0o700)
+    state.mkdir(parents=True, mode=0o700)
+    kept = (first_data() / "state" / "tool-roots", first_data() / "state" / "plugins", first_data().parent / EMPTY)
+    subprocess.run(["cp", "-a", *map(str, kept), str(state)], check=True, timeout=60)
     if os.geteuid() == 0:
-        for each in (data, state, lock):
+        for each in (data, state):
             shutil.chown(each, SERVICE_USER, SERVICE_USER)

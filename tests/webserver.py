@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Self
 
-from prefork import command
+from prefork import Forked, command, start
 from warmth import warm
 from websockets.sync.client import ClientConnection, connect
 
@@ -68,7 +67,7 @@ class WebServer:
             **variables,
         }
         self.log = self.folder / "log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.port = 0
 
     def start(self, port: int = 0) -> WebServer:
@@ -76,12 +75,11 @@ class WebServer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = port or probe.getsockname()[1]
-        command = [str(Path(sys.executable).parent / "toolhost"), "serve", "--port", str(self.port)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd="/", env=self.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
-            )
+            self.process = start("serve", "--port", str(self.port), env=self.variables, stderr=log.fileno())
+        assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self.process.stdin.close()
         printed, deadline = b"", time.monotonic() + 60
         while b"Ready." not in printed:
             readable, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
@@ -141,9 +139,13 @@ class WebServer:
         self.command("user", "add", username, "--role", role, "--password-stdin", stdin=PASSWORD + "\n")
         return self.person(username)
 
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run the command line beside the server."""
+        return command(*words, stdin=stdin, env=self.variables)
+
     def command(self, *words: str, stdin: str = "") -> str:
-        """Run the command line beside the server; returns what it printed."""
-        done = command(*words, stdin=stdin, cwd=Path("/"), env=self.variables, timeout=120)
+        """The same for what has to succeed; returns what it printed."""
+        done = self.run(*words, stdin=stdin)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

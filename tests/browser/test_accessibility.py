@@ -30,7 +30,9 @@ PATHS = (
 
 def findings(page: Page, where: str, scheme: str) -> list[str]:
     """What axe calls serious or critical. A page in the dark differs in its colours alone."""
-    options = {"runOnly": {"type": "rule", "values": ["color-contrast"]}} if scheme == "dark" else None
+    options: dict[str, object] = {"resultTypes": ["violations"]}
+    if scheme == "dark":
+        options["runOnly"] = {"type": "rule", "values": ["color-contrast"]}
     answer = Axe().run(page, options=options).response
     return [
         f"{where}: {found['id']} ({found['impact']}): {[node['html'][:160] for node in found['nodes'][:3]]}"

@@ -230,15 +230,10 @@ def test_hook_actor_from_request(named: WebServer) -> None:
 
 
 def test_hook_register_commands(named: WebServer) -> None:
-    def extension(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "toolhost"), "extension", *words]
-        return subprocess.run(
-            command, env=named.variables, cwd="/", capture_output=True, text=True, timeout=120, check=False
-        )
-
-    assert extension().stdout == "whoami           Say who runs it.\n"
-    assert extension("whoami", "hello", "--loud").stdout == f"hello! True {named.data}\n", "and root runs none of it"
-    missing = extension("whoareyou")
+    assert named.run("extension").stdout == "whoami           Say who runs it.\n"
+    ran = named.run("extension", "whoami", "hello", "--loud")
+    assert ran.stdout == f"hello! True {named.data}\n", "and root runs none of it"
+    missing = named.run("extension", "whoareyou")
     assert (missing.returncode, "[unknown_command]" in missing.stderr) == (2, True), missing.stderr
 
 

@@ -39,7 +39,7 @@ ELSEWHERE = {
 NOWHERE = {
     "scripts/test": "It is what carries this out.",
     "scripts/test tests/policy -x": "It is what carries this out.",
-    "scripts/check": "The first thing that scripts/test does.",
+    "scripts/check": "scripts/test does it too.",
     "scripts/bench": "Measures for minutes.",
     "scripts/bench-peers": "Measures for minutes, and fetches what it measures from the network.",
     "scripts/soak": "Takes a quarter of an hour; tests have reduced forms of it.",

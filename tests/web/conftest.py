@@ -17,6 +17,22 @@ def server() -> Iterator[WebServer]:
         running.close()
 
 
+@pytest.fixture(scope="module")
+def own() -> Iterator[WebServer]:
+    """A server of one module's tests alone."""
+    running = WebServer()
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def admin(own: WebServer) -> Person:
+    """Its administrator."""
+    return own.set_up()
+
+
 @pytest.fixture
 def fresh() -> Iterator[Callable[..., WebServer]]:
     """Makes servers for one test alone, not started yet."""

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from pathlib import Path
-
-TOOLHOST = str(Path(sys.executable).parent / "toolhost")
-
-
-def run(server, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [TOOLHOST, *words], env=server.variables, cwd="/", text=True, capture_output=True, timeout=60, check=False
-    )
 
 
 def test_a_call_of_the_web_is_listed_and_refused_and_never_approved(server, ada) -> None:
     conversation = ada.conversation()
     waiting = ada.call("shell.run", conversation_id=conversation, script="echo web").json
-    listed = {item["id"]: item for item in json.loads(run(server, "approval", "list", "--output", "json").stdout)}
+    listed = {item["id"]: item for item in json.loads(server.run("approval", "list", "--output", "json").stdout)}
     assert listed[waiting["approval_id"]]["user"] == "ada"
-    shown = run(server, "approval", "list").stdout
+    shown = server.run("approval", "list").stdout
     assert 'bash -c "echo web"' in shown
-    approved = run(server, "approval", "approve", waiting["approval_id"])
+    approved = server.run("approval", "approve", waiting["approval_id"])
     assert (approved.returncode, "approval_not_yours" in approved.stderr) == (3, True)
-    refused = run(server, "approval", "refuse", waiting["approval_id"], "--reason", "not now")
+    refused = server.run("approval", "refuse", waiting["approval_id"], "--reason", "not now")
     assert refused.returncode == 0, refused.stderr
     assert "not now" in ada.get(f"/api/calls/{waiting['call_id']}").json["error"]["message"]
     assert ada.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "approve"}).code == "approval_answered"
@@ -40,9 +29,9 @@ def test_a_call_of_the_command_line_is_approved_there_and_runs_once(server, tmp_
     server.data.parent.joinpath("project").mkdir(exist_ok=True)
     folder = server.data.parent / "project"
     folder.chmod(0o777)
-    asked = run(server, "call", "shell.run", "script=echo cli", "--workspace", str(folder), "--output", "json")
+    asked = server.run("call", "shell.run", "script=echo cli", "--workspace", str(folder), "--output", "json")
     assert asked.returncode == 4
     approval = json.loads(asked.stdout)["approval_id"]
-    done = run(server, "approval", "approve", approval)
+    done = server.run("approval", "approve", approval)
     assert (done.returncode, done.stdout) == (0, "cli\n"), done.stderr
-    assert run(server, "approval", "approve", approval).returncode == 4
+    assert server.run("approval", "approve", approval).returncode == 4

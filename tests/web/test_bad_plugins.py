@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,7 +139,7 @@ def test_a_plugin_whose_calls_fail_by_its_own_fault_is_named_with_the_last_of_th
     assert record["faults"]["count"] >= 2
     assert (record["faults"]["tool"], record["faults"]["code"]) == ("bad.forges", "worker_protocol")
     assert "worker_protocol of bad.forges" in ada.browse("GET", "/admin/plugins").text
-    assert "worker_protocol of bad.forges" in toolhost(ada.server, "plugin", "list").stdout
+    assert "worker_protocol of bad.forges" in ada.server.run("plugin", "list").stdout
     good = next(one for one in ada.get("/api/plugins").json["plugins"] if one["name"] == "good")
     assert good["faults"] is None
 
@@ -152,18 +150,11 @@ def test_what_keeps_dying_is_out_of_service_for_everybody_until_it_is_accepted(a
     assert ada.call("exits.act").status == 403
     assert ada.call("good.act").json["stdout"] == "fine"
     page = ada.browse("GET", "/admin/plugins").text
-    listed = toolhost(ada.server, "plugin", "list").stdout
+    listed = ada.server.run("plugin", "list").stdout
     for shown in (page, listed):
         assert "Its worker failed 5 times in a row; the last time" in shown
         for name, (_, _, words) in BROKEN.items():
             assert name in shown
             assert words.partition("'")[0] in shown.replace("&#39;", "'")
-    assert toolhost(ada.server, "plugin", "accept", "exits", "--yes").returncode == 0
+    assert ada.server.run("plugin", "accept", "exits", "--yes").returncode == 0
     assert becomes(lambda: ada.call("exits.act").json.get("stdout") == "fine", within=60)
-
-
-def toolhost(server: WebServer, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "toolhost"), *words]
-    return subprocess.run(
-        command, env=server.variables, cwd="/", capture_output=True, text=True, timeout=120, check=False
-    )

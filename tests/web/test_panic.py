@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,30 +26,13 @@ wall = "5m"
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[WebServer]:
-    """A server that may be stopped."""
-    running = WebServer()
-    try:
-        yield running.start()
-    finally:
-        running.close()
-
-
-@pytest.fixture(scope="module")
-def admin(own: WebServer) -> Person:
-    person = own.set_up()
+def admin(own: WebServer, admin: Person) -> Person:
+    """The administrator, who may run what sleeps."""
     policy = own.data / "policies" / "shell.toml"
     policy.write_text(POLICY)
     give(policy, SERVICE_USER)
-    until(lambda: works(person))
-    return person
-
-
-def command(server: WebServer, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "toolhost"), *words],
-        cwd="/", env=server.variables, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    until(lambda: works(admin))
+    return admin
 
 
 def running(tag: str) -> list[int]:
@@ -101,7 +82,7 @@ def works(person: Person) -> bool:
 
 def test_panic_ends_every_sandbox_and_refuses_calls_until_it_is_resumed(own: WebServer, admin: Person) -> None:
     sleepers = [Sleeper(admin, tag) for tag in ("301.1", "301.2")]
-    done = command(own, "panic", "--reason", "something is odd")
+    done = own.run("panic", "--reason", "something is odd")
     assert done.returncode == 0, done.stderr
     assert not running("301.1")
     assert not running("301.2")
@@ -111,15 +92,15 @@ def test_panic_ends_every_sandbox_and_refuses_calls_until_it_is_resumed(own: Web
     assert "something is odd" in refused.json["error"]["message"]
     (workspace := own.folder / "work").mkdir()
     give(workspace, SERVICE_USER)
-    beside = command(own, "call", "system.uname", "--workspace", str(workspace))
+    beside = own.run("call", "system.uname", "--workspace", str(workspace))
     assert (beside.returncode, "[panicked]" in beside.stderr) == (7, True)
     assert admin.get("/health").json == {"status": "degraded"}
-    assert command(own, "resume").returncode == 0
+    assert own.run("resume").returncode == 0
     until(lambda: works(admin))
     assert admin.get("/health").json == {"status": "ok"}
     events = [record["event"] for record in own.audit()]
     assert {"panic", "resumed", "health.changed"} <= set(events)
-    assert command(own, "resume").stdout == "Nothing was stopped.\n"
+    assert own.run("resume").stdout == "Nothing was stopped.\n"
 
 
 def test_an_administrator_can_do_it_from_the_page(own: WebServer, admin: Person) -> None:
@@ -150,13 +131,13 @@ def test_it_needs_no_server_that_answers(own: WebServer, admin: Person) -> None:
     sleeper = Sleeper(admin, "303.1")
     os.kill(own.process.pid, signal.SIGSTOP)
     try:
-        done = command(own, "panic")
+        done = own.run("panic")
         assert done.returncode == 0, done.stderr
         assert not running("303.1")
     finally:
         os.kill(own.process.pid, signal.SIGCONT)
     assert sleeper.ended().json["status"] == "cancelled"
-    assert command(own, "resume").returncode == 0
+    assert own.run("resume").returncode == 0
     until(lambda: works(admin))
 
 
@@ -170,38 +151,38 @@ def test_nor_a_spawner_that_does(own: WebServer, admin: Person) -> None:
     ]
     os.kill(spawner, signal.SIGSTOP)
     try:
-        assert command(own, "panic").returncode == 0
+        assert own.run("panic").returncode == 0
         assert not running("304.1")
     finally:
         os.kill(spawner, signal.SIGCONT)
     assert sleeper.ended().json["status"] == "cancelled"
-    assert command(own, "resume").returncode == 0
+    assert own.run("resume").returncode == 0
     until(lambda: works(admin))
 
 
 def test_a_server_that_starts_meanwhile_runs_nothing_and_proves_its_sandbox_when_it_is_resumed(
     own: WebServer, admin: Person
 ) -> None:
-    assert command(own, "panic").returncode == 0
+    assert own.run("panic").returncode == 0
     own.end()
     own.start(own.port)
     assert admin.call("shell.run", script="echo never").code == "panicked"
-    assert command(own, "resume").returncode == 0
+    assert own.run("resume").returncode == 0
     until(lambda: works(admin))
 
 
 def test_who_or_what_is_taken_out_does_not_go_on(own: WebServer, admin: Person) -> None:
     zoe = own.add_user("zoe")
     sleeper = Sleeper(zoe, "305.1")
-    assert command(own, "user", "disable", "zoe").returncode == 0
+    assert own.run("user", "disable", "zoe").returncode == 0
     until(lambda: not running("305.1"))
     sleeper.join(30)
     sleeper = Sleeper(admin, "306.1")
-    assert command(own, "plugin", "disable", "shell").returncode == 0
+    assert own.run("plugin", "disable", "shell").returncode == 0
     until(lambda: not running("306.1"))
     assert sleeper.ended().json["status"] == "cancelled"
     assert admin.call("shell.run", script="echo never").status != 200
-    assert command(own, "plugin", "enable", "shell", "--yes").returncode == 0
+    assert own.run("plugin", "enable", "shell", "--yes").returncode == 0
     until(lambda: works(admin))
 
 
@@ -240,7 +221,7 @@ def test_a_quarantined_plugin_leaves_nothing_behind_and_comes_back_when_it_is_ac
     page = admin.browse("GET", "/admin/incident").text
     for plugin in ("shell", "files"):
         assert f"toolhost plugin accept {plugin}" in page
-        assert command(own, "plugin", "accept", plugin, "--yes").returncode == 0
+        assert own.run("plugin", "accept", plugin, "--yes").returncode == 0
     until(lambda: works(admin))
 
 

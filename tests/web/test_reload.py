@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,19 +27,15 @@ calls = 1
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[WebServer]:
+def server(own: WebServer) -> WebServer:
     """A server of these tests alone: what they put back is followed a moment later, which others would notice."""
-    running = WebServer()
-    try:
-        yield running.start()
-    finally:
-        running.close()
+    return own
 
 
 @pytest.fixture(scope="module")
-def ada(server: WebServer) -> Person:
+def ada(admin: Person) -> Person:
     """Its administrator."""
-    return server.set_up("ada")
+    return admin
 
 
 @pytest.fixture
@@ -117,8 +111,7 @@ def test_a_file_that_breaks_leaves_what_it_said_before_and_is_reported_once(
 
 def doctor(server: WebServer) -> str:
     """What `toolhost doctor` says of the policies."""
-    command = [str(Path(sys.executable).parent / "toolhost"), "doctor", "--json"]
-    done = subprocess.run(command, env=server.variables, cwd="/", capture_output=True, text=True, timeout=120)
+    done = server.run("doctor", "--json")
     checks = [check for layer in json.loads(done.stdout)["layers"] for check in layer["checks"]]
     return "\n".join(check["message"] for check in checks if check["name"] == "policies")
 
@@ -228,25 +221,20 @@ def test_a_plugin_is_added_quarantined_and_let_in_beside_the_server_and_open_cha
     (folder / "policy.request.toml").write_text('plugin = "added"\n[commands]\nallow = ["echo {text}"]\n')
     own(folder)
 
-    def plugin(*words: str) -> None:
-        command = [str(Path(sys.executable).parent / "toolhost"), "plugin", *words]
-        done = subprocess.run(command, env=server.variables, cwd="/", capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-
     def offered() -> bool:
         return "added.say" in ada.get("/api/tools").text
 
     with ada.socket() as chat:
-        plugin("enable", "added", "--yes")
+        server.command("plugin", "enable", "added", "--yes")
         until(offered, True)
         assert chat.until("tools.changed", timeout=60)[-1]["seq"] == 0
         assert ada.call("added.say", word="hello").json["stdout"] == "hello\n"
-        plugin("quarantine", "added", "--reason", "to be looked at")
+        server.command("plugin", "quarantine", "added", "--reason", "to be looked at")
         until(offered, False)
         chat.until("tools.changed", timeout=60)
         refused = ada.call("added.say", word="hello")
         assert refused.code == "plugin_quarantined"
-        plugin("accept", "added", "--yes")
+        server.command("plugin", "accept", "added", "--yes")
         until(offered, True)
-        plugin("disable", "added")
+        server.command("plugin", "disable", "added")
         until(offered, False)

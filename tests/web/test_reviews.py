@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from webserver import Person, WebServer
 
 BOXES = ["secrets", "debug", "authentication", "https", "crowdsec", "firewall", "ports", "rotation"]
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[WebServer]:
-    """A server on which nothing has been denied yet."""
-    running = WebServer()
-    try:
-        yield running.start()
-    finally:
-        running.close()
-
-
-@pytest.fixture(scope="module")
-def admin(own: WebServer) -> Person:
-    return own.set_up()
 
 
 @pytest.fixture(scope="module")

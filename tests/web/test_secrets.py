@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from owners import SERVICE_USER, give
+from warmth import warm
 from webserver import Person, WebServer
 
-TOOLHOST = str(Path(sys.executable).parent / "toolhost")
 VALUE = "cAnArY/+ \"'é-7f3a9b51"
 LINE = "MIIEvQIBADANBgkqhkiG9w0cAnArY"
 FILE = f"-----BEGIN KEY-----\n{LINE}\n-----END KEY-----\n"
@@ -102,6 +99,8 @@ def forms() -> list[bytes]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WebServer, Person]]:
     server = WebServer(CANARY=VALUE)
+    warm(server.data)
+    (server.data / "state" / "tool-roots").unlink()  # its own are looked through too
     plugins = server.data / "plugins"
     policies = server.data / "policies"
     for folder in (plugins / "spill", plugins / "leaky", policies):
@@ -157,21 +156,11 @@ def test_a_secret_shows_nowhere_however_a_tool_prints_it(served: tuple[WebServer
     project.mkdir()
     project.chmod(0o777)
     for words in (["spill.sh", f"script={WAYS}"], ["leaky.say"], ["leaky.tell"], ["leaky.die", "--output", "json"]):
-        done = subprocess.run(
-            [TOOLHOST, "call", *words, "--workspace", str(project)],
-            env=server.variables,
-            cwd="/",
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        said += [done.stdout.decode(), done.stderr.decode()]
+        done = server.run("call", *words, "--workspace", str(project))
+        said += [done.stdout, done.stderr]
         assert "[redacted]" in said[-1] + said[-2]
-    shown = subprocess.run(
-        [TOOLHOST, "policy", "explain", "spill.sh", "script=true", "--workspace", str(project)],
-        env=server.variables, cwd="/", capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
-    said.append(shown.stdout.decode())
+    shown = server.run("policy", "explain", "spill.sh", "script=true", "--workspace", str(project))
+    said.append(shown.stdout)
     assert "secrets: key token" in said[-1], shown.stderr
     assert server.end() == 0  # everything is written now
     files = [path for path in server.data.rglob("*") if path.is_file()]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from driver import own
+from warmth import warm
 from webserver import Person, WebServer
 
 POLICY = """
@@ -58,7 +59,7 @@ def plugin(server: WebServer, name: str, policy: str, tools: dict[str, str]) -> 
 def place() -> Iterator[WebServer]:
     """A server whose tools reach out, by their policies; none of them is connected to anything."""
     server = WebServer()
-    (server.data / "state").mkdir(parents=True, mode=0o700)
+    warm(server.data)
     outside, named = server.folder / "outside", server.folder / "named"
     for made in (outside, named):
         made.mkdir()

@@ -14,6 +14,7 @@ from driver import own, processes
 from modelserver import ModelServer
 from test_people import SOON, until
 from test_taint import plugin
+from warmth import warm
 from webserver import Answer, Person, Socket, WebServer
 from websockets.exceptions import ConnectionClosed
 
@@ -33,7 +34,7 @@ def server(models: ModelServer) -> Iterator[WebServer]:
     """A server behind a proxy on this machine, with a tool that takes its time and one that asks."""
     with chat_server(models) as made:
         made.variables["TOOLHOST_TRUSTED_PROXIES"] = "127.0.0.0/8"
-        (made.data / "state").mkdir(mode=0o700)
+        warm(made.data)
         plugin(made, "slow", POLICY, {"hold": "sleep {word}", "ask": "uname"})
         own(made.data)
         yield made.start()
