@@ -37,8 +37,8 @@ class Withdrawn:
         self._standing = Standing(database)
 
     async def end(self) -> None:
-        """End the calls that may not go on."""
-        actors: set[Actor] = set()
+        """End the calls that may not go on, and the workers that stand ready for those whose they were."""
+        actors = self._plugins.served
         named: set[str] = set()
 
         def seen(actor: Actor, plugin: str) -> bool:
@@ -51,6 +51,8 @@ class Withdrawn:
         out = await self._standing.withdrawn(actors)
         if gone or out:
             await self._pipeline.end_calls(lambda actor, plugin: plugin in gone or actor in out)
+        if out:
+            self._plugins.retire_workers(out)
 
     def _in_service(self, plugin: str) -> bool:
         record = self._plugins.plugins.get(plugin)

@@ -41,11 +41,10 @@ async def security() -> ResponseReturnValue:
 async def incident() -> ResponseReturnValue:
     """What to do when something is wrong, in the order in which it is done."""
     parts = site()
-    known = parts.host.plugins
+    plugins = parts.host.plugins.plugins.values()
     return await render_template(
         "admin_incident.html",
-        plugins=sorted(known.plugins.values(), key=lambda plugin: plugin.name),
-        acceptable=known.pins,
+        plugins=sorted(plugins, key=lambda plugin: plugin.name),
         stopped=parts.host.stopping.stopped,
         people=await parts.accounts.people.list(),
         blocks=await parts.accounts.blocks.list(),

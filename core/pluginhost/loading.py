@@ -98,6 +98,10 @@ class Loaded:
         """The plugins that are in service."""
         return {name for name, record in self.records.items() if record.state == "active"}
 
+    def refusing(self, plugin: str, error: PluginError) -> Loaded:
+        """The same with one plugin out of service, for what an error says."""
+        return self.without(plugin, error.code, _sentence(error))
+
     def without(self, plugin: str, code: str, reason: str) -> Loaded:
         """The same with one plugin out of service."""
         record = replace(self.records[plugin], state="quarantined", code=code, reason=reason, tools=())

@@ -26,16 +26,13 @@ from toolhost.policy.document import Document, DocumentError, parse_document, re
 from toolhost.policy.patience import is_settled, patiently
 from toolhost.policy.problems import Place, Problem
 
-__all__ = ["LOCK", "TAKEN_OUT", "Note", "PluginLock", "lock_text"]
+__all__ = ["LOCK", "Note", "PluginLock", "lock_text", "taken_out"]
 
 Note = Callable[[str, Mapping[str, Any]], object]
 """Takes down an event and its details."""
 
 LOCK = "lock.toml"
 """Name of the file."""
-
-TAKEN_OUT = "An administrator took it out of service"
-"""What is said of a quarantined plugin, before the reason."""
 
 _MAX_BYTES = 32 << 20
 _HEADER = """\
@@ -228,7 +225,7 @@ def _judge(plugins: Iterable[PluginPin], entries: _Entries) -> tuple[dict[str, P
         if pin.name in entries.broken:
             refused[pin.name] = entries.broken[pin.name]
         elif known is not None and known.quarantined:
-            refused[pin.name] = _quarantined(known)
+            refused[pin.name] = taken_out(pin.name, known.quarantined)
         elif known is None or _follows_host(pin, known):
             fresh.append(pin)
         elif not pin.same(known):
@@ -252,11 +249,12 @@ def _drifted(known: PluginPin, pin: PluginPin) -> PluginError:
     )
 
 
-def _quarantined(known: PluginPin) -> PluginError:
+def taken_out(name: str, reason: str) -> PluginError:
+    """Why a plugin that was quarantined is not in service."""
     return PluginError(
         "plugin_quarantined",
-        f"{TAKEN_OUT}: {known.quarantined}",
-        f"`toolhost plugin accept {known.name}` lets it in again.",
+        f"An administrator took it out of service: {reason.rstrip('.')}.",
+        f"`toolhost plugin accept {name}` lets it in again.",
     )
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from toolhost.errors import AccessError, PluginError, UsageError
-from toolhost.model import Call, Tool
+from toolhost.model import Actor, Call, Tool
 from toolhost.pluginhost.command import expand
 from toolhost.pluginhost.contained import owned_limits
 from toolhost.pluginhost.descriptions import DescriptionCache
@@ -21,7 +21,7 @@ from toolhost.pluginhost.discovery import digest, left_out
 from toolhost.pluginhost.drift import changes, summary
 from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.loading import Found, Loaded, PluginLoader
-from toolhost.pluginhost.lock import TAKEN_OUT, PluginLock
+from toolhost.pluginhost.lock import PluginLock, taken_out
 from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.pins import PluginPin, pin_of
 from toolhost.pluginhost.record import PluginRecord, WorkerReply
@@ -260,10 +260,15 @@ class PluginRegistry:
         """How many workers there are, those that begin or end included."""
         return 0 if self._pool is None else self._pool.count
 
-    def retire_workers(self) -> None:
-        """Let every worker go that was made under the policies until now; those at work, when their calls end."""
+    @property
+    def served(self) -> set[Actor]:
+        """Whom the workers that there are worked for last."""
+        return set() if self._pool is None else self._pool.served
+
+    def retire_workers(self, last: Collection[Actor] | None = None) -> None:
+        """Let every worker go, or those that worked for one of these last; those at work, when their calls end."""
         if self._pool is not None:
-            self._pool.retire()
+            self._pool.retire(last)
 
     def _let_go(self) -> None:
         """Keep nothing ready any more: it may be of a plugin that is out of service now."""
@@ -391,7 +396,7 @@ class PluginRegistry:
         self.record(name)
         async with self._loading:  # what is being loaded was compared with the lock as it was
             await asyncio.to_thread(self._lock.quarantine, name, reason)
-            self._loaded = self._loaded.without(name, "plugin_quarantined", f"{TAKEN_OUT}: {reason}")
+            self._loaded = self._loaded.refusing(name, taken_out(name, reason))
         self._let_go()
         self.on_change()
 

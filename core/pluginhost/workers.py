@@ -7,13 +7,13 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from toolhost.errors import PluginError
-from toolhost.model import Call
+from toolhost.model import Actor, Call
 from toolhost.pluginhost.contained import Contained
 from toolhost.pluginhost.errands import Errands
 from toolhost.pluginhost.pending import OnProgress
@@ -81,6 +81,7 @@ class WorkerPool:
         self._idle = idle
         self._on_quarantine = on_quarantine
         self._workers: dict[str, asyncio.Task[Contained]] = {}
+        self._served: WeakKeyDictionary[asyncio.Task[Contained], Actor] = WeakKeyDictionary()
         self._retirements: dict[str, asyncio.TimerHandle] = {}
         self._health: dict[str, _Health] = {}
         self._changed = asyncio.Event()
@@ -146,6 +147,8 @@ class WorkerPool:
             self._blame(tool.plugin, health, error)
             return WorkerReply(status="limit" if error.code == "worker_limit" else "error", error=error)
         self._keep(key)
+        if (starting := self._workers.get(key)) is not None:
+            self._served[starting] = call.actor
         try:
             if before_start is not None:
                 before_start()
@@ -163,11 +166,22 @@ class WorkerPool:
         """How many workers there are, those that begin or end included."""
         return len(self._workers) + len(self._ending)
 
-    def retire(self) -> None:
-        """End the workers that are idle; the others when they have nothing to do any more."""
-        for key in list(self._retirements):
-            self._end(key)
-        self._outdated.update(self._workers.values())
+    @property
+    def served(self) -> set[Actor]:
+        """Whom the workers that there are worked for last."""
+        return {self._served[starting] for starting in self._workers.values() if starting in self._served}
+
+    def retire(self, last: Collection[Actor] | None = None) -> None:
+        """End the workers that are idle; the others when they have nothing to do any more.
+
+        Args:
+            last: Only workers that worked for one of these last.
+        """
+        for key, starting in list(self._workers.items()):
+            if last is None or self._served.get(starting) in last:
+                self._outdated.add(starting)
+                if key in self._retirements:
+                    self._end(key)
 
     async def close(self) -> None:
         """End every worker."""

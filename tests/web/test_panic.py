@@ -173,9 +173,12 @@ def test_a_server_that_starts_meanwhile_runs_nothing_and_proves_its_sandbox_when
 
 def test_who_or_what_is_taken_out_does_not_go_on(own: WebServer, admin: Person) -> None:
     zoe = own.add_user("zoe")
+    until(lambda: not workers(own))
+    assert zoe.call("files.list").json["status"] == "ok"  # its worker stays for the next call
+    assert workers(own)
     sleeper = Sleeper(zoe, "305.1")
     assert own.run("user", "disable", "zoe").returncode == 0
-    until(lambda: not running("305.1"))
+    until(lambda: not running("305.1") and not workers(own))
     sleeper.join(30)
     sleeper = Sleeper(admin, "306.1")
     assert own.run("plugin", "disable", "shell").returncode == 0

@@ -57,7 +57,7 @@ const since = () => {
 handle(evidence, problemOf(evidence), () => download(`/api/evidence?since=${since()}`), (headers) => {
   const told = find("[data-said]", evidence);
   const intact = headers.get("x-audit-intact") === "yes";
-  find("span", told).textContent = intact ? evidence.dataset.intact : evidence.dataset.broken;
+  find("[data-verdict]", told).textContent = intact ? evidence.dataset.intact : evidence.dataset.broken;
   find("code", told).textContent = headers.get("x-audit-last-hash");
   told.classList.toggle("note-error", !intact);
   told.hidden = false;
