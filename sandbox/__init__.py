@@ -11,8 +11,9 @@ from toolhost.sandbox.plan import HostFile, Limits, Program, Root, SandboxPlan
 from toolhost.sandbox.pool import Armament
 from toolhost.sandbox.probe import Check, probe
 from toolhost.sandbox.programs import pin
+from toolhost.sandbox.reservation import Reservation
 from toolhost.sandbox.roots import root
-from toolhost.sandbox.sandbox import Reservation, Sandbox
+from toolhost.sandbox.sandbox import Sandbox
 
 __all__ = [
     "Armament",

@@ -10,6 +10,7 @@ which is born in it, and steps out. In v2 bubblewrap is moved while it is busy s
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator
@@ -19,11 +20,44 @@ from toolhost.sandbox.cgroups import Cgroups, kill, read, remove, write
 from toolhost.sandbox.outcome import Enforcement
 from toolhost.sandbox.plan import Limits
 
-__all__ = ["CallGroup"]
+__all__ = ["CallGroup", "CallGroups"]
 
 _OURS = 2  # bubblewrap and the launcher
 _PERIOD = 100_000  # microseconds, the kernel's default
 _NANO = 1_000_000_000
+_SOON = 0.02  # seconds after which another is made ahead
+
+
+class CallGroups:
+    """Makes them, one ahead of the next call.
+
+    Args:
+        cgroups: What may be used.
+    """
+
+    def __init__(self, cgroups: Cgroups) -> None:
+        self._cgroups = cgroups
+        self._spare: CallGroup | None = None
+        self._making: asyncio.TimerHandle | None = None
+
+    def take(self) -> CallGroup:
+        """One that nobody else has."""
+        taken, self._spare = self._spare, None
+        if self._making is None and self._cgroups.version is not None:
+            self._making = asyncio.get_running_loop().call_later(_SOON, self._make)
+        return taken or CallGroup(self._cgroups)
+
+    def close(self) -> None:
+        """Make no more."""
+        if self._making is not None:
+            self._making.cancel()
+        if self._spare is not None:
+            self._spare.remove()
+
+    def _make(self) -> None:
+        self._making = None
+        if self._spare is None:
+            self._spare = CallGroup(self._cgroups)
 
 
 class CallGroup:
@@ -157,7 +191,7 @@ class CallGroup:
         # The time itself is counted by the group and watched; the share keeps one call from starving the others.
         share = self._cgroups.folder_of("cpu", self._folders)
         if share is not None:
-            quota = str(_PERIOD * max((os.cpu_count() or 1) - 1, 1))
+            quota = str(_PERIOD * max(self._cgroups.processors - 1, 1))
             with contextlib.suppress(OSError):
                 if self._version == "cgroup2":
                     write(share, "cpu.max", f"{quota} {_PERIOD}")

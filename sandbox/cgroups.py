@@ -59,12 +59,18 @@ class Cgroups:
         version: `cgroup2`, `cgroup1`, or None where nothing can be used.
         bases: The folder in which calls' groups are made, by controller. Controllers of one hierarchy share a folder.
         process: The maker's part of a group's name.
+        processors: How many there are.
     """
 
     version: Literal["cgroup2", "cgroup1"] | None = None
     bases: Mapping[str, str] = field(default_factory=dict)
     process: str = ""
+    processors: int = field(default_factory=lambda: os.cpu_count() or 1)
     _next: int = 0
+    _bases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._bases = tuple(sorted(set(self.bases.values())))
 
     @classmethod
     def find(cls, proc: Path = _SELF) -> Cgroups:
@@ -89,12 +95,12 @@ class Cgroups:
     def folders(self) -> tuple[str, ...]:
         """A new name for a group in each hierarchy; nothing is made."""
         self._next += 1
-        return tuple(f"{base}/call-{self.process}-{self._next}" for base in sorted(set(self.bases.values())))
+        return tuple(f"{base}/call-{self.process}-{self._next}" for base in self._bases)
 
     def folder_of(self, controller: str, folders: tuple[str, ...]) -> str | None:
         """Which of a group's folders has a controller."""
         base = self.bases.get(controller)
-        return next((each for each in folders if base is not None and os.path.dirname(each) == base), None)
+        return folders[self._bases.index(base)] if base is not None and folders else None
 
     @property
     def holds(self) -> Mapping[str, Enforcement]:

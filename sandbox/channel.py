@@ -14,9 +14,12 @@ from typing import Any, TypeVar
 
 from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
 
-__all__ = ["Channel", "Started"]
+__all__ = ["FULL", "Channel", "Launch", "Started"]
 
 _T = TypeVar("_T")
+
+FULL = 0.001
+"""Seconds after which the queue to the spawner, which is the socket's own and tells nobody, is tried again."""
 
 _MESSAGE = 1 << 16
 _ANSWER = 30.0  # seconds; the spawner does one thing at a time, each in milliseconds
@@ -38,6 +41,19 @@ class Started:
     pid: int
     grouped: bool
     listener: socket.socket | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A bubblewrap that the spawner has been asked for.
+
+    Attributes:
+        call: Number of the launch.
+        answer: What the spawner says.
+    """
+
+    call: int
+    answer: asyncio.Future[Started]
 
 
 class Channel:
@@ -67,25 +83,34 @@ class Channel:
         loop.add_reader(self._connection, self._receive)
         self._loop = loop
 
-    async def launch(self, message: dict[str, Any], descriptors: Sequence[int]) -> Started:
-        """Have a bubblewrap started. Not to be cancelled: it may start all the same.
+    def launch(self, message: dict[str, Any], descriptors: Sequence[int]) -> Launch | None:
+        """Ask for a bubblewrap; `started` must be awaited. None where the spawner's queue, the socket's own, is full.
+
+        Raises:
+            SandboxUnavailable: The spawner is gone.
+        """
+        self.attach()
+        loop = asyncio.get_running_loop()
+        self._next += 1
+        call = self._next
+        if not self._sent(message | {"do": "launch", "call": call}, descriptors):
+            return None
+        answer: asyncio.Future[Started] = loop.create_future()
+        self._starting[call] = answer
+        self._gone[call] = loop.create_future()
+        return Launch(call=call, answer=answer)
+
+    async def started(self, launch: Launch) -> Started:
+        """Wait for the answer. Not to be cancelled: the bubblewrap may start all the same.
 
         Raises:
             PlanRefused: A root is not what the plan says.
             SandboxUnavailable: The spawner is gone, or the sandbox could not be made.
         """
-        self.attach()
-        self._next += 1
-        call = self._next
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Started] = loop.create_future()
-        self._starting[call] = future
-        self._gone[call] = loop.create_future()
         try:
-            await self._send(message | {"do": "launch", "call": call}, descriptors)
-            return await self._answer(future)
+            return await self._answer(launch.answer)
         except BaseException:
-            self._forget(call)
+            self._forget(launch.call)
             raise
 
     async def cover(self, call: int, roots: Sequence[dict[str, Any]], *, again: bool) -> bool:
@@ -117,7 +142,8 @@ class Channel:
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._covering[message["call"]] = future
         try:
-            await self._send(message, ())
+            while not self._sent(message):  # noqa: ASYNC110 - see `FULL`
+                await asyncio.sleep(FULL)
             return await self._answer(future)
         finally:
             self._covering.pop(message["call"], None)
@@ -168,20 +194,19 @@ class Channel:
         await ended
         self._spawner = 0
 
-    async def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
+    def _sent(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> bool:
+        """Send a question; False where the queue is full."""
         if self._closed:
             raise _spawner_gone()
-        data = [json.dumps(message, ensure_ascii=True).encode()]
-        while True:
-            try:
-                socket.send_fds(self._connection, data, list(descriptors))
-                return
-            except BlockingIOError:
-                await asyncio.sleep(0.001)  # the spawner has a queue of launches: the socket's own, bounded
-            except OSError as error:
-                raise SandboxUnavailable(
-                    "launch_failed", f"The spawner cannot be asked: {error.strerror}.", "Restart the host."
-                ) from error
+        try:
+            socket.send_fds(self._connection, [json.dumps(message, ensure_ascii=True).encode()], list(descriptors))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise SandboxUnavailable(
+                "launch_failed", f"The spawner cannot be asked: {error.strerror}.", "Restart the host."
+            ) from error
+        return True
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self._closed:

@@ -47,15 +47,16 @@ class Pipes:
         self._open.remove(fd)
         return fd
 
-    def close_theirs(self) -> None:
-        """Close the sandbox's ends."""
-        self.close(
+    @property
+    def theirs(self) -> tuple[int, ...]:
+        """The sandbox's ends, in the order in which the spawner is handed them."""
+        return (
             self.stdin_theirs,
             self.stdout_theirs,
-            self.stderr_theirs,
             self.status_theirs,
-            self.json_theirs,
+            self.stderr_theirs,
             self.ctl_theirs,
+            self.json_theirs,
         )
 
     def close_all(self) -> None:

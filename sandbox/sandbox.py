@@ -11,11 +11,12 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from toolhost.sandbox import bubblewrap, seccomp, spawner
 from toolhost.sandbox.armed import Armed
-from toolhost.sandbox.call_group import CallGroup
+from toolhost.sandbox.arming import Arming, Begun, finish
+from toolhost.sandbox.call_group import CallGroups
 from toolhost.sandbox.cgroups import Cgroups
 from toolhost.sandbox.channel import Channel
 from toolhost.sandbox.check import check_plan
@@ -25,49 +26,22 @@ from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailabl
 from toolhost.sandbox.execution import Execution, OnOutput, Run, reports
 from toolhost.sandbox.leftovers import Leftovers
 from toolhost.sandbox.outcome import LimitReport, Outcome
-from toolhost.sandbox.pipes import Pipes
 from toolhost.sandbox.plan import NO_SECRETS, SandboxPlan
 from toolhost.sandbox.pool import Armament, Pool
 from toolhost.sandbox.quarantine import Quarantine
+from toolhost.sandbox.reservation import Reservation
 from toolhost.sandbox.resolver import Resolver
-from toolhost.sandbox.script import CallScript, call_script, standing_limits
+from toolhost.sandbox.script import CallScript, call_script
 from toolhost.sandbox.sessions import Sessions
 from toolhost.sandbox.shape import Shape, place
 from toolhost.sandbox.spares import sweep_spares
 from toolhost.sandbox.tool_root import ToolRoots
 
-__all__ = ["Reservation", "Sandbox"]
+__all__ = ["Sandbox"]
 
 BeforeStart = Callable[[], None]
 
 _START = 10.0
-
-
-class Reservation:
-    """What stands ready for a call that is about to run. Whatever is left of it at the end of the context is let go.
-
-    Args:
-        shape: Of the call's sandbox; None where it is not known yet.
-        armed: A sandbox from the pool, whose launcher prepares already; None where the pool had none.
-        retire: Lets go of one.
-    """
-
-    def __init__(self, shape: Shape | None, armed: Armed | None, retire: Callable[[Armed], None]) -> None:
-        self.shape = shape
-        self._armed = armed
-        self._retire = retire
-
-    def claim(self) -> Armed | None:
-        """The sandbox, now the caller's."""
-        armed, self._armed = self._armed, None
-        return armed
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        if (armed := self.claim()) is not None:
-            self._retire(armed)
 
 
 class Sandbox:
@@ -88,9 +62,9 @@ class Sandbox:
         self._leftovers = leftovers
         self._launcher = launcher
         self._resolver = Resolver()
-        self._running: set[Armed] = set()
-        self._pool = Pool(self._arm, self._retire, armament)
-        self._sessions = Sessions(self._retire)
+        self._arming = Arming(channel, CallGroups(cgroups), tool_roots, launcher)
+        self._pool = Pool(self._arming.arm, self._arming.retire, armament)
+        self._sessions = Sessions(self._arming.retire)
         self._making: dict[str, asyncio.Lock] = {}
 
     @classmethod
@@ -142,14 +116,16 @@ class Sandbox:
 
         Where the plan cannot be carried out nothing is reserved, and `run` says why.
         """
-        shape = armed = None
         if plan.kind == "command" and not plan.secrets and plan.isolation != "conversation":
             with contextlib.suppress(SandboxError):
                 script, shape = _script(plan), self._known_shape(plan)
                 armed = self._pool.take(shape) if shape is not None else None
                 if armed is not None:
                     armed.prepare(script)
-        return Reservation(shape, armed, self._retire)
+                    return Reservation(self._arming, shape, armed)
+                if shape is not None:
+                    return Reservation(self._arming, shape, self._arming.begin(shape))
+        return Reservation(self._arming)
 
     async def run(
         self,
@@ -199,7 +175,7 @@ class Sandbox:
                     self._pool.runs(call)
                     outcome = await run.wait()
             except BaseException:
-                await self._discard(armed)
+                await self._arming.discard(armed)
                 raise
         except BaseException:
             self._pool.end(call)
@@ -231,13 +207,13 @@ class Sandbox:
                 self._pool.runs(call)
                 outcome = await run.wait()
             except BaseException:
-                await self._discard(armed)
+                await self._arming.discard(armed)
                 raise
             if armed.alive and outcome.status in ("exited", "signaled"):
                 seat.armed = armed
                 self._sessions.stand_again(seat)
             else:
-                self._retire(armed)
+                self._arming.retire(armed)
         return outcome
 
     async def launch(
@@ -271,9 +247,9 @@ class Sandbox:
         except BaseException:
             with contextlib.suppress(Exception):
                 await network.aclose()
-            await self._discard(armed)
+            await self._arming.discard(armed)
             raise
-        armed.on_dead(lambda: self._running.discard(armed))
+        armed.on_dead(lambda: self._arming.ended(armed))
         return execution
 
     def enforcement(self, plan: SandboxPlan) -> Mapping[str, LimitReport]:
@@ -284,8 +260,7 @@ class Sandbox:
         """Kill everything and end the spawner. Nothing can be run afterwards."""
         await self._pool.close()
         await self._sessions.close()
-        await asyncio.gather(*(armed.destroy() for armed in list(self._running)), return_exceptions=True)
-        self._running.clear()
+        await self._arming.close()
         await self._channel.close()
         self._leftovers.close()
         self._tool_roots.close()
@@ -313,8 +288,9 @@ class Sandbox:
         """A sandbox for a plan, in which everything but the call itself is done, and whether it was armed before."""
         if secrets.keys() != set(plan.secrets):
             raise PlanRefused("secret_unavailable", "The secrets of the plan are not those that came with it.")
+        begun = armed = None
         if reservation is not None and reservation.shape is not None:
-            shape, armed = reservation.shape, reservation.claim()
+            shape, (armed, begun) = reservation.shape, reservation.claim()
         else:
             shape = await self._shape(plan)
             # A secret is there for its call alone, so no sandbox with one stands before the call or is kept after it.
@@ -322,7 +298,7 @@ class Sandbox:
         # A bubblewrap must not lose its pipes while it sets up (it would die and leave its child hanging), so a call
         # that is cancelled meanwhile waits for these few milliseconds and destroys what then stands.
         if armed is None:
-            return await self._uncancelled(self._made(shape, secrets=secrets)), False
+            return await self._uncancelled(self._made(shape, begun, secrets=secrets)), False
         if shape.covers:
             armed = await self._uncancelled(self._covered(armed, shape))
         return armed, True
@@ -346,14 +322,22 @@ class Sandbox:
     async def _uncancelled(self, making: Coroutine[Any, Any, Armed]) -> Armed:
         """The sandbox that something makes; if this task is cancelled meanwhile it is destroyed when it stands."""
         task = asyncio.ensure_future(making)
-        if await _finish(task):
+        if await finish(task):
             if not task.exception():
-                await self._discard(task.result())
+                await self._arming.discard(task.result())
             raise asyncio.CancelledError
         return task.result()
 
-    async def _made(self, shape: Shape, *, again: bool = False, secrets: Mapping[str, bytes] = NO_SECRETS) -> Armed:
-        return await self._covered(await self._arm(shape, again=again, secrets=secrets), shape)
+    async def _made(
+        self,
+        shape: Shape,
+        begun: Begun | None = None,
+        *,
+        again: bool = False,
+        secrets: Mapping[str, bytes] = NO_SECRETS,
+    ) -> Armed:
+        making = self._arming.arm(shape, again=again, secrets=secrets) if begun is None else self._arming.stand(begun)
+        return await self._covered(await making, shape)
 
     async def _covered(self, armed: Armed, shape: Shape) -> Armed:
         try:
@@ -364,90 +348,13 @@ class Sandbox:
             else:
                 await armed.cover(shape.places.roots)
         except BaseException:
-            await self._discard(armed)
-            raise
-        return armed
-
-    async def _arm(self, shape: Shape, *, again: bool = False, secrets: Mapping[str, bytes] = NO_SECRETS) -> Armed:
-        network = bool(shape.network)
-        message = {
-            "tool_root": shape.tool_root,
-            "scratch": shape.limits.scratch,
-            "limits": standing_limits(shape.limits, cpu=shape.kind == "command"),
-            "roots": shape.places.roots,
-            "network": network,
-            "again": again,
-            "secrets": len(secrets),
-        }
-        pipes = Pipes()
-        group = CallGroup(self._cgroups)
-        memory: list[int] = []
-        held: list[int] = []
-        try:
-            memory.append(_memory("seccomp", seccomp.filter_bytes(network=bool(shape.network))))
-            memory.append(_memory("options", bubblewrap.options(shape.places.targets, shape.places.secrets)))
-            for target in shape.places.secrets:
-                held.append(_memory("secret", secrets[target.rpartition("/")[2]]))
-            theirs = (
-                pipes.stdin_theirs,
-                pipes.stdout_theirs,
-                pipes.status_theirs,
-                pipes.stderr_theirs,
-                pipes.ctl_theirs,
-            )
-            with group.doors() as doors:
-                started = await self._channel.launch(
-                    message, (*theirs, pipes.json_theirs, *memory, self._launcher, *held, *doors)
-                )
-            if doors and not started.grouped:
-                group.give_up()
-        except BaseException:
-            group.remove()
-            pipes.close_all()
-            raise
-        finally:
-            for fd in (*memory, *held):
-                os.close(fd)
-        pipes.close_theirs()
-        armed = Armed(self._channel, pipes, started, group, again=again)
-        self._running.add(armed)
-        self._tool_roots.enter(shape.tool_root)
-        armed.on_dead(lambda: self._tool_roots.leave(shape.tool_root))
-        try:
-            await armed.stand()
-            armed.group.limit(shape.limits)
-        except BaseException:
-            await self._discard(armed)
+            await self._arming.discard(armed)
             raise
         return armed
 
     def _used(self, call: int, armed: Armed) -> None:
         self._pool.end(call)
-        self._retire(armed)
-
-    def _retire(self, armed: Armed) -> None:
-        """Let a sandbox go in which nothing runs any more, behind the caller's back."""
-        armed.retire(lambda: self._running.discard(armed))
-
-    async def _discard(self, armed: Armed) -> None:
-        """Destroy a sandbox to the end, however often this task is cancelled meanwhile."""
-        task = asyncio.ensure_future(armed.destroy())
-        cancelled = await _finish(task)
-        self._running.discard(armed)
-        if cancelled:
-            raise asyncio.CancelledError
-        task.result()
-
-
-async def _finish(task: asyncio.Future[Any]) -> bool:
-    """Wait for a task although this one is cancelled; True if it was."""
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError:
-            cancelled = True
-    return cancelled
+        self._arming.retire(armed)
 
 
 def _script(plan: SandboxPlan, *, again: bool = False) -> CallScript:
@@ -458,21 +365,3 @@ def _checked_script(plan: SandboxPlan, *, again: bool) -> CallScript:
     check_plan(plan)
     env = {"HOME": "/tmp", "PATH": "/usr/bin:/bin"} | dict(plan.env)  # noqa: S108
     return call_script(plan.argv, plan.cwd, env.items(), plan.limits, again=again)
-
-
-def _memory(name: str, content: bytes) -> int:
-    """A memfd holding `content`, at its start. Fresh each time: its offset is shared with whoever reads it."""
-    try:
-        fd = os.memfd_create(name, os.MFD_CLOEXEC)
-    except OSError as error:
-        raise SandboxUnavailable(
-            "descriptors_exhausted", f"No descriptor can be made: {error.strerror}.", "Raise the limit on open files."
-        ) from error
-    try:
-        if os.write(fd, content) != len(content):
-            raise SandboxUnavailable("memory_exhausted", f"The {name} of a sandbox could not be written.", "")
-        os.lseek(fd, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
