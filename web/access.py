@@ -34,6 +34,7 @@ class Access:
         step_up: Whether a person must have given their password within the last ten minutes.
         before_change: Whether it is open to somebody who has to choose another password first.
         works: Whether it makes a chat or a tool work, which has a rate limit of its own.
+        recorded: Whether it leaves a record although it only reads: then no page of another site may bring it about.
     """
 
     public: bool = False
@@ -42,6 +43,7 @@ class Access:
     step_up: bool = False
     before_change: bool = False
     works: bool = False
+    recorded: bool = False
 
 
 _PERSON = Access()
@@ -61,6 +63,7 @@ def requires(
     step_up: bool = False,
     before_change: bool = False,
     works: bool = False,
+    recorded: bool = False,
 ) -> Callable[[View], View]:
     """Open a route to whoever has a right: people by their role, API keys by their scopes too.
 
@@ -70,12 +73,19 @@ def requires(
         step_up: Whether people must have given their password within the last ten minutes.
         before_change: Whether it is open to somebody who has to choose another password first.
         works: Whether it makes a chat or a tool work, which has a rate limit of its own.
+        recorded: Whether it leaves a record although it only reads: then no page of another site may bring it about.
     """
 
     def mark(view: View) -> View:
-        setattr(
-            view, _MARK, Access(right=right, scope=scope, step_up=step_up, before_change=before_change, works=works)
+        access = Access(
+            right=right,
+            scope=scope,
+            step_up=step_up,
+            before_change=before_change,
+            works=works,
+            recorded=recorded,
         )
+        setattr(view, _MARK, access)
         return view
 
     return mark

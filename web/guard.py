@@ -106,7 +106,7 @@ async def admit() -> ResponseReturnValue | None:
         if (answer := preflight(incoming)) is not None:
             _count(incoming, access, None)
             return answer
-        _check_origin(incoming)
+        _check_origin(incoming, access)
         if not is_open:
             g.principal = await _authenticate(incoming)
     except AccessError as error:
@@ -215,9 +215,9 @@ def _check_host(incoming: BaseRequestWebsocket) -> None:
         )
 
 
-def _check_origin(incoming: BaseRequestWebsocket) -> None:
+def _check_origin(incoming: BaseRequestWebsocket, access: Access) -> None:
     handshake = has_websocket_context()
-    if not handshake and request.method in _SAFE:
+    if not handshake and request.method in _SAFE and not access.recorded:
         return
     fetch_site = incoming.headers.get("Sec-Fetch-Site")
     origin = incoming.headers.get("Origin")

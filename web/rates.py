@@ -6,7 +6,7 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -99,6 +99,11 @@ class _Locks:
         """Seconds that they have to wait now."""
         return max(0.0, self._strikes.get(who, (0, 0.0))[1] - time.monotonic())
 
+    def budget(self, who: str) -> Budget:
+        """How many more may fail before they wait, and until when they do."""
+        left, wait = self._failures.budget(who), self.wait(who)
+        return left if wait <= 0 else replace(left, remaining=0, reset=math.ceil(time.time() + wait))
+
     def count(self, who: str) -> bool:
         """Count an attempt as a failure, until it is known to be none; whether it is the one that makes them wait."""
         counted = self._failures
@@ -136,6 +141,11 @@ class Attempt:
     _by_account: _Locks
     _struck_address: bool
     _struck_account: bool
+
+    def budget(self) -> Budget:
+        """What is left for whoever makes it."""
+        budgets = (self._by_address.budget(self._address), self._by_account.budget(self._account))
+        return min(budgets, key=lambda budget: budget.remaining)
 
     def undecided(self) -> None:
         """The password was right and a code is still to come."""

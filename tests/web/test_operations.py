@@ -368,6 +368,8 @@ def test_the_evidence_is_taken_by_administrators_alone_and_that_they_did_is_in_i
     assert own.stranger().get("/api/evidence").status == 401
     assert (refused := eve.get("/api/evidence")).status == 403
     assert refused.code == "role_not_allowed"
+    link = admin.browse("GET", "/api/evidence", Sec_Fetch_Site="cross-site", Origin="")
+    assert (link.status, link.code) == (403, "cross_site"), "no link on another page makes a record of theirs"
     assert admin.get("/api/evidence?since=yesterday").code == "query_invalid"
     assert admin.get("/api/evidence?until=1").code == "query_invalid"
     call_id = admin.call("shell.run", script="cat /run/secrets/token").json["call_id"]

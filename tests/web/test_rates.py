@@ -122,7 +122,11 @@ def test_one_message_too_many_says_so_and_closes_the_socket(strict, gina) -> Non
 
 def test_who_guesses_passwords_waits_longer_each_time_and_its_owner_does_not(strict, gina) -> None:
     thief, wrong = at_address(strict, "198.51.100.40"), {"username": "gina", "password": "not her password"}
-    assert [thief.post("/api/auth/login", wrong).status for _ in range(4)] == [401, 401, 401, 429]
+    answers = [thief.post("/api/auth/login", wrong) for _ in range(4)]
+    assert [answer.status for answer in answers] == [401, 401, 401, 429]
+    assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
+    assert {answer.headers["x-ratelimit-limit"] for answer in answers} == {"3"}, "the limit that is nearest"
+    assert int(answers[2].headers["x-ratelimit-reset"]) >= int(answers[3].headers["x-ratelimit-reset"]) - 5
     for username in ("gina", "nobody"):  # from another address: the account waits, whether there is one or not
         other = at_address(strict, "198.51.100.41" if username == "gina" else "198.51.100.42")
         statuses = [other.post("/api/auth/login", {**wrong, "username": username}).status for _ in range(2)]

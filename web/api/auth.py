@@ -127,6 +127,7 @@ async def _attempt(username: object) -> AsyncIterator[None]:
         except ToolHostError as error:
             if error.code not in ("login_failed", "password_wrong", "totp_wrong"):
                 attempt.undecided()
+            g.budget = min(g.budget, attempt.budget(), key=lambda budget: budget.remaining)
             raise
         attempt.succeeded()
 

@@ -19,7 +19,7 @@ blueprint = Blueprint("evidence", __name__, url_prefix="/api")
 
 
 @blueprint.get("/evidence")
-@requires("admin", scope="admin")
+@requires("admin", scope="admin", recorded=True)
 async def take() -> ResponseReturnValue:
     """The bundle, with what happened `since` a moment, or ever. That it was taken is a record, which is in it."""
     only("since")
