@@ -129,6 +129,14 @@ class Harness:
             task.cancel()
         return answer_of(await task, pieces) | {"connections": [asdict(one) for one in connections]}
 
+    async def reserve(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Reserve for a plan, and `run` it, or let it go as a call does whose intent cannot be written."""
+        plan = plan_of(request)
+        with self.sandbox.reserve(plan) as reservation:
+            if not request["run"]:
+                return {}
+            return answer_of(await self.sandbox.run(plan, reservation), [])
+
     async def worker(self, request: dict[str, Any]) -> dict[str, Any]:
         """A worker: send lines, read as many back, close its input (or kill it), and wait for its end."""
         execution = await self.sandbox.launch(plan_of(request))

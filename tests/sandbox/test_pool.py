@@ -30,6 +30,30 @@ def test_the_first_call_of_a_shape_is_cold_and_the_next_finds_one_armed(pool: Dr
     assert pool.sh("true")["armed"]
 
 
+@pytest.mark.parametrize("stands", [True, False])
+def test_what_is_reserved_for_a_call_runs_it_or_nothing_and_leaves_nothing(
+    pool: Driver, work: Path, stands: bool
+) -> None:
+    """As it stood in the pool, or was begun for this call because the pool had none."""
+    call = {"programs": ["sh"], "arguments": ["-c", "echo ran > ran; echo said"], "cwd": "/workspace"}
+    call |= {"roots": [writable(work, protected=[".envrc"])]}
+    pool.ask(**call)  # makes the tool root
+    before = pool.ask(do="facts")["descriptors"]
+    for run in (False, True):
+        (work / "ran").unlink()
+        if stands:
+            pool.ask(**call)
+            (work / "ran").unlink()
+            assert armed(pool) == 1
+        said = pool.ask(do="reserve", run=run, **call)
+        assert sorted(os.listdir(work)) == (["ran"] if run else [])
+        if run:
+            assert (said["stdout"], said["armed"]) == ("said\n", stands)
+        else:
+            (work / "ran").touch()
+        assert pool.ask(do="facts")["descriptors"] <= before
+
+
 def test_each_is_used_once(pool: Driver) -> None:
     pool.sh("true")
     armed(pool)
