@@ -8,6 +8,7 @@ it ends as one does. How the installed command itself starts is shown by those t
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -54,11 +55,12 @@ class Forked:
         said: A pipe with a line that has its pid, and another with its exit code when it has ended.
     """
 
+    stdin: IO[bytes] | None = None
+    stdout: IO[bytes] | None = None
     returncode: int | None = None
 
-    def __init__(self, said: int, stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> None:
+    def __init__(self, said: int) -> None:
         self._said = said
-        self.stdin, self.stdout = stdin, stdout
         self.pid = self._number()
 
     def _number(self) -> int:
@@ -99,7 +101,6 @@ class Prefork:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._alone = threading.Lock()
         variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
         with theirs:
             command = [sys.executable, __file__, str(theirs.fileno())]
@@ -108,50 +109,55 @@ class Prefork:
     def run(
         self, arguments: Sequence[str], *, stdin: str, cwd: Path, env: Mapping[str, str], timeout: float
     ) -> subprocess.CompletedProcess[str] | None:
-        """As `subprocess.run` of the installed command; None where this is no place for it.
-
-        Another command may be running, or this one is to start otherwise, or it is longer than a message.
-        """
-        request = _request(env, arguments=arguments, cwd=str(cwd), within=timeout)
-        if request is None or not self._alone.acquire(blocking=False):
+        """As `subprocess.run` of the installed command; None where it is to start otherwise, or too long to be told."""
+        request = _request(env, arguments=arguments, cwd=str(cwd))
+        if request is None:
             return None
-        try:
-            return self._run(arguments, request, stdin, timeout)
-        finally:
-            self._alone.release()
-
-    def _run(
-        self, arguments: Sequence[str], request: bytes, stdin: str, timeout: float
-    ) -> subprocess.CompletedProcess[str]:
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given.write(stdin.encode(errors="surrogateescape"))
             given.seek(0)
-            socket.send_fds(self._socket, [request], [given.fileno(), out.fileno(), err.fileno()])
-            self._socket.settimeout(timeout + 10)
-            said = json.loads(self._socket.recv(WIDEST))
-            if said is None:
-                raise subprocess.TimeoutExpired(["toolhost", *arguments], timeout)
+            forked = self._fork(request, given.fileno(), out.fileno(), err.fileno())
+            try:
+                code = forked.wait(timeout)
+            finally:
+                forked.kill()
+                forked.wait()
             shown = []
             for stream in (out, err):
                 stream.seek(0)
                 shown.append(stream.read().decode(errors="surrogateescape"))
-        return subprocess.CompletedProcess(["toolhost", *arguments], said, *shown)
+        return subprocess.CompletedProcess(["toolhost", *arguments], code, *shown)
+
+    def at_terminal(
+        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], terminal: int
+    ) -> Forked | None:
+        """The installed command at a terminal, in a session of its own; None where `run` gives None."""
+        request = _request(env, arguments=arguments, cwd=str(cwd), session=True)
+        return None if request is None else self._fork(request, terminal, terminal, terminal)
 
     def start(
         self, arguments: Sequence[str], *, env: Mapping[str, str], stderr: int, script: Path | None = None
     ) -> Forked | None:
         """As `subprocess.Popen` of the installed command, or of a script, with pipes; None where `run` gives None."""
         request = _request(env, arguments=arguments, cwd="/", script=None if script is None else str(script))
-        if request is None or not self._alone.acquire(blocking=False):
+        if request is None:
             return None
+        (stdin, given), (taken, stdout) = os.pipe(), os.pipe()
         try:
-            (stdin, given), (taken, stdout), (said, saying) = os.pipe(), os.pipe(), os.pipe()
-            socket.send_fds(self._socket, [request], [stdin, stdout, stderr, saying])
-            for theirs in (stdin, stdout, saying):
-                os.close(theirs)
-            return Forked(said, os.fdopen(given, "wb"), os.fdopen(taken, "rb", buffering=0))
+            forked = self._fork(request, stdin, stdout, stderr)
         finally:
-            self._alone.release()
+            os.close(stdin)
+            os.close(stdout)
+        forked.stdin, forked.stdout = os.fdopen(given, "wb"), os.fdopen(taken, "rb", buffering=0)
+        return forked
+
+    def _fork(self, request: bytes, *streams: int) -> Forked:
+        said, saying = os.pipe()
+        try:
+            socket.send_fds(self._socket, [request], [*streams, saying])
+        finally:
+            os.close(saying)
+        return Forked(said)
 
     def close(self) -> None:
         """End it."""
@@ -172,6 +178,24 @@ def prefork() -> Prefork:
     forks = Prefork()
     atexit.register(forks.close)
     return forks
+
+
+def at_terminal(
+    *arguments: str, cwd: Path, env: Mapping[str, str], terminal: int, installed: bool = False
+) -> Forked | subprocess.Popen[bytes]:
+    """Start a command at a terminal, forked where that can be and the installed one is not asked for."""
+    forked = None if installed else prefork().at_terminal(arguments, cwd=cwd, env=env, terminal=terminal)
+    if forked is not None:
+        return forked
+    return subprocess.Popen(
+        [str(TOOLHOST), *arguments],
+        cwd=cwd,
+        env=env,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
 
 
 def command(
@@ -210,61 +234,41 @@ def start(
 
 def _serve(connection: socket.socket) -> dict[str, object]:
     """Fork for each request until the other end is closed; returns the request where this is a fork."""
+    running: dict[int, tuple[int, int]] = {}  # by its pidfd: its pid, and where to say how it ended
+    ready = select.poll()
+    ready.register(connection, select.POLLIN)
     while True:
-        data, descriptors, _, _ = socket.recv_fds(connection, WIDEST, 4)
-        if not data:
-            os._exit(0)
-        request: dict[str, object] = json.loads(data)
-        pid = os.fork()
-        if pid == 0:
-            connection.close()
-            for number, fd in enumerate(descriptors[:3]):
-                os.dup2(fd, number)
+        for fd, _ in ready.poll():
+            if fd in running:
+                pid, said = running.pop(fd)
+                _say(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                ready.unregister(fd)
                 os.close(fd)
-            for said in descriptors[3:]:
-                _watched(said)
-            return request
-        for fd in descriptors:
-            os.close(fd)
-        if len(descriptors) == 3:
-            connection.send(json.dumps(_ended(pid, float(str(request["within"])))).encode())
-        _reap()
+                os.close(said)
+                continue
+            data, descriptors, _, _ = socket.recv_fds(connection, WIDEST, 4)
+            if not data:
+                os._exit(0)
+            request: dict[str, object] = json.loads(data)
+            *streams, said = descriptors
+            pid = os.fork()
+            if pid == 0:
+                connection.close()
+                for number, stream in enumerate(streams):
+                    os.dup2(stream, number)
+                for other in (*descriptors, *running, *(saying for _, saying in running.values())):
+                    os.close(other)
+                return request
+            for stream in streams:
+                os.close(stream)
+            _say(said, pid)
+            running[fd := os.pidfd_open(pid)] = pid, said
+            ready.register(fd, select.POLLIN)
 
 
-def _ended(pid: int, within: float) -> int | None:
-    """How it ended, as `subprocess` says it; None where it had to be killed."""
-    fd = os.pidfd_open(pid)
-    try:
-        in_time = bool(select.select([fd], [], [], within)[0])
-        if not in_time:
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-    finally:
-        os.close(fd)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return status if in_time else None
-
-
-def _watched(said: int) -> None:
-    """Return in a child; the parent stays to say of it, to whoever asked for it, its pid and how it ended."""
-    pid = os.fork()
-    if pid == 0:
-        os.close(said)
-        return
-    for number in range(3):
-        os.close(number)
-    os.write(said, f"{pid}\n".encode())
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.write(said, f"{status}\n".encode())
-    os._exit(0)
-
-
-def _reap() -> None:
-    """Forget those who watched what has ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+def _say(said: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody wants to know
+        os.write(said, f"{number}\n".encode())
 
 
 def main() -> None:
@@ -278,6 +282,8 @@ def main() -> None:
     os.chdir(str(request["cwd"]))
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]
+    if request.get("session"):
+        os.setsid()
     script = request.get("script")
     sys.argv = [str(script or "toolhost"), *request["arguments"]]  # type: ignore[misc]
     try:
@@ -299,7 +305,7 @@ def _end(code: object) -> None:
         print(code, file=sys.stderr)
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    gc.collect()  # what is left of what ran still says what it has to
+    gc.collect(1)  # what is left of what ran says what it has to; not all there is, which would copy as much
     try:
         sys.stdout.flush()
         sys.stderr.flush()

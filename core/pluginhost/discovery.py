@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -58,17 +58,17 @@ def candidates(plugins: Path, installed: Collection[str] | None = None) -> Itera
         installed: Entry points to which the installed ones are limited; None for all.
     """
     # Once for all plugins of a distribution: it may list thousands of files, and even its name is read from a file.
-    known: dict[int, tuple[str, Mapping[str, metadata.PackagePath]]] = {}
+    known: dict[int, tuple[str, str]] = {}
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         if installed is not None and entry.name not in installed:
             continue
         distribution: str | None = None
-        files: Mapping[str, metadata.PackagePath] = {}
+        listed = ""
         if (of := entry.dist) is not None:
             if id(of) not in known:
-                known[id(of)] = of.name, {str(file): file for file in of.files or ()}
-            distribution, files = known[id(of)]
-        packages = _installed(entry, files)
+                known[id(of)] = of.name, _listed(of)
+            distribution, listed = known[id(of)]
+        packages = _installed(entry, listed)
         problem = None
         if not packages:
             problem = PluginError(
@@ -96,13 +96,22 @@ def candidates(plugins: Path, installed: Collection[str] | None = None) -> Itera
         yield Candidate(label=item.name, source="folder", folder=folder, problem=_untrusted(plugins, folder))
 
 
-def _installed(entry: metadata.EntryPoint, files: Mapping[str, metadata.PackagePath]) -> tuple[tuple[str, Path], ...]:
+def _listed(distribution: metadata.Distribution) -> str:
+    """The files of a distribution, each as a line that begins with its name and a comma.
+
+    Text, because an object for each of thousands of files takes longer to make than the rest of a start.
+    """
+    record = distribution.read_text("RECORD")
+    return "\n" + (record if record is not None else "".join(f"{file},\n" for file in distribution.files or ()))
+
+
+def _installed(entry: metadata.EntryPoint, listed: str) -> tuple[tuple[str, Path], ...]:
     """The packages an entry point's value names, from the distribution's list of files, else from the import system."""
     parts = entry.module.split(".")
     names = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
     manifest = entry.module.replace(".", "/") + "/" + MANIFEST
-    if manifest in files:
-        path = Path(str(files[manifest].locate()))
+    if entry.dist is not None and f"\n{manifest}," in listed:
+        path = Path(str(entry.dist.locate_file(manifest)))
         if path.is_file():
             above = path.parents  # [0] is the package itself, [1] the one around it
             return tuple((name, above[len(names) - 1 - at]) for at, name in enumerate(names))

@@ -4,13 +4,13 @@ import os
 import pty
 import select
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from driver import own
+from prefork import at_terminal
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,12 +28,10 @@ def policies(space: Path, environment: dict[str, str]) -> Path:
 class Terminal:
     """A command at a terminal of its own."""
 
-    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
+    def __init__(self, *arguments: str, cwd: Path, env: dict[str, str], installed: bool) -> None:
         self._ours, theirs = pty.openpty()
         try:
-            self.process = subprocess.Popen(
-                command, cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-            )
+            self.process = at_terminal(*arguments, cwd=cwd, env=env, terminal=theirs, installed=installed)
         finally:
             os.close(theirs)
         self.shown = ""
@@ -75,12 +73,12 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(executable: str, environment: dict[str, str], workspace: Path) -> Iterator[Callable[..., Terminal]]:
+def terminal(environment: dict[str, str], workspace: Path) -> Iterator[Callable[..., Terminal]]:
     """Starts `toolhost` at a terminal, in the workspace."""
     opened: list[Terminal] = []
 
-    def start(*arguments: str) -> Terminal:
-        opened.append(Terminal([executable, *arguments], workspace, environment))
+    def start(*arguments: str, installed: bool = False) -> Terminal:
+        opened.append(Terminal(*arguments, cwd=workspace, env=environment, installed=installed))
         return opened[-1]
 
     yield start

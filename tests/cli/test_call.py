@@ -246,7 +246,7 @@ def test_ctrl_c_ends_the_call_and_everything_it_started(executable, environment,
 
 @pytest.mark.parametrize(("typed", "exit_code"), [("y\n", 0), ("n\n", 4), ("\n", 4), ("yess\n", 4)])
 def test_a_terminal_is_asked_and_only_yes_is_a_yes(terminal: Callable, data, typed, exit_code) -> None:
-    shell = terminal("call", "shell.run", "script=echo $((98765*43210))")
+    shell = terminal("call", "shell.run", "script=echo $((98765*43210))", installed=exit_code == 0)
     shown = shell.wait_for("[y/N]")
     assert "echo $((98765*43210))" in shown
     assert "shell.toml:" in shown
