@@ -1,6 +1,7 @@
 """One server, and two people at it."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from modelserver import ModelServer
@@ -31,6 +32,13 @@ def own() -> Iterator[WebServer]:
 def admin(own: WebServer) -> Person:
     """Its administrator."""
     return own.set_up()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """For what goes on while a test does something else."""
+    with ThreadPoolExecutor() as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -76,12 +76,6 @@ def eve(own: WebServer, admin: Person) -> Person:
     return own.add_user("eve")
 
 
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
-
-
 def metric(text: str, name: str) -> float:
     """The sum of a metric's values."""
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))

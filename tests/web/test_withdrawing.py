@@ -50,12 +50,6 @@ def eve(server: WebServer, ada: Person) -> Person:
     return server.add_user("eve")
 
 
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
-
-
 def held(seconds: str) -> list[int]:
     return processes(f"sleep\0{seconds}")
 
