@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,8 @@ from toolhost.settings import load_settings
 
 __all__ = ["PluginHost", "RecordedCall", "make_host"]
 
-_DESCRIPTIONS: list[Path] = []
-"""What unchanged plugins declared, kept from one host to the next of this process: each start would ask them again."""
+_DESCRIPTIONS = "plugins"
+_TOOL_ROOTS = "tool-roots"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,15 +156,15 @@ def make_host(
         settings = load_settings({}, {"TOOLHOST_DATA": str(folder / "data")})
         data = DataDirectory(settings)
         data.prepare()
-        if _DESCRIPTIONS:
-            shutil.copytree(_DESCRIPTIONS[0], data.state / "plugins", dirs_exist_ok=True)
+        (data.state / _TOOL_ROOTS).symlink_to(_kept() / _TOOL_ROOTS)
+        shutil.copytree(_kept() / _DESCRIPTIONS, data.state / _DESCRIPTIONS, dirs_exist_ok=True)
         # Before there is an event loop: the spawner is a fork of this process.
         sandbox = Sandbox.start(data.state, armament=Armament(most=0))
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
             try:
                 host = runner.run(stack.enter_async_context(Host.open(settings, sandbox, installed=installed)))
-                _keep_descriptions(data.state / "plugins")
+                shutil.copytree(data.state / _DESCRIPTIONS, _kept() / _DESCRIPTIONS, dirs_exist_ok=True)
                 _check(host, names)
                 actor = Actor(user_id="u_test", username="test", role=role, channel="test")
                 yield PluginHost(host, runner, folder / "workspace", actor)
@@ -225,11 +227,14 @@ def _check(host: Host, names: list[str]) -> None:
             raise PluginError(record.code, f"The plugin {name} cannot be used: {record.reason}")
 
 
-def _keep_descriptions(folder: Path) -> None:
-    if not _DESCRIPTIONS and folder.is_dir():
-        _DESCRIPTIONS.append(Path(tempfile.mkdtemp(prefix="toolhost-described-")))
-        import atexit
+@cache
+def _kept() -> Path:
+    """What a first start makes and others only read, kept from one host to the next of this process.
 
-        atexit.register(shutil.rmtree, _DESCRIPTIONS[0], ignore_errors=True)
-    if _DESCRIPTIONS:
-        shutil.copytree(folder, _DESCRIPTIONS[0], dirs_exist_ok=True)
+    The tool roots are one folder for all; what unchanged plugins declared is copied, so that none is asked again.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="toolhost-testing-kept-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in (_DESCRIPTIONS, _TOOL_ROOTS):
+        (folder / name).mkdir(0o700)
+    return folder

@@ -119,7 +119,9 @@ def watched_page(browser: Browser, server: WebServer) -> Iterator[Callable[..., 
     opened: list[tuple[BrowserContext, Watched]] = []
 
     def open_page(*, at: WebServer = server, expected: tuple[str, ...] = (), **options: object) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en-US", **options})  # type: ignore[arg-type]
+        # Where nothing moves by itself, there is less to draw: a page in software takes a processor for it.
+        still = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US", "reduced_motion": "reduce"}
+        context = browser.new_context(**{**still, **options})  # type: ignore[arg-type]
         context.set_default_timeout(20_000)
         watched = Watched(at, context)
         watched.expected.update(expected)

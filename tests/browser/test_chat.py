@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from shots import look
 from webserver import PASSWORD, WebServer
 
-NARROW = {"viewport": {"width": 320, "height": 640}}
+NARROW = {"viewport": {"width": 320, "height": 640}, "reduced_motion": "no-preference"}
 
 
 def say(page: Page, text: str) -> None:

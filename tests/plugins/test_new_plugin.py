@@ -18,7 +18,15 @@ from driver import own
 from owners import SERVICE_USER
 
 BIN = Path(sys.executable).parent
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
+OURS = ("anyio", "hypothesispytest", "schemathesis", "xdist", "xdist.looponfail")
+"""Plugins of pytest that these tests have and an author's need not; some take long to import."""
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/tmp",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTEST_ADDOPTS": " ".join(f"-p no:{name}" for name in OURS),
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,12 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         **who,
     )
+
+
+def test_the_plugin_of_pytest_imports_nothing_of_the_host_until_it_is_used(place: Path) -> None:
+    imported = run("python", "-c", "import sys, toolhost.testing.plugin; print(*sys.modules)", cwd=place).stdout.split()
+    assert "toolhost.testing.plugin" in imported
+    assert not {"toolhost.testing.hosts", "toolhost.host", "toolhost.sandbox", "sqlalchemy"} & set(imported)
 
 
 KINDS = {"python": [], "toml": ["--toml"], "mcp": ["--mcp"]}
