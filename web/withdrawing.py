@@ -55,7 +55,7 @@ async def withdraw(parts: Site) -> None:
         for question, actor in zip(open_questions, asked, strict=True)
         if actor in gone
     ]
-    # They are refused all the same: nobody else's access may wait for what they waited for.
+    # Nobody else's access may wait for what they waited for. What is not refused by then, the next look finds.
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await asyncio.gather(*refused, return_exceptions=True)  # one may be answered in this very moment
@@ -77,7 +77,7 @@ async def _runs(parts: Site) -> None:
 
 @asynccontextmanager
 async def following(parts: Site) -> AsyncIterator[None]:
-    """Notice in the meantime what ends by itself: a key whose time is over has no run left."""
+    """Notice in the meantime what ends by itself, such as a key, and what a busy machine has left open."""
     task = asyncio.create_task(_look(parts), name="withdrawing")
     try:
         yield
@@ -90,6 +90,6 @@ async def _look(parts: Site) -> None:
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         try:
-            await _runs(parts)
+            await withdraw(parts)
         except Exception:
-            _log.exception("it cannot be seen whose runs may go on; it is tried again")
+            _log.exception("it cannot be seen whose runs and questions may go on; it is tried again")
