@@ -48,6 +48,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         warmth.end()
 
 
+ROOMS = ("browser", "web", "plugins", "cli", "core", "attacks", "repository", "sandbox", "policy")
+"""From those whose modules take long to those whose modules take a moment."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker process is left alone with it at the end."""
+    order = {room: number for number, room in enumerate(ROOMS)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(Path(__file__).parent).parts[0], 0))
+
+
 @pytest.fixture
 def data(space: Path) -> Path:
     """A data directory in which nothing has been called yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pwd
 import shutil
@@ -134,6 +135,7 @@ class Bench:
         if pid == 0:
             status = 1
             try:
+                gc.disable()  # it would look at all that pytest holds, and copy it
                 os.close(read)
                 _become_service_user()
                 os.chdir("/")
