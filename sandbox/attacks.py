@@ -127,6 +127,12 @@ tried("mknodat", -100, w + "g", 0o104755, 0); tried("chmod", w + "program", 0o47
 tried("fchmodat", -100, w + "program", 0o4755); tried("fchmodat2", -100, w + "program", 0o4755, 0)
 tried("openat", -100, "/workspace", 0o20200001, 0o4755); tried("chmod", w + "program", 0o4755 | 1 << 40)
 """),
+    _python("files", "a lease that lets nobody else open a file", _LIBC + """
+import fcntl
+with open("/workspace/program", "r+b") as file:
+    try: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK); print("ESCAPED")
+    except OSError: pass
+"""),
     _python("files", "file capabilities",
             _LIBC + 'tried("setxattr", "/workspace/program", "security.capability", "x", 1, 0)'),
     # Programs

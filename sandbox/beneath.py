@@ -20,6 +20,7 @@ _RESOLVE_NO_XDEV = 0x01
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
+_TRIES = 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -39,13 +40,16 @@ def _how(flags: int, mode: int, resolve: int) -> ctypes.Array[ctypes.c_char]:
 
 def _openat2(dir_fd: int, path: str, flags: int, mode: int, resolve: int) -> int:
     how = _how(flags | os.O_CLOEXEC, mode, resolve)
+    left = _TRIES
     while True:
         fd: int = _libc.syscall(_SYS_OPENAT2, dir_fd, os.fsencode(path), how, _HOW_SIZE)
         if fd >= 0:
             return fd
         number = ctypes.get_errno()
-        # EAGAIN: a rename raced with the walk and the kernel could not prove that it stayed beneath.
-        if number not in (errno.EINTR, errno.EAGAIN):
+        left -= 1
+        # EAGAIN: a rename raced with the walk and the kernel could not prove that it stayed beneath. But also: somebody
+        # holds a lease on the file and keeps it, for as long as they like.
+        if number not in (errno.EINTR, errno.EAGAIN) or not left:
             raise OSError(number, os.strerror(number), path)
 
 

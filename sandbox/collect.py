@@ -189,6 +189,8 @@ def _not_opened(error: OSError, shown: str) -> CollectRefused:
         return CollectRefused("file_is_link", f"{shown} is a link, or lies behind one; links are not followed.")
     if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a FIFO nobody reads, a device
         return _refused("special", shown, 0)
+    if error.errno == errno.EAGAIN:
+        return CollectRefused("file_not_found", f"Another program holds {shown} and lets nobody open it.", "Try again.")
     return CollectRefused("file_not_found", f"{shown} cannot be opened: {error.strerror}.")
 
 

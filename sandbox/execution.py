@@ -53,13 +53,19 @@ class _Ending:
                 self._growth = await Growth.begin(self.plan.roots, self.plan.limits.workspace)
                 self._growth.watch(self.armed.pid, self.kill)
         except BaseException:
-            self.stop()
+            self.close()
             raise
 
     def stop(self) -> None:
         """Let go of everything that watches the call."""
         if self._growth is not None:
             self._growth.stop()
+
+    def close(self) -> None:
+        """Let go of everything, whether the call ended, was cancelled or never began. Safe to call twice."""
+        self.stop()
+        if self._growth is not None:
+            self._growth.close()
 
     def kill(self, reason: str) -> None:
         """Kill the sandbox; the first reason stands."""
@@ -215,7 +221,7 @@ class Run(_Ending):
             raise
 
     async def wait(self) -> Outcome:
-        """Wait for the end.
+        """Wait for the end; `close` it then.
 
         Raises:
             PlanRefused: The working folder is not there, or the system refused a limit.
@@ -228,12 +234,8 @@ class Run(_Ending):
                     pass
         finally:
             self.stop()
-        try:
-            if self._growth is not None and self.reason is None and await self._growth.over():
-                self.reason = "workspace"  # it was quicker than the watch
-        finally:
-            if self._growth is not None:
-                self._growth.close()
+        if self._growth is not None and self.reason is None and await self._growth.over():
+            self.reason = "workspace"  # it was quicker than the watch
         violations = await self.armed.collect()
         return self.outcome(said, bytes(self._data["stdout"]), bytes(self._data["stderr"]), self._limits, violations)
 
@@ -247,6 +249,7 @@ class Run(_Ending):
         if self._stdin is not None:
             self._stdin.stop()
         if self._listening:
+            self._listening = False
             for fd in self._fds.values():
                 self._loop.remove_reader(fd)
 
@@ -351,9 +354,7 @@ class Execution(_Ending):
         try:
             said = await self.armed.finished()
         finally:
-            self.stop()
-            if self._growth is not None:
-                self._growth.close()
+            self.close()
             self.stdin.close()
             with suppress(Exception):  # a connection that could not be recorded ended the network when it was made
                 await self._network.aclose()

@@ -7,6 +7,7 @@ when the call has ended (`quarantine.py`).
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -116,8 +117,7 @@ def _walk(root_fd: int, globs: _Globs) -> Iterator[str]:
         except FileNotFoundError:
             continue  # gone since it was listed
         except OSError as error:
-            # Another mount or a closed folder: what cannot be looked into cannot be masked.
-            raise _too_many(f"A folder cannot be searched for the patterns of `deny` ({error.strerror})") from None
+            raise _unsearched(error) from None
         try:
             with os.scandir(fd) as entries:
                 for entry in entries:
@@ -130,8 +130,18 @@ def _walk(root_fd: int, globs: _Globs) -> Iterator[str]:
                         yield path
                     elif after and entry.is_dir(follow_symlinks=False):
                         waiting.append((path, after))
+        except OSError as error:
+            raise _unsearched(error) from None
         finally:
             os.close(fd)
+
+
+def _unsearched(error: OSError) -> PlanRefused:
+    # Another mount or a closed folder, or no descriptor left: what cannot be looked into cannot be masked.
+    what = f"A folder cannot be searched for the patterns of `deny` ({error.strerror})"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return PlanRefused("descriptors_exhausted", f"{what}.", "Raise the limit on open files.")
+    return _too_many(what)
 
 
 def _too_many(what: str) -> PlanRefused:

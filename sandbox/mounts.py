@@ -32,6 +32,8 @@ _ROOT_ERRORS = {
     errno.ENOTDIR: ("root_missing", "does not exist"),
     errno.ELOOP: ("root_is_link", "is a symbolic link, or lies under one"),
     errno.EACCES: ("root_not_accessible", "cannot be reached by the service user"),
+    errno.EMFILE: ("descriptors_exhausted", "cannot be opened: the process has no descriptor left"),
+    errno.ENFILE: ("descriptors_exhausted", "cannot be opened: the machine has no descriptor left"),
 }
 
 
@@ -41,6 +43,8 @@ def refusal(source: str, error: OSError) -> PlanRefused:
     fix = "Name a folder's real path, without a link in it."
     if code == "root_not_accessible":
         fix = f"setfacl -m u:toolhost:rwx {source} (and x on every folder above it), or choose another folder."
+    elif code == "descriptors_exhausted":
+        fix = "Raise the limit on open files."
     return PlanRefused(code, f"The root {source} {what}.", fix)
 
 

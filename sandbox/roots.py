@@ -33,7 +33,7 @@ def root(
         protected: Paths relative to it that cannot be written or created.
 
     Raises:
-        PlanRefused: `root_missing`, `root_is_link` or `root_not_accessible`.
+        PlanRefused: `root_missing`, `root_is_link`, `root_not_accessible` or `descriptors_exhausted`.
     """
     try:
         fd = open_without_links(source)

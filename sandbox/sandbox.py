@@ -168,12 +168,13 @@ class Sandbox:
             try:
                 async with serving(armed.take_listener(), plan.network, on_connection, self._resolver):
                     run = Run(plan, armed, began, stdin, on_output, was_armed=was_armed)
-                    await run.prepare()
-                    if before_start is not None:
-                        before_start()
-                    run.fire(script)
-                    self._pool.runs(call)
-                    outcome = await run.wait()
+                    with contextlib.closing(run):
+                        await run.prepare()
+                        if before_start is not None:
+                            before_start()
+                        run.fire(script)
+                        self._pool.runs(call)
+                        outcome = await run.wait()
             except BaseException:
                 await self._arming.discard(armed)
                 raise
@@ -200,12 +201,13 @@ class Sandbox:
             try:
                 armed.group.begin()
                 run = Run(plan, armed, began, None, on_output, was_armed=was_armed)
-                await run.prepare()
-                if before_start is not None:
-                    before_start()
-                run.fire(script)
-                self._pool.runs(call)
-                outcome = await run.wait()
+                with contextlib.closing(run):
+                    await run.prepare()
+                    if before_start is not None:
+                        before_start()
+                    run.fire(script)
+                    self._pool.runs(call)
+                    outcome = await run.wait()
             except BaseException:
                 await self._arming.discard(armed)
                 raise
@@ -242,8 +244,11 @@ class Sandbox:
             await network.enter_async_context(carrying)
             execution = Execution(plan, armed, began, network, was_armed=False)
             await execution.prepare()
-            await execution.open()
-            armed.fire(script)
+            with contextlib.ExitStack() as failed:
+                failed.callback(execution.close)
+                await execution.open()
+                armed.fire(script)
+                failed.pop_all()
         except BaseException:
             with contextlib.suppress(Exception):
                 await network.aclose()

@@ -151,6 +151,9 @@ RULES: tuple[Rule, ...] = (
         errno=errno.EPERM,
         reason="memory placement: kernel surface without a use here",
     ),
+    Rule(calls=("fcntl",), errno=errno.EPERM,
+         reason="F_SETLEASE: whoever opens the file next, the host as well, waits until its holder lets go",
+         when=(Compare(argument=1, value=1024),)),
     # Terminals: the low 32 bits count (CVE-2019-10063 set the high ones).
     Rule(calls=("ioctl",), errno=errno.EPERM, reason="TIOCSTI types into a terminal (CVE-2017-5226)",
          when=(Compare(argument=1, value=0x5412),)),

@@ -204,7 +204,11 @@ class Harness:
 
     async def facts(self, request: dict[str, Any]) -> dict[str, Any]:
         await self.disarm(request)
-        return {"descriptors": len(os.listdir("/proc/self/fd")), "pid": os.getpid()}
+        return {
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "pid": os.getpid(),
+            "tasks": len(asyncio.all_tasks()),
+        }
 
     async def starved(self, request: dict[str, Any]) -> dict[str, Any]:
         """A request with only so many descriptors left."""

@@ -205,7 +205,8 @@ def _command_error(plan: SandboxPlan, status: Status, outcome: Outcome) -> dict[
         return _error("cancelled", "The call was stopped.", True, "")
     if outcome.signal is not None:
         return _error("tool_killed", f"{program} was ended by {_signal_name(outcome.signal)}.", True, "")
-    return _error("tool_failed", f"{program} ended with exit code {outcome.exit_code}.", True, "Its stderr says why.")
+    why = "Its stderr says why." if outcome.stderr else "It said nothing; many programs end so when they find nothing."
+    return _error("tool_failed", f"{program} ended with exit code {outcome.exit_code}.", True, why)
 
 
 def _signal_name(number: int) -> str:

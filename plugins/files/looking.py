@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TypedDict
 
 from toolhost import ReadPath, ToolContext, ToolError, ToolOutput, tool
-from toolhost.plugins.files.names import Ignored, is_placeholder, pattern_of, walk
+from toolhost.plugins.files.names import Ignored, is_placeholder, on_one_line, pattern_of, walk
 from toolhost.plugins.files.opened import explained, in_bytes, refuse_binary, regular_file
 
 __all__ = ["glob", "list_folder", "read", "stat_path"]
@@ -79,7 +79,7 @@ def glob(
     if newest:
         found.sort(key=lambda each: _changed(each[0]), reverse=True)
     lines = [f"{item}/" if is_folder else str(item) for item, is_folder in found[:limit]]
-    shown = list(lines)
+    shown = [on_one_line(line) for line in lines]
     if len(found) > limit:
         shown.append(f"[{len(found) - limit} more: raise limit, or narrow pattern or path]")
     return ToolOutput(text="\n".join(shown) or "Nothing matches.", data=lines)
@@ -217,4 +217,4 @@ def _size(entry: Entry) -> str:
 
 
 def _shown(entry: Entry) -> str:
-    return entry["name"] + {"folder": "/", "link": "@"}.get(entry["type"], "")
+    return on_one_line(entry["name"]) + {"folder": "/", "link": "@"}.get(entry["type"], "")

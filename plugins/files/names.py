@@ -11,11 +11,18 @@ from pathlib import Path
 
 from toolhost import ToolError
 
-__all__ = ["Ignored", "is_placeholder", "pattern_of", "walk"]
+__all__ = ["Ignored", "is_placeholder", "on_one_line", "pattern_of", "walk"]
 
 _ALWAYS = (".git", ".toolhost")
 _MOST_OF_IGNORE = 64 << 10  # bytes of a .gitignore
 _MOST_RULES = 2_000
+
+
+def on_one_line(name: str) -> str:
+    """A name as a list shows it: a line break, a control or a direction character in it is written as an escape."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in name
+    )
 
 
 @lru_cache(maxsize=256)

@@ -80,11 +80,13 @@ _FORBIDDEN = {
     "mknodat set-uid": (259, -100, "/tmp/i", 0o104755, 0),
     "mknod device": (133, "/tmp/j", 0o20666, 0x103),
     "setxattr": (188, "/tmp/f", "user.a", "b", 1, 0),
+    "F_SETLEASE": (72, 3, 1024, 1),
+    "F_SETLEASE with high bits": (72, 3, 1024 | 1 << 32, 0),
 }  # fmt: skip
 
 
 def test_forbidden_calls_fail(box: Driver) -> None:
-    code = "open('/tmp/f', 'w').close()\n" + _CALL
+    code = "held = open('/tmp/f', 'w')  # descriptor 3\n" + _CALL
     said = box.ask(programs=["python3"], arguments=["-c", code, json.dumps([list(one) for one in _FORBIDDEN.values()])])
     results = dict(zip(_FORBIDDEN, json.loads(said["stdout"]), strict=True))
     assert {name: errno for name, errno in results.items() if errno not in {"EPERM", "ENOSYS", "ENOTSUP"}} == {}

@@ -155,6 +155,12 @@ def test_a_terminal_s_requests_are_refused_however_wide(high: int, rest: int) ->
     assert verdict(number("ioctl"), rest, 0x5401 | high << 32, rest) == ALLOW
 
 
+@given(high=st.integers(0, 0xFFFFFFFF), fd=st.integers(0, 0xFFFFFFFF), kind=st.integers(0, 2))
+def test_a_lease_is_refused_on_any_file_and_nothing_else_of_fcntl(high: int, fd: int, kind: int) -> None:
+    assert verdict(number("fcntl"), fd, 1024 | high << 32, kind) == errno.EPERM
+    assert {verdict(number("fcntl"), fd, command | high << 32, kind) for command in (*range(1024), 1025)} == {ALLOW}
+
+
 @given(family=st.integers(0, 0xFFFFFFFF), high=st.integers(0, 0xFFFFFFFF), kind=st.integers(0, 0xFFFFFFFF))
 def test_sockets_are_refused_but_for_those_of_the_internet_where_there_is_a_network(
     family: int, high: int, kind: int

@@ -100,6 +100,9 @@ def test_files_of_every_kind_can_be_read_or_say_why_not(ada) -> None:
         assert ada.fails("files.read", path=path) == code
     listed = {entry["name"]: entry["type"] for entry in ada.value("files.list")}
     assert (listed["folder"], listed["pipe"], listed["ünï – ☃.txt"]) == ("folder", "other", "file")
+    (ada.workspace / "two\nlines\x1b[2J").touch()
+    for text in (ada.text("files.list"), ada.text("files.glob", pattern="two*")):
+        assert "two\\nlines\\x1b[2J" in [line.split("  ")[-1] for line in text.splitlines()]
 
 
 @pytest.mark.works("files.glob", "files.search")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from driver import Driver, children, no_sandboxes, own, processes, writable
+from driver import Driver, becomes, children, no_sandboxes, own, processes, writable
 
 TRUE = {"programs": ["true"], "arguments": []}
 
@@ -66,20 +67,32 @@ def open_descriptors(driver: Driver) -> int:
     return driver.ask(do="facts")["descriptors"]
 
 
-def test_descriptors_that_run_out_at_any_point_are_a_typed_error_and_leave_nothing(lone: Driver) -> None:
-    lone.ask(**TRUE)
+def test_descriptors_that_run_out_at_any_point_are_a_typed_error_and_leave_nothing(lone: Driver, work: Path) -> None:
+    kinds = itertools.cycle(
+        (
+            TRUE,
+            {**TRUE, "roots": [writable(work, hidden=["a"], protected=["b"])], "limits": {"workspace": 1 << 20}},
+            {**TRUE, "network": ["example.org:443"]},
+            {**TRUE, "isolation": "conversation", "conversation": "c", "roots": [writable(work, hidden_globs=["x*"])]},
+        )
+    )
+    for _ in range(4):
+        lone.ask(**next(kinds))
     assert no_tools_left(lone)
+    before = lone.ask(do="facts")["descriptors"]
     codes, ran = set(), 0
-    for spare in range(40):
-        said = lone.ask(do="starved", spare=spare, request=TRUE)
+    for spare, request in zip([0, *range(42)], kinds, strict=False):
+        said = lone.ask(do="starved", spare=spare, request=request)
         if "error" in said:
             codes.add(said["error"]["code"])
             assert said["error"]["type"] in {"SandboxUnavailable", "PlanRefused"}, said
         else:
             assert (said["status"], said["exit_code"]) == ("exited", 0), said
             ran += 1
-    assert "descriptors_exhausted" in codes
+    assert codes == {"descriptors_exhausted"}
     assert ran  # with enough of them it runs
+    assert becomes(lambda: lone.ask(do="facts")["descriptors"] <= before + 2, within=20)
+    assert list(work.iterdir()) == []
     assert lone.sh("echo ran")["stdout"] == "ran\n"
 
 

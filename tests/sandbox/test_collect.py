@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
+import signal
 import socket
 import stat
 import tempfile
@@ -153,6 +155,19 @@ def test_an_ordinary_file_is_read_to_its_last_byte(work: Path, held: int) -> Non
 )
 def test_a_path_that_is_none_is_refused(work: Path, held: int, secret: Path, path: str) -> None:
     assert refusal(held, path) in {"file_not_found", "file_is_link", "file_not_regular"}
+
+
+def test_a_file_that_somebody_holds_a_lease_on_keeps_nobody_waiting(held: int, work: Path) -> None:
+    (work / "out").write_text("x")
+    usual = signal.signal(signal.SIGIO, signal.SIG_IGN)  # the kernel asks the holder to let go, who does not
+    try:
+        with (work / "out").open("r+") as holder:
+            fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            assert refusal(held, "out") == "file_not_found"
+            fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        assert read_collected(held, "out", LIMIT) == b"x"
+    finally:
+        signal.signal(signal.SIGIO, usual)
 
 
 def test_a_file_behind_a_linked_folder_is_not_read(work: Path, held: int, secret: Path) -> None:

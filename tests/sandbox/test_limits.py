@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from driver import Driver, gone, writable
+from driver import Driver, becomes, gone, writable
 
 
 def test_the_clock_ends_a_call_and_everything_in_it(box: Driver) -> None:
@@ -188,3 +188,18 @@ def test_a_worker_s_folder_is_watched_too(box: Driver, work: Path) -> None:
     )  # fmt: skip
     assert (said["status"], said["limit"]) == ("limit", "workspace")
     assert gone("98773")
+
+
+def test_a_call_that_is_cancelled_or_may_not_begin_lets_go_of_the_folders_it_watched(box: Driver, work: Path) -> None:
+    watched = {"programs": ["sh", "sleep"], "roots": [writable(work)], "limits": {"workspace": 1 << 20}}
+    box.ask(**watched, arguments=["-c", "true"])
+    before = box.ask(do="facts")
+    for _ in range(6):
+        assert box.ask(**watched, arguments=["-c", "echo go; sleep 98774"], cancel_when="go") == {"cancelled": True}
+        assert box.ask(**watched, arguments=["-c", "true"], refused=True)["error"]["code"] == "policy_changed"
+
+    def let_go() -> bool:
+        after = box.ask(do="facts")
+        return after["descriptors"] <= before["descriptors"] + 2 and after["tasks"] <= before["tasks"] + 2
+
+    assert becomes(let_go, within=20)
