@@ -37,6 +37,8 @@ _REASONS: dict[Withdrawal, str] = {
 async def withdraw(parts: Site) -> None:
     """End what may not go on, and let the rest go on as who its people are now."""
     await _runs(parts)
+    if parts.host.audit.failing is not None:
+        return  # no refusal could be recorded; the next look after that finds them
     open_questions = await parts.host.pending_approvals_of_all()
     asked = [
         Actor(
