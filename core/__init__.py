@@ -12,12 +12,14 @@ from toolhost.errands import Completed, Errand, Piece, Response, Stream
 
 if TYPE_CHECKING:
     from toolhost.hookspecs import hookimpl
+    from toolhost.kept_changes import KeptChange, kept_numbers, read_kept_change
     from toolhost.patches import FilePatch, apply_patch, parse_patch
 
 __all__ = [
     "Completed",
     "Errand",
     "FilePatch",
+    "KeptChange",
     "Piece",
     "ReadPath",
     "Response",
@@ -29,7 +31,9 @@ __all__ = [
     "WritePath",
     "apply_patch",
     "hookimpl",
+    "kept_numbers",
     "parse_patch",
+    "read_kept_change",
     "tool",
 ]
 
@@ -45,5 +49,10 @@ def __getattr__(name: str) -> Any:
         from toolhost import patches
 
         globals()[name] = getattr(patches, name)
+        return globals()[name]
+    if name in ("KeptChange", "kept_numbers", "read_kept_change"):
+        from toolhost import kept_changes
+
+        globals()[name] = getattr(kept_changes, name)
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,7 +32,7 @@ __all__ = [
     "tool_options",
 ]
 
-ChangeKind = Literal["write", "edit", "patch", "delete"]
+ChangeKind = Literal["write", "edit", "patch", "move", "delete", "undo"]
 """How a tool changes files, so that a person who is asked can be shown what would change."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

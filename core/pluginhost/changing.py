@@ -10,13 +10,16 @@ __all__ = ["misdeclared"]
 _PATH = {"type": "string", "format": "write-path"}
 _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
+_NUMBER = {"type": "integer"}
 _NEEDED: dict[str, dict[str, dict[str, str]]] = {
     "write": {"path": _PATH, "content": _TEXT},
     "edit": {"path": _PATH, "old": _TEXT, "new": _TEXT},
     "patch": {"diff": _TEXT},
+    "move": {"source": _PATH, "target": _PATH},
     "delete": {"path": _PATH},
+    "undo": {},
 }
-_OPTIONAL = {"append": _FLAG, "every": _FLAG}
+_OPTIONAL = {"append": _FLAG, "every": _FLAG, "replace": _FLAG, "change": _NUMBER}
 
 
 def misdeclared(change: str, schema: Mapping[str, Any]) -> str | None:
@@ -35,7 +38,7 @@ def misdeclared(change: str, schema: Mapping[str, Any]) -> str | None:
             return f"then it has an argument `{name}: {kind}` that is required"
     for name, wanted in _OPTIONAL.items():
         if name in properties and not _has(properties[name], wanted):
-            return f"then its argument `{name}` is a bool"
+            return f"then its argument `{name}` is {'a bool' if wanted is _FLAG else 'an int'}"
     return None
 
 

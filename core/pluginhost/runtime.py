@@ -24,7 +24,7 @@ from toolhost.sandbox import pin
 
 __all__ = ["fetch_runtime", "worker_runtime"]
 
-_FACE = ("__init__.py", "authoring.py", "errands.py", "hookspecs.py", "patches.py", "worker")
+_FACE = ("__init__.py", "authoring.py", "errands.py", "hookspecs.py", "kept_changes.py", "patches.py", "worker")
 _NEEDED = ("pluggy", "pydantic")  # by the face and the worker themselves
 
 

@@ -13,7 +13,8 @@ import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from itertools import islice
+from typing import Literal, Self
 
 from toolhost.policy.request import Refusal
 from toolhost.sandbox.beneath import open_beneath, open_without_links
@@ -21,7 +22,9 @@ from toolhost.sandbox.collect import CollectRefused, read_collected
 from toolhost.sandbox.globs import hides
 from toolhost.sandbox.plan import Root
 
-__all__ = ["Found", "Lookup"]
+__all__ = ["Found", "Kind", "Lookup"]
+
+Kind = Literal["missing", "file", "folder", "other"]
 
 _MAX_PATH = 4095
 _MAX_NAME = 255
@@ -124,6 +127,61 @@ class Lookup:
             raise CollectRefused(
                 "file_not_found", f"The folder of {_shown(value)} is gone: {error.strerror}."
             ) from None
+
+    def kind(self, value: str) -> Kind:
+        """What stands at a path that is to be written: a link is told, and not followed.
+
+        Raises:
+            CollectRefused: It is not the call's to write: then `not_permitted`; or it cannot be told.
+        """
+        judged = self._judged(value, write=True)
+        if isinstance(judged, Refusal):
+            raise CollectRefused("not_permitted", judged.reason)
+        root, parts, _ = judged
+        try:
+            if not parts or parts[-1] == "..":
+                return "folder" if self._is_folder(root, parts) else "missing"
+            fd = self._beneath(root, parts[:-1])
+            try:
+                mode = os.stat(parts[-1], dir_fd=fd, follow_symlinks=False).st_mode
+            finally:
+                os.close(fd)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return "missing"
+            raise CollectRefused("file_not_found", f"{_shown(value)} cannot be looked at: {error.strerror}.") from None
+        return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+    def names(self, value: str, most: int) -> list[str]:
+        """The names in a folder that is to be written.
+
+        Args:
+            value: As for `path`.
+            most: How many there may be.
+
+        Raises:
+            CollectRefused: As for `kind`, or it is no folder, or holds more.
+        """
+        judged = self._judged(value, write=True)
+        if isinstance(judged, Refusal):
+            raise CollectRefused("not_permitted", judged.reason)
+        root, parts, _ = judged
+        try:
+            fd = self._beneath(root, parts)
+            try:
+                reader = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+            finally:
+                os.close(fd)
+            try:
+                with os.scandir(reader) as entries:
+                    found = [entry.name for entry in islice(entries, most + 1)]
+            finally:
+                os.close(reader)
+        except OSError as error:
+            raise CollectRefused("file_not_found", f"{_shown(value)} cannot be listed: {error.strerror}.") from None
+        if len(found) > most:
+            raise CollectRefused("file_too_large", f"{_shown(value)} holds more than {most} names.")
+        return found
 
     def _judged(self, value: str, *, write: bool) -> tuple[Root, Sequence[str], Sequence[str]] | Refusal:
         """The root a path lies in, its components below, and the real ones; or why the call may not use it."""

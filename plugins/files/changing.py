@@ -96,7 +96,7 @@ def patch(diff: str, check: bool = False) -> ToolOutput:
     return ToolOutput(text="\n".join(lines), data=[{"path": each.name, "did": _verb(each)} for each in patches])
 
 
-@tool
+@tool(change="move")
 def move(source: WritePath, target: WritePath, replace: bool = False, folders: bool = False) -> str:
     """Move or rename a file or folder; nothing is overwritten unless asked for.
 
@@ -146,7 +146,7 @@ def delete(path: WritePath, permanent: bool = False) -> str:
     return f"Deleted {path} for good."
 
 
-@tool(name="undo")
+@tool(name="undo", change="undo")
 def undo_change(change: int = 0) -> str:
     """Take back the last change that write, edit, patch, move or delete made here, or an earlier one. Refused where
     what it changed was changed again since.

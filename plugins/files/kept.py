@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolhost import ToolError
+from toolhost import ToolError, kept_numbers, read_kept_change
 from toolhost.plugins.files.opened import explained, in_bytes, replace_file, size_of
 
 __all__ = ["FOLDER", "MOST_BYTES", "MOST_CHANGES", "Change", "change", "changes", "locked", "undo"]
@@ -294,7 +294,7 @@ def _numbers() -> list[int]:
         names = [folder.name for folder in _CHANGES.iterdir()]
     except OSError:
         return []
-    return [int(name) for name in names if name.isascii() and name.isdigit() and len(name) < 10]
+    return kept_numbers(names)
 
 
 def _read(number: int) -> Change:
@@ -303,40 +303,11 @@ def _read(number: int) -> Change:
     if number not in _numbers() or made.folder.is_symlink():
         raise wrong
     try:
-        record = json.loads(_blob(made, "change.json", _MOST_OF_A_RECORD))
-        made.tool, made.made = str(record["tool"]), float(record["made"])
-        made.unkept = str(record.get("unkept", ""))
-        made.steps = [_step(step) for step in record["steps"]]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        record = read_kept_change(_blob(made, "change.json", _MOST_OF_A_RECORD))
+    except (OSError, ValueError):
         raise wrong from None
+    made.tool, made.made, made.unkept, made.steps = record.tool, record.made, record.unkept, list(record.steps)
     return made
-
-
-def _step(step: dict[str, Any]) -> dict[str, Any]:
-    """A step of a record, which anybody may have written: exactly the keys of its kind, and paths that stay put."""
-    kinds = {
-        "content": ("path", "before", "after"),
-        "folder": ("path",),
-        "moved": ("path", "to"),
-        "binned": ("path", "item"),
-    }
-    clean: dict[str, Any] = {"did": step["did"], **{key: step[key] for key in kinds[step["did"]]}}
-    for key in ("path", "to"):
-        if key in clean:
-            _plain(clean[key])
-    if clean.get("before") is not None and clean.get("before") != "unkept":
-        clean["mode"] = int(step["mode"]) & 0o777
-        if not str(clean["before"]).isdigit():
-            raise ValueError
-    if "item" in clean and (len(Path(clean["item"]).parts) != 2 or ".." in Path(clean["item"]).parts):
-        raise ValueError
-    return clean
-
-
-def _plain(path: str) -> None:
-    parts = Path(path).parts
-    if not parts or ".." in parts or FOLDER in parts or "\0" in path:
-        raise ValueError
 
 
 def _trim(newest: int) -> None:

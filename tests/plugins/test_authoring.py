@@ -73,6 +73,7 @@ def test_the_face_is_small_and_sorted() -> None:
         "Completed",
         "Errand",
         "FilePatch",
+        "KeptChange",
         "Piece",
         "ReadPath",
         "Response",
@@ -84,7 +85,9 @@ def test_the_face_is_small_and_sorted() -> None:
         "WritePath",
         "apply_patch",
         "hookimpl",
+        "kept_numbers",
         "parse_patch",
+        "read_kept_change",
         "tool",
     }
     for name in toolhost.__all__:

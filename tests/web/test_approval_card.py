@@ -68,6 +68,43 @@ def test_what_is_shown_is_what_changes(ada: Person) -> None:
     assert (gone["did"], len(gone["diff"])) == ("deleted", 7)
 
 
+def shown(person: Person, conversation: str, tool: str, **arguments: Any) -> list[tuple[str, str, list[str], str]]:
+    """What a call that asks would change; it is refused then."""
+    question = ask(person, conversation, tool, **arguments)
+    answer(person, question, "refuse")
+    return [(file["path"], file["did"], file["diff"], file["note_code"]) for file in question["change"]["files"]]
+
+
+def test_a_move_and_an_undo_are_shown_with_what_they_take_away_and_bring_back(ada: Person) -> None:
+    here = ada.conversation()
+    do(ada, here, "files.write", path="a.txt", content="one\n")
+    do(ada, here, "files.write", path="d/b.txt", content="two\n", folders=True)
+    assert shown(ada, here, "files.move", source="a.txt", target="c.txt") == [("a.txt → c.txt", "renamed", [], "")]
+    assert shown(ada, here, "files.move", source="a.txt", target="d/b.txt")[0][3] == "exists"
+    assert shown(ada, here, "files.move", source="d", target="d/e")[0][3] == "into_itself"
+    assert shown(ada, here, "files.move", source="none", target="c.txt")[0][3] == "missing"
+    assert shown(ada, here, "files.move", source="d", target="e") == [("d → e", "renamed", [], "folder_moves")]
+    over = ask(ada, here, "files.move", source="a.txt", target="d/b.txt", replace=True)
+    files = [(file["path"], file["did"], file["diff"]) for file in over["change"]["files"]]
+    assert files == [("d/b.txt", "deleted", ["@@ -1,1 +0,0 @@", "-two"]), ("a.txt → d/b.txt", "renamed", [])]
+    assert answer(ada, over).json["status"] == "ok"
+
+    assert shown(ada, here, "files.undo") == [
+        ("d/b.txt → a.txt", "renamed", [], ""),
+        ("d/b.txt", "made", ["@@ -0,0 +1,1 @@", "+two"], ""),
+    ]
+    assert shown(ada, here, "files.undo", change=1)[0][3] == "changed_since"
+    assert shown(ada, here, "files.undo", change=9)[0][3] == "nothing_kept"
+    asked = ask(ada, here, "files.undo")
+    do(ada, here, "files.write", path="later.txt", content="later\n")
+    assert answer(ada, asked).json["error"]["code"] == "plan_changed"
+    gone = do(ada, here, "files.undo")
+    assert (gone["path"], gone["did"], gone["diff"]) == ("later.txt", "deleted", ["@@ -1,1 +0,0 @@", "-later"])
+    edited = do(ada, here, "files.edit", path="d/b.txt", old="one", new="uno")
+    back = do(ada, here, "files.undo")
+    assert (back["did"], back["diff"][1:], edited["diff"][1:]) == ("changed", ["-uno", "+one"], ["-one", "+uno"])
+
+
 def test_a_yes_is_worth_nothing_where_it_would_change_something_else_by_then(ada: Person) -> None:
     here = ada.conversation()
     do(ada, here, "files.write", path="a.txt", content=LINES)
