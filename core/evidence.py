@@ -30,8 +30,8 @@ from toolhost.panic import PanicSwitch
 from toolhost.sandbox import Check
 from toolhost.sandbox.bubblewrap import find_bubblewrap
 from toolhost.sandbox.errors import SandboxError
+from toolhost.sandbox.uninterrupted import to_the_end
 from toolhost.settings import SETTINGS, Settings
-from toolhost.uninterrupted import to_the_end
 
 if TYPE_CHECKING:
     from toolhost.host import Host

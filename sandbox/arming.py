@@ -7,7 +7,6 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from toolhost.sandbox import bubblewrap, seccomp
 from toolhost.sandbox.armed import Armed
@@ -19,8 +18,9 @@ from toolhost.sandbox.plan import NO_SECRETS
 from toolhost.sandbox.script import standing_limits
 from toolhost.sandbox.shape import Shape
 from toolhost.sandbox.tool_root import ToolRoots
+from toolhost.sandbox.uninterrupted import to_the_end
 
-__all__ = ["Arming", "Begun", "finish"]
+__all__ = ["Arming", "Begun"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ class Arming:
     async def discard(self, armed: Armed) -> None:
         """Destroy a sandbox to the end, however often this task is cancelled meanwhile."""
         task = asyncio.ensure_future(armed.destroy())
-        cancelled = await finish(task)
+        cancelled = await to_the_end(task)
         self._running.discard(armed)
         if cancelled:
             raise asyncio.CancelledError
@@ -170,17 +170,6 @@ class Arming:
         await asyncio.gather(*(armed.destroy() for armed in list(self._running)), return_exceptions=True)
         self._running.clear()
         self._groups.close()
-
-
-async def finish(task: asyncio.Future[Any]) -> bool:
-    """Wait for a task although this one is cancelled; True if it was."""
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError:
-            cancelled = True
-    return cancelled
 
 
 def _memory(sent: contextlib.ExitStack, name: str, content: bytes) -> int:

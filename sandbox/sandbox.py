@@ -15,7 +15,7 @@ from typing import Any
 
 from toolhost.sandbox import bubblewrap, seccomp, spawner
 from toolhost.sandbox.armed import Armed
-from toolhost.sandbox.arming import Arming, Begun, finish
+from toolhost.sandbox.arming import Arming, Begun
 from toolhost.sandbox.call_group import CallGroups
 from toolhost.sandbox.cgroups import Cgroups
 from toolhost.sandbox.channel import Channel
@@ -36,6 +36,7 @@ from toolhost.sandbox.sessions import Sessions
 from toolhost.sandbox.shape import Shape, place
 from toolhost.sandbox.spares import sweep_spares
 from toolhost.sandbox.tool_root import ToolRoots
+from toolhost.sandbox.uninterrupted import to_the_end
 
 __all__ = ["Sandbox"]
 
@@ -327,7 +328,7 @@ class Sandbox:
     async def _uncancelled(self, making: Coroutine[Any, Any, Armed]) -> Armed:
         """The sandbox that something makes; if this task is cancelled meanwhile it is destroyed when it stands."""
         task = asyncio.ensure_future(making)
-        if await finish(task):
+        if await to_the_end(task):
             if not task.exception():
                 await self._arming.discard(task.result())
             raise asyncio.CancelledError

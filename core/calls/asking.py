@@ -32,7 +32,7 @@ from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Actor, Call, CallResult
 from toolhost.policy.courtesy import courteous
 from toolhost.policy.values import Policy, Rule, ToolRule
-from toolhost.uninterrupted import to_the_end
+from toolhost.sandbox.uninterrupted import to_the_end
 
 if TYPE_CHECKING:
     from toolhost.audit import AuditLog

@@ -12,7 +12,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, CursorResult, Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from toolhost.uninterrupted import to_the_end, whole
+from toolhost.sandbox.uninterrupted import to_the_end, whole
 
 __all__ = ["HEAD", "Database"]
 
