@@ -88,11 +88,16 @@ class Armed:
             async with asyncio.timeout(_SETUP):
                 await self._ready
         except TimeoutError:
-            raise SandboxUnavailable("setup_timeout", f"The sandbox did not stand after {_SETUP:g} s.", "") from None
+            raise SandboxUnavailable(
+                "setup_timeout",
+                f"The sandbox did not stand after {_SETUP:g} s.",
+                "Try again when the machine has less to do; if it stays so, run `toolhost doctor`.",
+            ) from None
         if self._status.startswith(LIMITS_REFUSED):
             raise limits_refused()
         if self._pidfd < 0 or not self._status.startswith(READY):
-            said = bytes(self._status).decode(errors="backslashreplace").strip().removeprefix("bwrap: ")
+            said = bytes(self._status.removeprefix(READY)).decode(errors="backslashreplace").strip()
+            said = said.removeprefix("bwrap: ")
             raise SandboxUnavailable(
                 "setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", "Run `toolhost doctor`."
             )

@@ -141,6 +141,45 @@ def test_a_bubblewrap_that_is_killed_while_it_sets_up_is_a_typed_error(lone: Dri
     assert lone.sh("echo ran")["stdout"] == "ran\n"
 
 
+# A bubblewrap that ends at one of its steps; which one, the CPU limit says, which is the only word that differs.
+_STEPS = {
+    "ended without a word": "exit 1",
+    "no luck": "echo 'bwrap: no luck' >&2; exit 1",
+    "it ended without": "printf '{\"child-pid\": ' >&9; exit 1",
+    "without a word": "printf '{\"child-pid\": 1}' >&9; printf R >&2; exit 0",
+    "without a": "printf R >&2; kill -SEGV $$",
+}
+_DYING = """#!/bin/bash
+case "$1" in --help|--version) exec /usr/games/bwrap "$1";; esac
+case "$*" in
+{cases}
+esac
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to put another bubblewrap in its place")
+def test_a_bubblewrap_that_ends_at_any_of_its_steps_is_named_and_nothing_runs(state: Path, space: Path) -> None:
+    cases = "\n".join(f'*"-t {cpu} "*) {step} ;;' for cpu, step in enumerate(_STEPS.values(), 11))
+    (space / "bwrap").write_text(_DYING.replace("{cases}", cases))
+    (space / "bwrap").chmod(0o755)
+    mounts = space / "mounts"
+    mounts.write_text(
+        "#!/bin/sh\nmount -t tmpfs toolhost /usr/games && cp /usr/bin/bwrap /usr/games/ &&\n"
+        f'cp {space}/bwrap /usr/games/dying && mount --bind /usr/games/dying /usr/bin/bwrap && exec "$@"\n'
+    )
+    mounts.chmod(0o755)
+    dying = Driver(state, prefix=("/usr/bin/unshare", "--mount", str(mounts)))
+    try:
+        for cpu, said in enumerate(_STEPS, 11):
+            error = dying.sh("echo ran # 98775", limits={"cpu": cpu})["error"]
+            assert (error["type"], error["code"]) == ("SandboxUnavailable", "setup_failed"), said
+            assert said in error["text"]
+        assert not processes("98775")
+        assert no_sandboxes(dying)
+    finally:
+        dying.close()
+
+
 def test_a_filter_that_was_cut_short_runs_nothing(state: Path) -> None:
     broken = Driver(state, prefix=("/usr/bin/env", "TOOLHOST_TEST_CUT_FILTER=1"))
     try:
