@@ -6,8 +6,8 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import text
@@ -36,14 +36,23 @@ class Probe:
     Attributes:
         name: What was looked at.
         status: `pass`, `warn` or `fail`.
-        message: One sentence.
+        case: What was found, as a word by which others can say it in their language.
+        said: What was found, with the names of values in braces.
+        values: What is said, by name.
         ms: How long it took.
     """
 
     name: str
     status: Status
-    message: str
+    case: str
+    said: str
+    values: Mapping[str, object] = field(default_factory=dict)
     ms: float
+
+    @property
+    def message(self) -> str:
+        """What was found, in English."""
+        return self.said.format(**self.values)
 
     def as_json(self) -> dict[str, Any]:
         """The object of the API."""
@@ -55,72 +64,98 @@ async def probe_all(host: Host) -> list[Probe]:
     return list(await asyncio.gather(*(_probed(name, look, host) for name, look in _PROBES.items())))
 
 
-async def _probed(name: str, look: Callable[[Host], Awaitable[tuple[Status, str]]], host: Host) -> Probe:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a look found: see `Probe`."""
+
+    status: Status
+    case: str
+    said: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+async def _probed(name: str, look: Callable[[Host], Awaitable[_Found]], host: Host) -> Probe:
     began = time.perf_counter()
     try:
         async with asyncio.timeout(_PATIENCE):
-            status, message = await look(host)
+            found = await look(host)
     except TimeoutError:
-        status, message = "fail", f"It did not answer within {_PATIENCE:g} s."
+        late = "It did not answer within {seconds} s."
+        found = _Found(status="fail", case="late", said=late, values={"seconds": f"{_PATIENCE:g}"})
     except (SandboxError, SQLAlchemyError, OSError) as error:
-        status, message = "fail", str(error)
-    return Probe(name=name, status=status, message=message, ms=(time.perf_counter() - began) * 1000)
+        found = _Found(status="fail", case="failed", said="{why}", values={"why": str(error)})
+    spent = (time.perf_counter() - began) * 1000
+    return Probe(name=name, status=found.status, case=found.case, said=found.said, values=found.values, ms=spent)
 
 
-async def _sandbox(host: Host) -> tuple[Status, str]:
+async def _sandbox(host: Host) -> _Found:
     if host.stopping.stopped is not None:
-        return "fail", "Everything is stopped by an administrator."
+        return _Found(status="fail", case="stopped", said="Everything is stopped by an administrator.")
     if host.sandbox is None:
         problem = host.sandbox_problem
-        return "fail", problem.message if problem is not None else "There is no sandbox."
+        if problem is None:
+            return _Found(status="fail", case="no_sandbox", said="There is no sandbox.")
+        return _Found(status="fail", case="failed", said="{why}", values={"why": problem.message})
     if (said := await try_out(host.sandbox)) is not None:
-        return "fail", said
-    return "pass", "A sandbox was made, and ran a program."
+        return _Found(status="fail", case="failed", said="{why}", values={"why": said})
+    return _Found(status="pass", case="sandbox", said="A sandbox was made, and ran a program.")
 
 
-async def _database(host: Host) -> tuple[Status, str]:
+async def _database(host: Host) -> _Found:
     async with host.database.begin() as connection:
         await connection.execute(text("SELECT 1 FROM users LIMIT 1"))
-    return "pass", "The database answers."
+    return _Found(status="pass", case="database", said="The database answers.")
 
 
-async def _policies(host: Host) -> tuple[Status, str]:
+async def _policies(host: Host) -> _Found:
     problems = host.policies.current.problems
     if problems:
-        return "warn", f"{len(problems)} problems; what was in force before stays: {problems[0]}"
-    return "pass", f"{len(host.policies.current.policies)} policies are in force."
+        return _Found(
+            status="warn",
+            case="policies_problems",
+            said="{count} problems; what was in force before stays: {first}",
+            values={"count": len(problems), "first": problems[0]},
+        )
+    count = len(host.policies.current.policies)
+    return _Found(status="pass", case="policies", said="{count} policies are in force.", values={"count": count})
 
 
-async def _plugins(host: Host) -> tuple[Status, str]:
+async def _plugins(host: Host) -> _Found:
     quarantined = [record.name for record in host.plugins.plugins.values() if record.state == "quarantined"]
     if quarantined:
-        return "warn", f"Quarantined: {', '.join(sorted(quarantined))}."
-    return "pass", "No plugin is quarantined."
+        names = ", ".join(sorted(quarantined))
+        return _Found(status="warn", case="quarantined", said="Quarantined: {names}.", values={"names": names})
+    return _Found(status="pass", case="plugins", said="No plugin is quarantined.")
 
 
-async def _audit(host: Host) -> tuple[Status, str]:
+async def _audit(host: Host) -> _Found:
     log = host.data.audit_log
     if (failing := host.audit.failing) is not None:
-        return "fail", f"The audit log cannot be written, so nothing runs: {failing[1]}."
+        return _Found(
+            status="fail",
+            case="audit_failing",
+            said="The audit log cannot be written, so nothing runs: {why}.",
+            values={"why": failing[1]},
+        )
     if not os.access(log, os.W_OK):
-        return "fail", "The audit log cannot be written, so nothing runs."
+        return _Found(status="fail", case="audit_closed", said="The audit log cannot be written, so nothing runs.")
     fd = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         last, ended = tail_record(fd)
     finally:
         os.close(fd)
     if last is None or not ended:
-        return "warn", "The last line of the audit log is no record."
-    return "pass", f"The last record is number {last[0]}."
+        return _Found(status="warn", case="audit_end", said="The last line of the audit log is no record.")
+    return _Found(status="pass", case="audit", said="The last record is number {number}.", values={"number": last[0]})
 
 
-async def _disk(host: Host) -> tuple[Status, str]:
+async def _disk(host: Host) -> _Found:
     free = shutil.disk_usage(host.data.root).free
     status: Status = "fail" if free < _FULL_DISK else "warn" if free < _LOW_DISK else "pass"
-    return status, f"{free >> 20} MiB are free."
+    return _Found(status=status, case="disk", said="{free} MiB are free.", values={"free": free >> 20})
 
 
-_PROBES: dict[str, Callable[[Host], Awaitable[tuple[Status, str]]]] = {
+_PROBES: dict[str, Callable[[Host], Awaitable[_Found]]] = {
     "sandbox": _sandbox,
     "database": _database,
     "policies": _policies,

@@ -40,6 +40,11 @@ class Translator:
         """The text of a key that may be unknown here, such as a code that a plugin made up."""
         return self.strings.get(key, otherwise)
 
+    def told(self, key: str, words: str, **values: object) -> str:
+        """What the host says, in this language where it is known by its code: the host's own words are English."""
+        text = None if self.code == DEFAULT else self.strings.get(key)
+        return words if text is None else text.format(**values)
+
     def section(self, prefix: str) -> dict[str, str]:
         """Every text under a prefix, by the rest of its key."""
         head = prefix + "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -97,3 +98,33 @@ def test_the_pages_are_for_administrators_alone(own, admin, eve) -> None:
             assert path not in person.get("/settings/profile").text
         assert person.post("/api/reviews/events", {"through": 1}).code == "role_not_allowed"
     assert admin.get("/admin/incident").status == 200
+
+
+ENGLISH = re.compile(r"\b(the|and|is|are|not|this|with|which|cannot|was|you|has|it|can|by|from|every)\b", re.IGNORECASE)
+NOT_OURS = re.compile(
+    r"<(code|pre|template|script|textarea|blockquote|style)\b.*?</\1>|<(\w+)[^>]*\blang=.?en\b.*?</\2>", re.DOTALL
+)
+
+
+def english(page: str) -> set[str]:
+    """Words of English that people read on a page, without what tools, plugins and the host itself said."""
+    body = NOT_OURS.sub(" ", page.partition("<body")[2])
+    texts = re.findall(r">([^<]+)<", body) + re.findall(r"\b(?:aria-label|placeholder|title|alt)=[\"']([^\"']+)", body)
+    return {" ".join(text.split()) for text in map(html.unescape, texts) if ENGLISH.search(text)}
+
+
+def test_the_french_pages_say_nothing_in_english(admin: Person) -> None:
+    french = {"Accept-Language": "fr"}
+    here = admin.conversation()
+    for tool, given in (
+        ("files.move", {"source": "no", "target": "b"}),
+        ("git.push", {}),
+        ("files.read", {"path": "/etc/passwd"}),
+    ):
+        admin.call(tool, here, **given)
+    pages = ["/", f"/c/{here}", "/approvals", "/welcome", "/nowhere", "/settings/profile", "/settings/appearance"]
+    pages += [f"/settings/{name}" for name in ("security", "sessions", "keys", "approvals", "data")]
+    pages += [f"/admin/{name}" for name in ("security", "people", "incident", "policies", "plugins", "models")]
+    abouts = {" ".join(tool["about"].split()) for tool in admin.get("/api/tools").json["tools"]}
+    found = {path: english(admin.get(path, headers=french).text) - abouts for path in pages}
+    assert [words for words in found.values() if words] == []

@@ -45,7 +45,8 @@ def placeholders(text: str) -> set[str]:
 
 def test_the_languages_say_the_same_things() -> None:
     english, french = catalogue("en"), catalogue("fr")
-    assert english.keys() == french.keys()
+    told = set(flat(tomllib.loads((WEB / "locale" / "fr" / "calls.toml").read_text())))
+    assert english.keys() == french.keys() - told
     assert {key for key in english if placeholders(english[key]) != placeholders(french[key])} == set()
 
 
@@ -65,6 +66,22 @@ def test_whatever_the_checklist_finds_is_said_in_each_language() -> None:
     for case, said, fix in boxes:
         assert english[f"finding.{case}"] == said
         assert not fix or english.get(f"remedy.{case}", fix) == fix
+
+
+def test_what_the_host_says_of_a_call_is_said_in_french_by_its_code() -> None:
+    french, root = catalogue("fr"), WEB.parent
+    table = (root / "docs" / "reference" / "errors.md").read_text().partition("## Decisions")[2].partition("\n## ")[0]
+    codes = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+    assert len(codes) > 25
+    assert {f"reason.{code}" for code in codes} <= french.keys()
+    said = re.findall(r'^    "(\w+)": "([^"]+)",$', (root / "core" / "calls" / "foreseen.py").read_text(), re.MULTILINE)
+    said += re.findall(r'case="(\w+)",\s+said="([^"]+)"', (root / "core" / "health.py").read_text())
+    assert len(said) > 20
+    for code, words in said:
+        text = french.get(f"change_note.{code}") or french[f"looked.{code}"]
+        assert placeholders(text) == placeholders(words) or code == "failed"
+    for code in re.findall(r"`(file_\w+)`", (root / "sandbox" / "collect.py").read_text()):
+        assert f"change_note.unshown_{code}" in french
 
 
 @pytest.mark.parametrize(

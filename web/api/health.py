@@ -61,5 +61,5 @@ async def _model(named: tuple[str, str]) -> Probe:
             writer.close()
     ms = (asyncio.get_running_loop().time() - began) * 1000
     if answers:
-        return Probe(name=f"model {name}", status="pass", message="Its server can be reached.", ms=ms)
-    return Probe(name=f"model {name}", status="warn", message="Its server cannot be reached.", ms=ms)
+        return Probe(name=f"model {name}", status="pass", case="model", said="Its server can be reached.", ms=ms)
+    return Probe(name=f"model {name}", status="warn", case="model_away", said="Its server cannot be reached.", ms=ms)
