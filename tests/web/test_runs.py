@@ -116,11 +116,13 @@ def json_text(person: Person, event: dict) -> str:
 
 
 def test_an_orderly_stop_leaves_what_waits_and_a_model_that_says_no_more_is_not_waited_for(
-    restarted: WebServer, eva: Person
+    models: ModelServer, restarted: WebServer, eva: Person
 ) -> None:
     server, person = restarted, eva
     lost = server.person("eva")
     taken = asked(lost, script(calls("shell.run", script="echo taken"), {"say": "Taken."}))
+    text = script(calls("shell.run", script="echo theirs"), {"say": "Changed."})
+    changing = asked(person, text)
     with person.socket() as socket:
         socket.send("message", text=script(calls("shell.run", script="echo kept"), {"say": "Kept."}))
         waiting = socket.until("approval.required")[-1]
@@ -133,6 +135,13 @@ def test_an_orderly_stop_leaves_what_waits_and_a_model_that_says_no_more_is_not_
     answer = person.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "approve"})
     assert answer.json["stdout"] == "kept\n"
     assert until_ended(person, waiting["run_id"])["state"] == "completed"
+    # An answer that changes the call counts as well: the model goes on with what ran in its place.
+    modified = {"decision": "modify", "arguments": {"script": "echo mine"}}
+    anew = person.post(f"/api/approvals/{changing['approval_id']}", modified).json
+    assert person.post(f"/api/approvals/{anew['approval_id']}", {"decision": "approve"}).json["stdout"] == "mine\n"
+    assert until_ended(person, changing["run_id"])["state"] == "completed"
+    (heard,) = told(models, text)
+    assert "mine" in heard
     with person.socket() as socket:
         socket.send("resume", run_id=waiting["run_id"], after_seq=0)
         events = of_runs(socket.to_the_end())
