@@ -77,7 +77,8 @@ def told(result: CallResult, room: int = SHOWN) -> Told:
     if left_out:
         lines.append(
             f"{left_out} of {len(output)} characters are left out in the middle; the person can open all of it. "
-            "Ask for less at once if you need them."
+            "If you need them, ask for a part at a time: with `offset` and `limit` where the tool takes them, as "
+            "files.read does, or with a narrower command or search."
         )
     frame = framed(result.tool, shown)
     return Told("\n".join([*lines, frame]), len(output) - left_out, len(output))
