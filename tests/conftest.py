@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import prefork
 import pytest
 import warmth
 from hypothesis import settings
 from owners import SERVICE_USER, give
-from prefork import command
+from prefork import Forked
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -99,7 +100,7 @@ def toolhost(environment: dict[str, str], workspace: Path) -> Run:
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         variables = {name: value for name, value in {**environment, **(env or {})}.items() if value is not None}
-        return command(*arguments, stdin=stdin, cwd=cwd, env=variables, timeout=timeout)
+        return prefork.command(*arguments, stdin=stdin, cwd=cwd, env=variables, timeout=timeout)
 
     return run
 
@@ -141,7 +142,7 @@ class Server:
     url: str
     setup_url: str | None
     port: int
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes] | Forked
 
     @property
     def setup_token(self) -> str:
@@ -158,28 +159,35 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def serve(executable: str, environment: dict[str, str], space: Path) -> Iterator[Callable[..., Server]]:
-    """Starts the installed server and waits until it says that it serves."""
-    started: list[subprocess.Popen[str]] = []
+def serve(environment: dict[str, str], space: Path) -> Iterator[Callable[..., Server]]:
+    """Starts a server and waits until it says that it serves; forked, unless a command is named."""
+    started: list[subprocess.Popen[bytes] | Forked] = []
 
     def start(
         *arguments: str,
         env: Mapping[str, str] | None = None,
-        command: Sequence[str] = (executable, "serve"),
+        command: Sequence[str] = (),
         timeout: float = 30,
     ) -> Server:
         port = free_port()
+        words = ("--port", str(port), *arguments)
+        variables = {**environment, **(env or {})}
         with (space / "serve.stderr").open("a") as errors:
-            process = subprocess.Popen(
-                [*command, "--port", str(port), *arguments],
-                cwd="/",
-                env={**environment, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+            process = (
+                subprocess.Popen(
+                    [*command, *words],
+                    cwd="/",
+                    env=variables,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                )
+                if command
+                else prefork.start("serve", *words, env=variables, stderr=errors.fileno())
             )
         started.append(process)
+        assert process.stdin is not None
+        process.stdin.close()
         lines = _lines_until_ready(process, timeout)
         setup = next((line.rpartition(" ")[2] for line in lines if "/setup#token=" in line), None)
         return Server(url=f"http://127.0.0.1:{port}", setup_url=setup, port=port, process=process)
@@ -197,7 +205,7 @@ def serve(executable: str, environment: dict[str, str], space: Path) -> Iterator
         process.stdout.close()
 
 
-def _lines_until_ready(process: subprocess.Popen[str], timeout: float) -> list[str]:
+def _lines_until_ready(process: subprocess.Popen[bytes] | Forked, timeout: float) -> list[str]:
     """What the server prints until its last line, `Ready.`, or an error that shows what it printed instead."""
     assert process.stdout is not None
     deadline = time.monotonic() + timeout

@@ -18,8 +18,8 @@ def get(url: str) -> dict:
         return json.load(answer)
 
 
-def test_it_prints_its_address_and_a_setup_address_and_ends_on_sigterm(serve) -> None:
-    server = serve()
+def test_it_prints_its_address_and_a_setup_address_and_ends_on_sigterm(serve, executable) -> None:
+    server = serve(command=[executable, "serve"])
     assert server.setup_url is not None
     assert server.setup_url.startswith(f"{server.url}/setup#token=")
     assert len(server.setup_token) >= 32
@@ -99,8 +99,8 @@ def test_without_bubblewrap_the_chat_opens_and_health_says_degraded(serve, execu
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the service user")
-def test_started_as_root_it_runs_as_the_service_user(serve) -> None:
-    server = serve()
+def test_started_as_root_it_runs_as_the_service_user(serve, executable) -> None:
+    server = serve(command=[executable, "serve"])
     done = subprocess.run(
         ["ps", "-o", "user=", "-p", str(server.process.pid)], capture_output=True, text=True, timeout=10, check=True
     )
