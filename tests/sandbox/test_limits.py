@@ -103,6 +103,9 @@ def test_file_size_is_limited(box: Driver, work: Path) -> None:
     )
     assert (work / "big").stat().st_size == 8192
     assert said["exit_code"] != 0
+    dd = {"programs": ["dd"], "arguments": ["if=/dev/zero", "of=/workspace/other", "count=100"]}
+    said = box.ask(**dd, roots=[writable(work)], limits={"file_size": 8192})
+    assert (said["status"], said["limit"]) == ("limit", "file_size")
 
 
 def test_the_scratch_folder_is_sized_and_shared_memory_lies_in_it(box: Driver) -> None:
