@@ -49,8 +49,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         warmth.end()
 
 
-ROOMS = ("browser", "web", "plugins", "cli", "core", "attacks", "repository", "sandbox", "policy")
-"""From those whose modules take long to those whose modules take a moment."""
+ROOMS = ("browser", "repository", "web", "plugins", "cli", "core", "attacks", "sandbox", "policy")
+"""From those whose modules take long to those whose modules take a moment; one of `repository` makes an environment."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
