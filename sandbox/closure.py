@@ -54,7 +54,10 @@ def libraries(path: str, loader: str) -> list[str]:
     """
     if not is_trusted(path):
         return _of_untrusted(path, loader)
-    done = subprocess.run([loader, "--list", path], env={}, capture_output=True, timeout=30, check=False, text=True)
+    try:
+        done = subprocess.run([loader, "--list", path], env={}, capture_output=True, timeout=30, check=False, text=True)
+    except subprocess.TimeoutExpired:
+        raise PlanRefused("library_missing", f"{loader} did not say in 30 s what {path} loads.", "Try again.") from None
     if "statically linked" in done.stdout + done.stderr:
         return [loader]
     missing = [line.split()[0] for line in done.stdout.splitlines() if line.endswith("=> not found")]
@@ -101,7 +104,7 @@ def _installed() -> list[tuple[str, str]]:
     """Name and path of every library the loader knows by itself."""
     try:
         done = subprocess.run([_LDCONFIG, "-p"], env={}, capture_output=True, timeout=30, check=False, text=True)
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return []
     lines = (re.fullmatch(r"\t(\S+) \([^)]*\) => (/\S+)", line) for line in done.stdout.splitlines())
     return [(match[1], match[2]) for match in lines if match]

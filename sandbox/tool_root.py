@@ -95,7 +95,7 @@ class ToolRoots:
         _check_programs(one for one in plan.programs if one.path == plan.argv[0])
         if now - tree.checked > _RECHECK:
             _check_programs(plan.programs)
-            if not _unchanged(tree.sources):
+            if not _unchanged(tree.sources) or not os.path.isdir(f"{self.folder}/{tree.name}"):
                 return None
             tree.checked = now
         return tree.name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from driver import Driver
 
-from toolhost.sandbox import SandboxUnavailable
+from toolhost.sandbox import SandboxUnavailable, seccomp
 from toolhost.sandbox.bubblewrap import find_bubblewrap
 from toolhost.sandbox.diagnosis import namespace_refusal
 
@@ -59,3 +60,11 @@ def test_user_namespaces_that_are_off_are_named_with_their_fix(
 ) -> None:
     monkeypatch.setattr("toolhost.sandbox.diagnosis._setting", lambda path: value if path == setting else "")
     assert fix in namespace_refusal(1, "unshare").hint
+
+
+def test_a_missing_libseccomp_is_named_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    seccomp.filter_bytes.cache_clear()
+    monkeypatch.setitem(sys.modules, "pyseccomp", None)  # as where its import finds no libseccomp
+    with pytest.raises(SandboxUnavailable) as refusal:
+        seccomp.filter_bytes(network=False)
+    assert (refusal.value.code, refusal.value.hint) == ("seccomp_missing", "apt-get install libseccomp2")
