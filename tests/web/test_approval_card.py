@@ -75,7 +75,7 @@ def shown(person: Person, conversation: str, tool: str, **arguments: Any) -> lis
     return [(file["path"], file["did"], file["diff"], file["note_code"]) for file in question["change"]["files"]]
 
 
-def test_a_move_and_an_undo_are_shown_with_what_they_take_away_and_bring_back(ada: Person) -> None:
+def test_a_move_and_an_undo_are_shown_with_what_they_take_away_and_bring_back(ada: Person, server: WebServer) -> None:
     here = ada.conversation()
     do(ada, here, "files.write", path="a.txt", content="one\n")
     do(ada, here, "files.write", path="d/b.txt", content="two\n", folders=True)
@@ -89,10 +89,16 @@ def test_a_move_and_an_undo_are_shown_with_what_they_take_away_and_bring_back(ad
     assert files == [("d/b.txt", "deleted", ["@@ -1,1 +0,0 @@", "-two"]), ("a.txt → d/b.txt", "renamed", [])]
     assert answer(ada, over).json["status"] == "ok"
 
+    # What a tool planted is passed over by the host as it is by the tool: what is shown is what is carried out.
+    kept = next(server.data.glob(f"workspaces/**/{here}")) / ".toolhost" / "changes"
+    (kept / "98").symlink_to("1")
+    (kept / "99").mkdir()
+    (kept / "99" / "change.json").symlink_to("../1/change.json")
     assert shown(ada, here, "files.undo") == [
         ("d/b.txt → a.txt", "renamed", [], ""),
         ("d/b.txt", "made", ["@@ -0,0 +1,1 @@", "+two"], ""),
     ]
+    assert shown(ada, here, "files.undo", change=98)[0][3] == "nothing_kept"
     assert shown(ada, here, "files.undo", change=1)[0][3] == "changed_since"
     assert shown(ada, here, "files.undo", change=9)[0][3] == "nothing_kept"
     asked = ask(ada, here, "files.undo")
