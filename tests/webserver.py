@@ -251,10 +251,10 @@ class Socket:
     def send(self, kind: str, **fields: object) -> None:
         self.connection.send(json.dumps({"type": kind, **fields}))
 
-    def next(self, timeout: float = 20) -> dict[str, Any]:
+    def next(self, timeout: float = 60) -> dict[str, Any]:
         return json.loads(self.connection.recv(timeout))
 
-    def until(self, *kinds: str, timeout: float = 20) -> list[dict[str, Any]]:
+    def until(self, *kinds: str, timeout: float = 60) -> list[dict[str, Any]]:
         """Everything up to the first event of these types."""
         events, deadline = [], time.monotonic() + timeout
         while True:
