@@ -63,7 +63,7 @@ async def _start(sandbox: Sandbox, plan: SandboxPlan, count: int) -> list:  # ty
         nonlocal left
         while left > 0:
             left -= 1
-            made.append(await sandbox._arm(shape))
+            made.append(await sandbox._arming.arm(shape))
 
     await asyncio.gather(*(fill() for _ in range(_AT_ONCE)))
     return made
