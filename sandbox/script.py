@@ -64,6 +64,8 @@ READY = b"R"
 NEXT = b"\n"
 LIMITS_REFUSED = b"!limits"
 
+_SET_BY_CD = ("PWD", "OLDPWD")
+
 # dash reads a script in pieces and runs what it has: the braces around every call script make a cut one an error.
 _REFUSE = "{ echo !limits >&2; exit 126; }"
 _CALL = f"( {{ %s; }} 2>/dev/null || {_REFUSE}; printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
@@ -81,7 +83,8 @@ class CallScript:
     """What turns a waiting launcher into one call, in two parts, each of which runs only when it has come whole.
 
     Attributes:
-        prepare: Working folder and environment. It starts nothing, so a launcher may have it before the call may begin.
+        prepare: The environment. It starts nothing and looks at nothing, so a launcher may have it before the call may
+            begin. The working folder is no part of it: what the call may not see there is covered only after this.
         run: The rest, and the tool.
     """
 
@@ -163,12 +166,13 @@ def call_script(
         [("-n", resource.RLIMIT_NOFILE, limits.open_files, 1), ("-d", resource.RLIMIT_DATA, limits.memory, 1024)]
     )
     streams = f"</dev/null >/proc/self/fd/1 2>/proc/self/fd/{STDERR}" if again else f"2>&{STDERR}"
-    prepare = [
-        f"cd {shlex.quote(cwd)} 2>&5 || {{ echo !cwd >&2; exit 126; }}",
-        "unset PWD OLDPWD",
-        *(f"export {name}={shlex.quote(value)}" for name, value in env),
-    ]
+    exports = {name: f"export {name}={shlex.quote(value)}" for name, value in env}
+    after = [exports.pop(name) for name in _SET_BY_CD if name in exports]
+    prepare = exports.values()
     run = [
+        f"cd {shlex.quote(cwd)} 2>&5 || {{ echo !cwd >&2; exit 126; }}",
+        " ".join(("unset", *_SET_BY_CD)),
+        *after,
         f"{{ {last}; }} 2>&5 || {_REFUSE}",
         f"exec {streams} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
         "exec " + " ".join(shlex.quote(word) for word in argv),

@@ -54,6 +54,24 @@ def test_what_is_reserved_for_a_call_runs_it_or_nothing_and_leaves_nothing(
         assert becomes(lambda: pool.ask(do="facts")["descriptors"] <= before, within=20)
 
 
+def test_a_working_folder_that_is_covered_is_entered_covered(pool: Driver, work: Path) -> None:
+    """The launcher of a sandbox that stood wakes up before anything is covered for its call."""
+    (work / "private").mkdir()
+    (work / "hooks").mkdir()
+    (work / "private/secret").write_text("CANARY")
+    own(work)
+    call = {"programs": ["sh", "ls"], "arguments": ["-c", "ls; echo planted > planted"]}
+    call |= {"roots": [writable(work, hidden=["private"], protected=["hooks"])]}
+    pool.ask(**call, cwd="/tmp")
+    for cwd in ("/workspace/private", "/workspace/hooks"):
+        assert armed(pool) == 1
+        said = pool.ask(do="reserve", run=True, **call, cwd=cwd)
+        assert said["armed"]
+        assert "secret" not in said["stdout"]
+    assert sorted(os.listdir(work / "private")) == ["secret"]
+    assert os.listdir(work / "hooks") == []
+
+
 def test_each_is_used_once(pool: Driver) -> None:
     pool.sh("true")
     armed(pool)
