@@ -95,8 +95,9 @@ def new_host(space: Path) -> Iterator[Callable[..., Hosted]]:
 
 
 def _mounts() -> set[str]:
-    """The mounts of the host, but for the network namespaces that other tests make meanwhile."""
-    return {line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/netns" not in line}
+    """The mounts of the host, but for the network namespaces and full disks that other tests make meanwhile."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {line for line in lines if "/netns" not in line and "/tmp/toolhost-full-" not in line}
 
 
 def _folders() -> set[str]:

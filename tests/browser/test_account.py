@@ -79,9 +79,7 @@ def test_a_key_is_made_after_the_password_was_given_again_and_is_shown_once(serv
     page.get_by_label("tools:read", exact=True).check()
     while not page.locator("#step-up").is_visible():  # the server notices within a second
         page.get_by_role("button", name="Make the key").click()
-        page.wait_for_function(
-            "document.querySelector('#step-up').open || !document.querySelector('#new-key button').disabled"
-        )
+        page.locator("#step-up[open], #new-key button:enabled").first.wait_for(state="attached")
         if page.locator("#new-key").is_hidden():
             page.goto(server.origin + "/settings/keys")
             page.get_by_label("What is it for?").fill("backups")
