@@ -56,6 +56,11 @@ def test_from_the_printed_address_to_a_denied_push(watched_page) -> None:
         page = watched_page(at=server)
         page.goto(server.printed.split("administrator: ")[1].split()[0])
         expect(page).to_have_url(server.origin + "/setup")  # the token is gone from the address
+        for language, title in (("Français", "Créer l’administrateur"), ("English", "Create the administrator")):
+            page.get_by_role("button", name=language).click()  # the page is another, and still has it
+            expect(page.get_by_role("heading", name=title)).to_be_visible()
+            expect(page.locator("#problem")).to_be_hidden()
+            expect(page).to_have_url(server.origin + "/setup")
         page.get_by_label("Name").fill("ada")
         page.locator("#password").fill(PASSWORD)
         page.get_by_label("Password again").fill(PASSWORD)

@@ -1,13 +1,11 @@
-// A new password: by an invitation, by a reset link (both with a token in the fragment, which is never sent and is
-// taken away at once), or in place of one that somebody else chose.
+// A new password: by an invitation, by a reset link (both with a token), or in place of one that somebody else chose.
 
 import { find } from "./dom.js";
 import { complain, send } from "./door.js";
+import { token } from "./token.js";
 
 const form = find("#new-password");
 const kind = form.dataset.kind;
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-history.replaceState(null, "", location.pathname);
 const errors = JSON.parse(form.dataset.errors);
 
 if (kind !== "change" && !token) complain(form, form.dataset.noToken);

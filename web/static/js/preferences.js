@@ -9,6 +9,7 @@ export function remember(name, value) {
 
 export function chooseLanguage(code) {
   remember("language", code);
+  document.dispatchEvent(new Event("toolhost:language"));
   location.reload();
 }
 

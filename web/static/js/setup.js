@@ -1,11 +1,10 @@
-// The first run. The one-time token is in the address's fragment, which is never sent and is taken away at once.
+// The first run.
 
 import { find } from "./dom.js";
 import { complain, send } from "./door.js";
+import { token } from "./token.js";
 
 const form = find("#setup");
-const token = new URLSearchParams(location.hash.slice(1)).get("token") || location.hash.slice(1);
-history.replaceState(null, "", location.pathname);
 const errors = JSON.parse(form.dataset.errors);
 
 if (!token) complain(form, form.dataset.noToken);
