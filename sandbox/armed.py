@@ -21,7 +21,7 @@ from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.channel import Channel, Started
 from toolhost.sandbox.errors import SandboxUnavailable, limits_refused
 from toolhost.sandbox.pipes import Feed, Pipes
-from toolhost.sandbox.processes import children, exit_status, lives, newest_child, parent
+from toolhost.sandbox.processes import children, deserted, exit_status, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
 from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, CallScript, Ended, ended, report_length
 
@@ -234,7 +234,7 @@ class Armed:
             then: Called when every descriptor is closed.
         """
 
-        self.kill()  # the launcher ends by itself; nothing it could do is needed any more
+        self.kill()  # the launcher waits for that; nothing it could do is needed any more
         self.on_dead(lambda: self._let_go(then))
 
     def _let_go(self, then: Callable[[], object]) -> None:
@@ -318,7 +318,7 @@ class Armed:
         if self._over.done() or self._said is None:
             return
         # Orphans become children of the launcher, so without a child that lives it is alone.
-        if self._said.alone or not any(map(lives, children(self.pid))):
+        if self._said.alone or deserted(self.pid):
             self._looks = 0
             self._over.set_result(None)
         elif self._again and self._looks < _LOOKS:  # the launcher has killed them already

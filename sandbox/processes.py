@@ -6,7 +6,7 @@ import fcntl
 import os
 import struct
 
-__all__ = ["children", "exit_status", "lives", "newest_child", "parent"]
+__all__ = ["children", "deserted", "exit_status", "lives", "newest_child", "parent"]
 
 
 def parent(pid: int) -> int:
@@ -19,11 +19,30 @@ def parent(pid: int) -> int:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process is more than an entry that waits to be read."""
+    """Whether a process is more than an entry that waits to be read. What cannot be told is said to live."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except (OSError, IndexError):
+            facts = file.read().rpartition(b")")[2].split()
+        # The first thread may have ended before the others: the state is that thread's, the number is of all of them.
+        return facts[0] not in (b"Z", b"X") or int(facts[17]) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except (OSError, IndexError, ValueError):
+        return True
+
+
+def deserted(pid: int) -> bool:
+    """Whether nothing lives that a single-threaded process that adopts orphans has started. What cannot be told is not.
+
+    Who ends hands its children on before it is seen to have ended: only where the same ones are there afterwards was
+    nobody handed on while they were looked at.
+    """
+    try:
+        found = _children(pid)
+        return not any(map(lives, found)) and _children(pid) == found
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except OSError:
         return False
 
 
@@ -38,15 +57,17 @@ def newest_child(pid: int) -> int:
 def children(pid: int) -> list[int]:
     """Process ids of what a single-threaded process has started, the oldest first; none where it is gone."""
     try:
-        fd = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+        return _children(pid)
     except OSError:
         return []
+
+
+def _children(pid: int) -> list[int]:
+    fd = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     said = bytearray()
     try:
         while piece := os.read(fd, 4096):
             said += piece
-    except OSError:
-        return []
     finally:
         os.close(fd)
     return [int(one) for one in said.split()]

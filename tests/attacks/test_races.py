@@ -84,3 +84,51 @@ for _ in range(300):
         for _ in range(rounds(20)):
             said = box.python(code, roots=[writable(work, hidden=["a/secret", "b/secret"])])
             assert "CANARY" not in said.get("stdout", "")
+
+
+# Who plants a file as soon as it is no longer covered: once its call is over, for whoever thinks so.
+_PLANTS = """
+import ctypes, os, threading
+def plants():
+    try: os.close(os.open("/workspace/.envrc", os.O_CREAT | os.O_EXCL | os.O_WRONLY)); return True
+    except OSError: return False
+"""
+
+_WITHOUT_ITS_FIRST_THREAD = """
+r, w = os.pipe()
+def go():
+    while open("/proc/self/stat").read().rpartition(")")[2].split()[0] != "Z": pass
+    os.write(w, b"x")
+    while not plants(): pass
+if os.fork() == 0:
+    threading.Thread(target=go).start()
+    ctypes.CDLL(None).syscall(60, 0)  # exit: of this thread alone
+os.read(r, 1)
+os._exit(0)
+"""
+
+_HANDED_ON = """
+r, w = os.pipe()
+if os.fork() == 0:
+    for _ in range(50):
+        if os.fork() == 0: os._exit(0)
+    os.write(w, b"x")
+    while not plants():
+        try:
+            if os.fork(): os._exit(0)
+        except OSError: pass
+os.read(r, 1)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("left", [_WITHOUT_ITS_FIRST_THREAD, _HANDED_ON])
+@pytest.mark.parametrize("isolation", ["call", "conversation"])
+def test_nothing_that_looks_ended_goes_on_after_its_call(box: Driver, work: Path, left: str, isolation: str) -> None:
+    talk = {"isolation": isolation, "conversation": "left"}
+    limits = {"workspace": 1 << 30, "processes": 300}  # to be measured at the end, which takes a moment
+    for _ in range(rounds(3)):
+        said = box.python(_PLANTS + left, roots=[writable(work, protected=[".envrc"])], limits=limits, **talk)
+        assert (said["status"], said["exit_code"], said["stderr"]) == ("exited", 0, "")
+    box.ask(do="disarm")  # until nothing is left
+    assert list(work.iterdir()) == []
