@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from report import Variant, interleave, p50, show
-from variants import call, direct, hand_started, tree_of
+from variants import call, direct, hand_started, least, tree_of
 
 from toolhost.cli.session import LOCAL_ADMINISTRATOR
 from toolhost.host import Host
@@ -20,6 +20,7 @@ async def armed(host: Host, sandbox: Sandbox, workspace: Path, rounds: int) -> N
     """Calls from the pool against the same program unsandboxed."""
     variants = {
         DIRECT: direct(),
+        "no more than a sandbox and two records": await least(host, sandbox, "bench_plain.uname", workspace),
         "armed, read-only workspace": call(host, "bench_plain.uname", workspace, armed=True),
         "armed, writable workspace with protected names": call(host, "bench_masks.uname", workspace, armed=True),
     }

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from report import Variant
 
+from toolhost.calls.recording import Recording
 from toolhost.cli.session import LOCAL_ADMINISTRATOR
 from toolhost.data import DataDirectory
 from toolhost.host import Host
 from toolhost.model import Actor
-from toolhost.sandbox import seccomp
+from toolhost.sandbox import Sandbox, seccomp
 
 PROGRAM = ["/usr/bin/uname", "--all"]
 
@@ -178,6 +179,27 @@ def call(
         result = await host.call(name, arguments or {}, actor, workspace=workspace, conversation_id=conversation)
         assert result.status == "ok", result
         assert armed is None or (result.sandbox or {})["armed"] is armed, name
+
+    return once
+
+
+async def least(host: Host, sandbox: Sandbox, name: str, workspace: Path) -> Variant:
+    """No more of a call than nothing can take away: a sandbox from the pool between the two records of the audit log.
+
+    No schema, no decision, no extension, no limit, no result: plan and details are those of a call that was made.
+    """
+    prepared = await host.prepare(name, {}, LOCAL_ADMINISTRATOR, workspace=workspace)
+    considered, _ = host.consider(prepared)
+    plan, recording = considered.plan, Recording(host.audit)
+    assert plan is not None
+    result = await host.call(name, {}, LOCAL_ADMINISTRATOR, workspace=workspace)
+
+    async def once() -> None:
+        with sandbox.reserve(plan) as reservation:
+            recording.intent(prepared, plan, considered.decision, None)
+            outcome = await sandbox.run(plan, reservation)
+            recording.outcome(prepared, plan, result)
+        assert outcome.exit_code == 0
 
     return once
 

@@ -28,10 +28,11 @@ let conversation = thread.dataset.conversation || null;
 let following = true;
 let dropped = false;
 
-// Scrolling: the thread follows its end until the reader scrolls up.
+// Scrolling: the thread follows its end until the reader scrolls up. What stands there before the first message is read
+// from its top.
 
 const toBottom = find("#to-bottom");
-const scrollDown = () => (scroller.scrollTop = scroller.scrollHeight);
+const scrollDown = () => (scroller.scrollTop = conversation ? scroller.scrollHeight : 0);
 
 scroller.addEventListener("scroll", () => {
   following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
