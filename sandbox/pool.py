@@ -13,7 +13,6 @@ gives way. A sandbox whose policy was changed, or of which a root is not what it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import resource
@@ -123,6 +122,7 @@ class Pool:
             line.unused = min(line.unused, len(line.parked))
             if armed.alive:
                 return armed
+            self._discard(armed)
         line.wanted = min(line.wanted + 1, self._most)
         return None
 
@@ -216,7 +216,7 @@ class Pool:
 
     def _lost(self, line: _Line, armed: Armed) -> None:
         """One has ended although nobody used it."""
-        with contextlib.suppress(ValueError):
+        if armed in line.parked:
             line.parked.remove(armed)
             self._discard(armed)
 

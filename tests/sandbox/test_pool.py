@@ -196,6 +196,17 @@ def test_an_armed_sandbox_that_dies_is_replaced_by_a_cold_start(pool: Driver) ->
     assert (said["stdout"], said["armed"]) == ("here\n", False)
 
 
+def test_one_that_died_unnoticed_is_let_go_of_by_the_call_that_finds_it(pool: Driver) -> None:
+    call = {"programs": ["true"], "arguments": []}
+    pool.ask(**call)
+    before = pool.ask(do="facts")["descriptors"]
+    for _ in range(3):
+        pool.ask(**call)
+        assert armed(pool)
+        assert not pool.ask(do="kill_parked", then=call)["armed"]
+    assert becomes(lambda: pool.ask(do="facts")["descriptors"] <= before, within=20)
+
+
 def test_what_is_not_asked_for_decays_to_nothing(state: Path) -> None:
     driver = Driver(state, armament={"idle": 0.05})
     try:
