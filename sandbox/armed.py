@@ -75,7 +75,7 @@ class Armed:
         self._loop.add_reader(pipes.status, self._read_status)
         self._loop.add_reader(pipes.json, self._read_json)
         if again:
-            os.write(pipes.stdin, NEXT)
+            self._call_up()
 
     async def stand(self) -> None:
         """Wait until the launcher says that it stands.
@@ -153,8 +153,7 @@ class Armed:
         sent, self._sent = self._sent or 0, None
         left = script.prepare[sent:] + script.run
         if self._again:  # it stands for the next one as soon as it can
-            with contextlib.suppress(OSError):
-                os.write(self.pipes.stdin, NEXT)
+            self._call_up()
         self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, left, keep=True)
 
     async def stand_again(self) -> None:
@@ -168,11 +167,8 @@ class Armed:
         if self._fed is not None:
             self._fed.stop()
         self._let_tool_go()
-        try:
-            if self._said is not None and not self._said.alone:
-                os.write(self.pipes.stdin, NEXT)
-        except OSError as error:
-            raise SandboxUnavailable("setup_failed", f"The sandbox has ended: {error.strerror}.") from error
+        if self._said is not None and not self._said.alone:
+            self._call_up()
         self._said = None
         if not self.alive:
             self._died()
@@ -290,6 +286,11 @@ class Armed:
         self.pipes.close_all()
         if self._listener is not None:
             self._listener.close()
+
+    def _call_up(self) -> None:
+        """Have the launcher stand for a call; where it has died that is found out when it does not."""
+        with contextlib.suppress(OSError):
+            os.write(self.pipes.stdin, NEXT)
 
     def _let_tool_go(self) -> None:
         if self._tool >= 0:

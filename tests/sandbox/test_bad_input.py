@@ -171,9 +171,11 @@ def test_a_bubblewrap_that_ends_at_any_of_its_steps_is_named_and_nothing_runs(st
     dying = Driver(state, prefix=("/usr/bin/unshare", "--mount", str(mounts)))
     try:
         for cpu, said in enumerate(_STEPS, 11):
-            error = dying.sh("echo ran # 98775", limits={"cpu": cpu})["error"]
-            assert (error["type"], error["code"]) == ("SandboxUnavailable", "setup_failed"), said
-            assert said in error["text"]
+            for isolation in ("call", "conversation"):
+                talk = {"isolation": isolation, "conversation": "c", "limits": {"cpu": cpu}}
+                error = dying.sh("echo ran # 98775", **talk)["error"]
+                assert (error["type"], error["code"]) == ("SandboxUnavailable", "setup_failed"), said
+                assert said in error["text"]
         assert not processes("98775")
         assert no_sandboxes(dying)
     finally:
