@@ -169,13 +169,7 @@ class Sandbox:
             try:
                 async with serving(armed.take_listener(), plan.network, on_connection, self._resolver):
                     run = Run(plan, armed, began, stdin, on_output, was_armed=was_armed)
-                    with contextlib.closing(run):
-                        await run.prepare()
-                        if before_start is not None:
-                            before_start()
-                        run.fire(script)
-                        self._pool.runs(call)
-                        outcome = await run.wait()
+                    outcome = await self._carried_out(run, script, call, before_start)
             except BaseException:
                 await self._arming.discard(armed)
                 raise
@@ -202,13 +196,7 @@ class Sandbox:
             try:
                 armed.group.begin()
                 run = Run(plan, armed, began, None, on_output, was_armed=was_armed)
-                with contextlib.closing(run):
-                    await run.prepare()
-                    if before_start is not None:
-                        before_start()
-                    run.fire(script)
-                    self._pool.runs(call)
-                    outcome = await run.wait()
+                outcome = await self._carried_out(run, script, call, before_start)
             except BaseException:
                 await self._arming.discard(armed)
                 raise
@@ -218,6 +206,15 @@ class Sandbox:
             else:
                 self._arming.retire(armed)
         return outcome
+
+    async def _carried_out(self, run: Run, script: CallScript, call: int, before_start: BeforeStart | None) -> Outcome:
+        with contextlib.closing(run):
+            await run.prepare()
+            if before_start is not None:
+                before_start()
+            run.fire(script)
+            self._pool.runs(call)
+            return await run.wait()
 
     async def launch(
         self,
