@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from toolhost.sandbox.beneath import open_strictly_beneath
 from toolhost.sandbox.errors import PlanRefused
@@ -37,7 +38,7 @@ class Growth:
         self._pid = 0
         self._exceeded: Callable[[str], None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._measuring: asyncio.Future[int] | None = None
+        self._measuring: asyncio.Future[Any] | None = None  # by a thread, which uses the roots' descriptors
 
     @classmethod
     async def begin(cls, roots: Iterable[Root], limit: int) -> Growth:
@@ -48,20 +49,27 @@ class Growth:
             limit: Bytes by which they may grow together.
 
         Raises:
-            PlanRefused: `limit_not_enforceable` where one has too many files to be watched, or as `open_root`.
+            PlanRefused: `limit_not_enforceable` where one has too many files to be watched, `descriptors_exhausted`, or
+                as `open_root`.
         """
         held: list[_Held] = []
         try:
             for root in roots:
                 if root.writable:
                     held.append(_Held(open_root(root.source, root.device, root.inode), root.device))
-            for one in held:
-                one.before, one.closed = await asyncio.to_thread(_size, one.fd)
         except BaseException:
             for one in held:
                 os.close(one.fd)
             raise
-        return cls(held, limit)
+        growth = cls(held, limit)
+        try:
+            for one in held:
+                growth._measuring = asyncio.ensure_future(asyncio.to_thread(_size, one.fd))
+                one.before, one.closed = await asyncio.shield(growth._measuring)
+        except BaseException:
+            growth.close()
+            raise
+        return growth
 
     def watch(self, pid: int, exceeded: Callable[[str], None]) -> None:
         """Look regularly, and call back with `workspace` when the limit is exceeded.
@@ -82,8 +90,11 @@ class Growth:
 
     async def over(self) -> bool:
         """Whether the limit is exceeded now."""
+        if self._measuring is not None and not self._measuring.done():
+            await asyncio.wait((self._measuring,))
         self._measuring = asyncio.ensure_future(asyncio.to_thread(self._measure))
-        return await asyncio.shield(self._measuring) > self._limit
+        grown: int = await asyncio.shield(self._measuring)
+        return grown > self._limit
 
     def close(self) -> None:
         """Let go of the roots: when a thread that measures them is through with them."""
@@ -91,9 +102,11 @@ class Growth:
         if self._measuring is None or self._measuring.done():
             self._release()
         else:
-            self._measuring.add_done_callback(lambda _: self._release())
+            self._measuring.add_done_callback(self._release)
 
-    def _release(self) -> None:
+    def _release(self, measured: asyncio.Future[Any] | None = None) -> None:
+        if measured is not None and not measured.cancelled():
+            measured.exception()  # it is nobody's any more
         for root in self._roots:
             os.close(root.fd)
         self._roots = []
@@ -116,12 +129,15 @@ class Growth:
         return sum(max(before - now[device], 0) for device, before in self._free.items())
 
     def _measure(self) -> int:
+        try:
+            return self._grown()
+        except PlanRefused:  # it made more files, or deeper folders, than can be counted; or nothing can be opened
+            return self._limit + 1
+
+    def _grown(self) -> int:
         grown = 0
         for root in self._roots:
-            try:
-                size, closed = _size(root.fd)
-            except PlanRefused:
-                return self._limit + 1  # it made more files, or deeper folders, than can be counted
+            size, closed = _size(root.fd)
             grown += size - root.before
             if closed > root.closed and self._gone() > self._limit:
                 return self._limit + 1  # it closed folders to everybody, and the room went somewhere
@@ -140,8 +156,8 @@ class Growth:
                             continue
                         if facts.st_nlink == 0 and facts.st_dev in devices:
                             found[facts.st_dev, facts.st_ino] = facts.st_blocks * _BLOCK
-            except OSError:
-                continue  # it has ended, or is none of ours to look into
+            except OSError as error:
+                _check_room(error)  # otherwise it has ended, or is none of ours to look into
         return sum(found.values())
 
 
@@ -156,7 +172,8 @@ class _Held:
 def _processes(pid: int) -> list[str]:
     try:
         return [name for name in os.listdir(f"/proc/{pid}/root/proc") if name.isdigit()]
-    except OSError:
+    except OSError as error:
+        _check_room(error)
         return []
 
 
@@ -179,6 +196,7 @@ def _size(root: int) -> tuple[int, int]:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise _uncountable("folders too deep") from None
+            _check_room(error)
             closed += error.errno == errno.EACCES
             continue  # or gone since it was listed
         try:
@@ -199,6 +217,9 @@ def _size(root: int) -> tuple[int, int]:
                     total += facts.st_blocks * _BLOCK
                     if folder_too:
                         waiting.append(f"{folder}/{entry.name}")
+        except OSError as error:
+            _check_room(error)
+            raise _uncountable(f"a folder that cannot be listed ({error.strerror})") from None
         finally:
             os.close(fd)
     return total, closed
@@ -210,3 +231,13 @@ def _uncountable(what: str) -> PlanRefused:
         f"A writable folder has {what}: its growth cannot be watched.",
         "Leave `workspace` out of the policy's limits, or use a smaller folder.",
     )
+
+
+def _check_room(error: OSError) -> None:
+    """Raise where no descriptor was left: what cannot be looked at has not stayed as it was."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise PlanRefused(
+            "descriptors_exhausted",
+            f"The growth of a writable folder cannot be watched: {error.strerror}.",
+            "Raise the limit on open files.",
+        ) from None

@@ -68,6 +68,10 @@ def open_descriptors(driver: Driver) -> int:
 
 
 def test_descriptors_that_run_out_at_any_point_are_a_typed_error_and_leave_nothing(lone: Driver, work: Path) -> None:
+    # What was there before counts as growth where it was not measured before.
+    (work / "deep" / "er").mkdir(parents=True)
+    (work / "deep" / "er" / "large").write_bytes(b"x" * (2 << 20))
+    own(work)
     kinds = itertools.cycle(
         (
             TRUE,
@@ -92,7 +96,7 @@ def test_descriptors_that_run_out_at_any_point_are_a_typed_error_and_leave_nothi
     assert codes == {"descriptors_exhausted"}
     assert ran  # with enough of them it runs
     assert becomes(lambda: lone.ask(do="facts")["descriptors"] <= before + 2, within=20)
-    assert list(work.iterdir()) == []
+    assert list(work.iterdir()) == [work / "deep"]
     assert lone.sh("echo ran")["stdout"] == "ran\n"
 
 
