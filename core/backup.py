@@ -16,7 +16,6 @@ import os
 import shutil
 import sqlite3
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -28,6 +27,7 @@ from toolhost.audit import log_files, verify
 from toolhost.audit.index import index_rows
 from toolhost.data import SEEDED, DataDirectory
 from toolhost.errors import MachineError, UsageError
+from toolhost.staging import staging
 
 __all__ = ["back_up", "read_backup", "restore"]
 
@@ -55,8 +55,7 @@ def back_up(data: DataDirectory, target: Path) -> dict[str, Any]:
     """
     fd = new_file(target)
     try:
-        with os.fdopen(fd, "wb") as file, tempfile.TemporaryDirectory(dir=data.state, prefix=".backup-") as folder:
-            staged = Path(folder)
+        with os.fdopen(fd, "wb") as file, staging(data.state) as staged:
             _stage(data, staged)
             manifest = pack(staged, file)
         read_backup(target)

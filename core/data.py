@@ -111,6 +111,9 @@ class DataDirectory:
                     f"Another toolhost server is using {self.root}.",
                     "Stop it, or give this one another folder with --data.",
                 ) from None
+            from toolhost.staging import remove_abandoned  # nothing else needs it
+
+            remove_abandoned(self.state)
             yield
         finally:
             os.close(fd)

@@ -32,6 +32,7 @@ from toolhost.sandbox.bubblewrap import find_bubblewrap
 from toolhost.sandbox.errors import SandboxError
 from toolhost.sandbox.uninterrupted import to_the_end
 from toolhost.settings import SETTINGS, Settings
+from toolhost.staging import staging
 
 if TYPE_CHECKING:
     from toolhost.host import Host
@@ -64,8 +65,7 @@ def collect(settings: Settings, file: IO[bytes], since: int, doctor: dict[str, A
     """
     data = DataDirectory(settings)
     try:
-        with tempfile.TemporaryDirectory(dir=data.state, prefix=".evidence-") as folder:
-            staged = Path(folder)
+        with staging(data.state) as staged:
             found = verify(data.audit_log, index_rows(data.state / "toolhost.db"))
             _records(data, staged, since)
             _policies(data, staged)

@@ -1,7 +1,9 @@
 """Backing up while a server runs, restoring into an empty folder, and refusing what is not whole."""
 
+import fcntl
 import io
 import json
+import os
 import sqlite3
 import tarfile
 import threading
@@ -33,7 +35,16 @@ def test_a_backup_of_a_running_server_is_restored_to_one_that_goes_on(serve, too
     (data / "toolhost.toml").write_text("debug = false\n")
     (data / "toolhost.toml").chmod(0o600)
     give(data / "toolhost.toml", SERVICE_USER)
+    abandoned, held = data / "state" / ".staged-killed", data / "state" / ".staged-running"
+    for folder in (abandoned, held):
+        folder.mkdir()
+        (folder / "jwt.key").write_text("secret")
+        give(folder, SERVICE_USER)
+    fd = os.open(held, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
     serve()
+    os.close(fd)
+    assert (abandoned.exists(), held.exists()) == (False, True)
     busy = threading.Event()
 
     def work() -> None:

@@ -391,7 +391,7 @@ def test_the_evidence_is_taken_by_administrators_alone_and_that_they_did_is_in_i
             assert not [name for name, text in files.items() if secret.encode() in text], secret[:12]
         whole = call_id in {one["call_id"] for one in records if one["event"] == "tool.intent"}
         assert whole is (manifest["since"] == 0)
-    assert not list((own.data / "state").glob(".evidence-*"))
+    assert not list((own.data / "state").glob(".staged-*"))
 
 
 def whoami(person: Person) -> str:
