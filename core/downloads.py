@@ -9,9 +9,9 @@ from toolhost.errors import AccessError
 from toolhost.host import Host
 from toolhost.model import Actor
 from toolhost.sandbox.beneath import open_without_links
-from toolhost.sandbox.collect import CollectRefused, open_collected
+from toolhost.sandbox.collect import CollectRefused, open_collected, read_collected
 
-__all__ = ["LARGEST", "open_download"]
+__all__ = ["LARGEST", "open_download", "read_own"]
 
 LARGEST = 64 << 20
 """Bytes of the largest file that can be downloaded."""
@@ -54,3 +54,25 @@ def _open(folder: str, path: str) -> tuple[int, int]:
     finally:
         os.close(root)
     return fd, os.fstat(fd).st_size
+
+
+def read_own(host: Host, actor: Actor, path: str, largest: int) -> bytes:
+    """A file that a tool wrote in a call outside conversations; reads the disk.
+
+    Args:
+        host: The host.
+        actor: Whose call it was.
+        path: Relative to the workspace of such calls.
+        largest: Bytes it may have.
+
+    Raises:
+        CollectRefused: The file is not there, larger, or not one that the host touches.
+    """
+    try:
+        root = open_without_links(str(host.data.own_workspace(actor.user_id)), os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        raise CollectRefused("file_not_found", "There are no files yet.") from None
+    try:
+        return read_collected(root, path, largest)
+    finally:
+        os.close(root)

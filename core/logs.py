@@ -22,7 +22,8 @@ from toolhost.settings import SETTINGS, Settings
 
 __all__ = ["bind", "configure"]
 
-_QUIET = ("httpx2", "httpcore2", "httpx", "httpcore", "asyncio", "watchfiles", "aiosqlite", "hpack", "mcp", "alembic")
+_HTTP = ("httpx2", "httpcore2", "httpx", "httpcore", "hpack", "sse_starlette")
+_QUIET = (*_HTTP, "asyncio", "watchfiles", "aiosqlite", "mcp", "alembic")
 """Libraries of which only warnings are logged: at INFO some print whole URLs, with whatever is in them."""
 
 

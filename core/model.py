@@ -33,7 +33,7 @@ class Actor:
         user_id: `u_...`, or `local` for the administrator at the command line.
         username: The name people see.
         role: `admin`, `operator`, `user` or `viewer`.
-        channel: How the request came: `cli`, `web`, `rest`.
+        channel: How the request came: `cli`, `web`, `rest`, `mcp`.
         session_id: The login session, or None.
         ip: The client's address, or None.
         request_id: Ties log lines of one request together, or None.

@@ -28,6 +28,8 @@ from toolhost.web.guard import LOOPBACK_NAMES, admit
 from toolhost.web.headers import add_headers, add_refusal_headers
 from toolhost.web.language import Languages
 from toolhost.web.lines import blocks
+from toolhost.web.mcp import route as mcp
+from toolhost.web.mcp.endpoint import Endpoint
 from toolhost.web.measuring import measure
 from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
@@ -85,6 +87,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         messages=Messages(host, conversations, runs, models),
         shares=Shares(host.database),
         handover=Handover(host),
+        mcp=Endpoint(host, runs),
         sockets=Sockets(),
         streams=Sockets(),
         rates=Rates(host.settings, host.audit),
@@ -96,6 +99,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     accounts.changes.on_change(parts.streams.recheck)
     accounts.changes.on_change(partial(withdraw, parts))
     host.on_tools_changed(lambda: parts.sockets.tell("tools.changed"))
+    host.on_tools_changed(parts.mcp.tools_changed)
     host.stopping.on_stop(parts.messages.stop_all)
     app.extensions[EXTENSION] = parts
     measure(parts)
@@ -104,6 +108,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     async def following() -> AsyncGenerator[None]:
         async with accounts.following(), withdrawals(parts):
             yield
+            await parts.mcp.ended()
 
     keep_tidy(app, host)
     app.before_request(admit)
@@ -124,6 +129,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.register_blueprint(doors.blueprint)
     app.register_blueprint(chat.blueprint)
     api.register(app)
+    app.register_blueprint(mcp.blueprint)
     _mount(app, host)
     return app
 

@@ -153,7 +153,7 @@ class Calling:
                 return await answered.result()()
             end = settled.result()
             if end is None:
-                return await self._elsewhere(call, run.actor)
+                return await self.elsewhere(call.call_id, run.actor)
             if end.error is not None and end.error["code"] == "approval_expired":
                 run.expire(call, approval_id)
             return end
@@ -161,10 +161,10 @@ class Calling:
             settled.cancel()
             self._waiting.pop(approval_id, None)
 
-    async def _elsewhere(self, call: LiveCall, actor: Actor) -> CallResult:
+    async def elsewhere(self, call_id: str, actor: Actor) -> CallResult:
         """The result of a call that was approved by another way than through here, once it has one."""
         while True:
-            record = await self._host.call_record(call.call_id, actor)
+            record = await self._host.call_record(call_id, actor)
             if record is not None and record["finished"] is not None and record["result"] is not None:
                 return CallResult.from_json(record["result"])
             await asyncio.sleep(_LOOK_SECONDS)

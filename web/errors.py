@@ -77,9 +77,12 @@ _HTTP = {
 _INTERNAL = ("internal_error", "Something went wrong in the server.", "The log has the details under this request id.")
 
 
+_PLACES = frozenset({"/api", "/ws", "/mcp", "/health", "/health/deep", "/metrics"})
+
+
 def is_api(path: str) -> bool:
     """Whether answers at this path are JSON."""
-    return path.startswith(("/api/", "/ws/")) or path in ("/api", "/ws", "/health", "/health/deep", "/metrics")
+    return path.startswith(("/api/", "/ws/")) or path in _PLACES
 
 
 def status_of(error: ToolHostError | SandboxError) -> int:

@@ -31,6 +31,7 @@ __all__ = [
     "LOOPBACK_NAMES",
     "admit",
     "client",
+    "count_work",
     "current",
     "current_actor",
     "public",
@@ -51,7 +52,7 @@ def client() -> Client:
         ip=incoming.remote_addr,
         user_agent=incoming.headers.get("User-Agent"),
         request_id=g.get("request_id"),
-        channel="rest" if g.get("bearer") else "web",
+        channel="mcp" if incoming.path == "/mcp" else "rest" if g.get("bearer") else "web",
     )
 
 
@@ -140,11 +141,22 @@ def _count(incoming: BaseRequestWebsocket, access: Access, user_id: str | None) 
         g.budget = min(g.budget, rates.count("chat", address, user_id), key=lambda budget: budget.remaining)
 
 
+def count_work() -> None:
+    """Count a request as one that makes a tool work, where only its body says that it does; see `Access.works`.
+
+    Raises:
+        RateLimitedError: `rate_limited`.
+    """
+    left = site().rates.count("chat", _incoming().remote_addr, current().user.id)
+    g.budget = min(g.budget, left, key=lambda budget: budget.remaining)
+
+
 def _check_access(access: Access) -> None:
     principal = current()
     actor = g.actor = current_actor()
     check_role(actor.role, access.right)
-    if principal.key_id is not None:
+    # Where there is no route, or none for this method, there is nothing to be allowed: that is what is said.
+    if principal.key_id is not None and _incoming().endpoint is not None:
         if access.scope is None:
             raise AccessError("key_not_allowed", "An API key cannot do this; a person can.", "Sign in and do it there.")
         check(actor, access.scope)

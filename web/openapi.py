@@ -21,6 +21,7 @@ _ERRORS = {
     403: "Not allowed: the role, a scope, another site, a blocked address, or the password is asked for again.",
     404: "Nothing there, or somebody else's.",
     405: "Another method.",
+    406: "The client does not take what would be sent.",
     408: "The request took too long to arrive.",
     409: "It does not go together with how things are.",
     410: "Over: answered, used or expired.",
@@ -99,10 +100,15 @@ def _operation(method: str, path: str, access: Access, shape: Shape) -> dict[str
         answer["content"] = {shape.media: {"schema": schema}}
     responses = {str(shape.status): answer}
     for status in sorted({*_refusals(access, has_body, bool(names)), *shape.also}):
-        if status < 300:
+        if status in shape.empty:
+            responses[str(status)] = {"description": "Nothing is to be answered."}
+        elif status < 300:
             responses[str(status)] = {**answer, "description": "A person has to answer first."}
         else:
-            error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+            said: dict[str, Any] = {"$ref": "#/components/schemas/Error"}
+            if shape.fails is not None:
+                said = {"anyOf": [said, dict(shape.fails)]}
+            error = {"application/json": {"schema": said}}
             responses[str(status)] = {"description": _ERRORS[status], "content": error}
     operation["responses"] = responses
     if access.scope is not None and access.scope != "look":

@@ -77,6 +77,7 @@ async def serve(
         await stopped.wait()
         # Before Hypercorn's own wait: a socket that nobody closes would keep it for its whole grace period.
         parts.messages.close()
+        parts.mcp.close()
         await parts.runs.close()
         parts.sockets.close()
         closing.set()

@@ -32,6 +32,8 @@ class Shape:
         status: The status of an answer that went well.
         also: Other statuses, besides those that every request of its kind may be answered with.
         media: The answer's type, where it is not JSON.
+        empty: Of `also`, the statuses whose answer has no body.
+        fails: What an error may look like besides the error object; None where nothing else comes.
     """
 
     takes: Mapping[str, Schema] | None = None
@@ -39,6 +41,8 @@ class Shape:
     status: int = 200
     also: tuple[int, ...] = ()
     media: str = "application/json"
+    empty: tuple[int, ...] = ()
+    fails: Schema | None = None
 
 
 _SIGNED_IN: Mapping[str, Schema] = {
@@ -128,6 +132,18 @@ SHAPES: Mapping[str, Shape] = {
         takes={"arguments?": _OBJECT, "conversation_id?": _MAYBE},
         gives={"call_id": _TEXT, "status": _TEXT},
         also=(202, 503),
+    ),
+    "POST /mcp": Shape(
+        takes={
+            "jsonrpc": {"const": "2.0"},
+            "method": _TEXT,
+            "id?": {"type": ["string", "integer"]},
+            "params?": _OBJECT,
+        },
+        media="text/event-stream",
+        also=(202, 406),
+        empty=(202,),
+        fails={"type": "object", "required": ["jsonrpc", "error"], "properties": {"jsonrpc": {"const": "2.0"}}},
     ),
     "GET /api/approvals": Shape(gives={"approvals": _LIST}),
     "POST /api/approvals/{approval_id}": Shape(

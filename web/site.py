@@ -17,6 +17,7 @@ from toolhost.host import Host
 from toolhost.sharing import Shares
 from toolhost.web.answering import Messages
 from toolhost.web.language import Languages
+from toolhost.web.mcp.endpoint import Endpoint
 from toolhost.web.rates import Rates
 from toolhost.web.runs import Runs
 from toolhost.web.sockets import Sockets
@@ -40,6 +41,7 @@ class Site:
         messages: What a model answers, and what waits for that.
         shares: Read-only links.
         handover: What investigations take away.
+        mcp: What answers clients of the Model Context Protocol.
         sockets: The open WebSockets.
         streams: The open streams of server-sent events.
         rates: How often somebody may ask.
@@ -57,6 +59,7 @@ class Site:
     messages: Messages
     shares: Shares
     handover: Handover
+    mcp: Endpoint
     sockets: Sockets
     streams: Sockets
     rates: Rates

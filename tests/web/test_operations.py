@@ -181,6 +181,12 @@ def test_pages_of_a_named_origin_may_use_the_server_and_those_of_no_other(own: W
         }
         opened = admin.get("/ws/chat", headers={"Origin": origin, **handshake}) if origin != named else None
         assert opened is None or opened.status == 403, origin
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "mcp-method"}
+    by_mcp = stranger.request("OPTIONS", "/mcp", headers={"Origin": named, **asking})
+    assert by_mcp.status == 204
+    assert {"Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version"} < set(
+        by_mcp.headers["access-control-allow-headers"].split(", ")
+    )
     read = admin.get("/api/auth/me", headers={"Origin": named})
     assert (read.status, read.headers["access-control-allow-origin"]) == (200, named)
     assert "access-control-allow-origin" not in admin.get("/api/auth/me", headers={"Origin": other}).headers

@@ -103,6 +103,12 @@ def test_what_makes_a_tool_work_has_a_limit_of_its_own(strict, gina) -> None:
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     assert answers[3].headers["x-ratelimit-limit"] == "3"
     assert at.get("/api/tools").status == 200
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    assert at.post("/mcp", body).status == 200
+    by_mcp = at.post("/mcp", {**body, "method": "tools/call", "params": {"name": "files.list"}})
+    assert (by_mcp.status, by_mcp.code, by_mcp.headers["x-ratelimit-limit"]) == (429, "rate_limited", "3")
+    assert int(by_mcp.headers["retry-after"]) >= 1
+    assert "content-security-policy" in by_mcp.headers
 
 
 def test_one_message_too_many_says_so_and_closes_the_socket(strict, gina) -> None:
