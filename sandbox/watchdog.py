@@ -8,6 +8,7 @@ is killed. CPU time is that of the living processes and the children they have w
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 
@@ -121,8 +122,10 @@ class Watchdog:
             if self._processes is None:
                 self._processes = _Processes(self._pid)
             over = self._judge(self._processes, self._processes.pids())
-        except OSError:
-            return  # it has ended
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                return  # it has ended
+            over = None
         if over:
             self._exceeded(over)
             return

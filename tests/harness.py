@@ -230,6 +230,18 @@ class Harness:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
+    async def breathless(self, request: dict[str, Any]) -> dict[str, Any]:
+        """No descriptors for some seconds, once a file is there; then another one is."""
+        while not os.path.exists(request["after"]):  # noqa: ASYNC240
+            await asyncio.sleep(0.005)
+        await self.starved({"spare": 0, "request": {"do": "pause", "seconds": request["seconds"]}})
+        Path(request["then"]).touch()  # noqa: ASYNC240
+        return {}
+
+    async def pause(self, request: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(request["seconds"])
+        return {}
+
     async def starve(self, request: dict[str, Any]) -> dict[str, Any]:
         """Leave another of our processes only so many descriptors; returns how many it had."""
         soft, hard = resource.prlimit(request["pid"], resource.RLIMIT_NOFILE)

@@ -100,6 +100,25 @@ def test_descriptors_that_run_out_at_any_point_are_a_typed_error_and_leave_nothi
     assert lone.sh("echo ran")["stdout"] == "ran\n"
 
 
+_HOG = """
+import os
+open("/workspace/up", "w").close()
+while not os.path.exists("/workspace/go"): pass
+for _ in range(4):
+    if os.fork() == 0: break
+held = b"x" * (24 << 20)
+while True: pass
+"""
+
+
+def test_a_call_is_watched_on_when_there_were_no_descriptors_for_a_while(lone: Driver, work: Path) -> None:
+    hog = {"programs": ["python3"], "arguments": ["-c", _HOG], "roots": [writable(work)]}
+    hog |= {"limits": {"memory": 64 << 20, "wall": 20}}
+    starve = {"do": "breathless", "after": str(work / "up"), "then": str(work / "go"), "seconds": 0.3}
+    said, _ = lone.ask(do="gather", requests=[hog, starve])["answers"]
+    assert (said["status"], said["limit"]) == ("limit", "memory")
+
+
 def test_a_spawner_without_descriptors_says_so_and_recovers(lone: Driver, work: Path) -> None:
     request = {**TRUE, "roots": [writable(work, hidden=["a", "b"], protected=["c"])]}
     lone.ask(**request)
