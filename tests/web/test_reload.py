@@ -187,8 +187,9 @@ def test_what_runs_goes_on_and_what_waits_for_its_turn_is_not_begun(
         until(lambda: intents("echo ended"), 1)  # first come, first to have its turn
         waiting = threads.submit(ada.call, "shell.run", script="echo never")
         until(lambda: intents("echo never"), 1)
-        file.unlink()
-        until(lambda: "shell.run" in ada.get("/api/tools").text, False)
+        reloads = len(events(server, "policy.reloaded"))
+        file.write_text(ALLOWING.replace("{text}", "true"))
+        until(lambda: len(events(server, "policy.reloaded")) > reloads, True)
         (own,) = [folder for folder in workspace.iterdir() if folder.name.startswith("u_")]
         (own / "go").touch()
         try:
@@ -198,6 +199,17 @@ def test_what_runs_goes_on_and_what_waits_for_its_turn_is_not_begun(
     ended = {result["status"]: result for result in results}
     assert ended["ok"]["stdout"] == "ended\n"
     assert ended["error"]["error"]["code"] == "policy_changed"
+
+
+def test_what_runs_of_a_plugin_whose_policy_is_removed_ends(server: WebServer, ada: Person, policies: Path) -> None:
+    file = policies / "shell.toml"
+    file.write_text(ALLOWING)
+    until(lambda: ada.call("shell.run", script="echo ready").json["status"], "ok")
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(ada.call, "shell.run", script="sleep 60")
+        until(lambda: any(one["event"] == "tool.intent" and "sleep 60" in str(one) for one in server.audit()), True)
+        file.unlink()
+        assert running.result(30).json["status"] == "cancelled"
 
 
 NEW = """name = "added"
