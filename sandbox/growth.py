@@ -11,7 +11,7 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,9 +146,9 @@ class Growth:
     def _deleted(self, devices: set[int]) -> int:
         """Bytes of files without a name that the sandbox's processes hold open on these devices."""
         found: dict[tuple[int, int], int] = {}
-        for pid in _processes(self._pid):
+        for folder in _open_files(self._pid):
             try:
-                with os.scandir(f"/proc/{self._pid}/root/proc/{pid}/fd") as entries:
+                with os.scandir(folder) as entries:
                     for entry in entries:
                         try:
                             facts = entry.stat()
@@ -169,9 +169,20 @@ class _Held:
     closed: int = 0  # folders that could not be looked into
 
 
-def _processes(pid: int) -> list[str]:
+def _open_files(pid: int) -> Iterator[str]:
+    """The folders with what each thread of a sandbox holds open: it may share that with none, and outlive the first.
+
+    Args:
+        pid: The sandbox's pid 1.
+    """
+    proc = f"/proc/{pid}/root/proc"
+    for one in filter(str.isdigit, _names(proc)):
+        yield from (f"{proc}/{one}/task/{thread}/fd" for thread in _names(f"{proc}/{one}/task"))
+
+
+def _names(folder: str) -> list[str]:
     try:
-        return [name for name in os.listdir(f"/proc/{pid}/root/proc") if name.isdigit()]
+        return os.listdir(folder)
     except OSError as error:
         _check_room(error)
         return []

@@ -48,21 +48,36 @@ class _Processes:
         finally:
             os.close(fd)
 
+    def _threads(self, pid: str) -> list[str]:
+        try:
+            fd = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+        try:
+            return os.listdir(fd)
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+        finally:
+            os.close(fd)
+
+    def _bytes(self, pid: str, file: str, names: tuple[bytes, ...]) -> int | None:
+        """What a file says of a process under some names; None where it says nothing of them.
+
+        The first thread may have ended before the others, and has no memory then: they are asked.
+        """
+        if (found := _sum(self._read(f"{pid}/{file}"), names)) is not None:
+            return found
+        threads = (thread for thread in self._threads(pid) if thread != pid)
+        return next((said for each in threads if (said := _sum(self._read(f"{each}/{file}"), names)) is not None), None)
+
     def resident(self, pid: str) -> int:
         """Bytes of one that no file backs."""
-        total = 0
-        for line in self._read(f"{pid}/status").split(b"\n"):
-            if line.startswith((b"RssAnon:", b"RssShmem:")):
-                total += int(line.split()[1]) * 1024
-        return total
+        return self._bytes(pid, "status", (b"RssAnon:", b"RssShmem:")) or 0
 
     def proportional(self, pid: str) -> int:
         """The same, and of what it shares its part."""
-        total, known = 0, False
-        for line in self._read(f"{pid}/smaps_rollup").split(b"\n"):
-            if line.startswith((b"Pss_Anon:", b"Pss_Shmem:")):
-                total, known = total + int(line.split()[1]) * 1024, True
-        return total if known else self.resident(pid)
+        part = self._bytes(pid, "smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:"))
+        return self.resident(pid) if part is None else part
 
     def cpu_seconds(self, pid: str) -> float:
         """What one has used, with the children that it has waited for."""
@@ -71,6 +86,11 @@ class _Processes:
             return 0.0
         # User, system, and of children waited for. A child's own time moves to its parent when it is waited for.
         return sum(int(fields[number]) for number in (11, 12, 13, 14)) / _TICKS
+
+
+def _sum(said: bytes, names: tuple[bytes, ...]) -> int | None:
+    found = [int(line.split()[1]) * 1024 for line in said.split(b"\n") if line.startswith(names)]
+    return sum(found) if found else None
 
 
 def held_by(pid: int) -> int:

@@ -60,6 +60,28 @@ def test_memory_of_many_processes_counts_together(box: Driver) -> None:
     assert (said["status"], said["limit"]) == ("limit", "memory")
 
 
+# A process goes on without its first thread, the only one whose files and memory stand under the process's number.
+_HEADLESS = """
+import ctypes, os, threading, time
+libc = ctypes.CDLL(None)
+def headless(work):
+    def go():
+        while open("/proc/self/stat").read().rpartition(")")[2].split()[0] != "Z": pass
+        work()
+    threading.Thread(target=go).start()
+    libc.syscall(60, 0)
+"""
+
+
+def test_memory_counts_where_a_process_has_lost_its_first_thread(box: Driver) -> None:
+    code = (
+        f"{_HEADLESS}\ndef hog():\n  held = b'x' * (24 << 20); time.sleep(20)\n"
+        "for _ in range(5):\n  if os.fork() == 0: headless(hog)\ntime.sleep(20)"
+    )
+    said = box.python(code, limits={"memory": 64 << 20, "wall": 30})
+    assert (said["status"], said["limit"]) == ("limit", "memory")
+
+
 def test_memory_shared_with_forked_children_counts_once(box: Driver) -> None:
     code = (
         "import os, time\nx = bytearray(b'x' * (40 << 20))\n"
@@ -180,6 +202,18 @@ def test_a_deleted_file_that_is_still_open_counts(box: Driver, work: Path) -> No
         "for _ in range(64): file.write(b'x' * (1 << 20))\ntime.sleep(30)"
     )
     said = box.python(code, roots=[writable(work)], limits={"workspace": 16 << 20, "wall": 30})
+    assert (said["status"], said["limit"]) == ("limit", "workspace")
+
+
+def test_a_deleted_file_counts_whichever_thread_holds_it(box: Driver, work: Path) -> None:
+    code = (
+        f"{_HEADLESS}\ndef hog(name):\n"
+        "  libc.unshare(0x400)  # a table of open files of its own\n"
+        "  file = open(name, 'wb', buffering=0); os.unlink(name); file.write(b'x' * (8 << 20)); time.sleep(30)\n"
+        "if os.fork() == 0: headless(lambda: hog('/workspace/one'))\n"
+        "threading.Thread(target=hog, args=('/workspace/two',)).start()"
+    )
+    said = box.python(code, roots=[writable(work)], limits={"workspace": 12 << 20, "wall": 30})
     assert (said["status"], said["limit"]) == ("limit", "workspace")
 
 
