@@ -114,6 +114,12 @@ class WebServer:
             self.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"

@@ -11,21 +11,15 @@ from webserver import Person, WebServer
 @pytest.fixture(scope="session")
 def server() -> Iterator[WebServer]:
     """A running server."""
-    running = WebServer()
-    try:
+    with WebServer() as running:
         yield running.start()
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[WebServer]:
     """A server of one module's tests alone."""
-    running = WebServer()
-    try:
+    with WebServer() as running:
         yield running.start()
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")

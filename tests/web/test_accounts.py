@@ -29,11 +29,8 @@ def bearer(person: Person, token: str) -> int:
 @pytest.fixture(scope="module")
 def first() -> Iterator[WebServer]:
     """A server at which nobody has been yet."""
-    running = WebServer()
-    try:
+    with WebServer() as running:
         yield running.start()
-    finally:
-        running.close()
 
 
 def test_the_first_run_takes_the_printed_token_once(first) -> None:

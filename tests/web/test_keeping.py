@@ -98,11 +98,8 @@ def test_without_the_setting_there_are_no_links(dora: Person) -> None:
 
 @pytest.fixture(scope="module")
 def sharing() -> Iterator[WebServer]:
-    running = WebServer(TOOLHOST_SHARES="true")
-    try:
+    with WebServer(TOOLHOST_SHARES="true") as running:
         yield running.start()
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")

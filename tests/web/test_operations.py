@@ -47,15 +47,12 @@ token = { env = "PLANTED_TOKEN" }
 @pytest.fixture(scope="module")
 def own() -> Iterator[WebServer]:
     """A server with a secret for a tool, and one for itself."""
-    running = WebServer(
+    with WebServer(
         PLANTED_TOKEN=PLANTED, JWT_SECRET_KEY=KEY, ALLOWED_ORIGINS="https://pages.example.org", TOOLHOST_SHARES="true"
-    )
-    warm(running.data)
-    (running.data / "state" / "tool-roots").unlink()  # its own are looked through too
-    try:
+    ) as running:
+        warm(running.data)
+        (running.data / "state" / "tool-roots").unlink()  # its own are looked through too
         yield running.start()
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")

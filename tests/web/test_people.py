@@ -193,11 +193,8 @@ GIVEN = "given by the unit file"
 @pytest.fixture(scope="module")
 def given() -> Iterator[WebServer]:
     """A server whose first administrator is of the environment."""
-    running = WebServer(ADMIN_PASSWORD=GIVEN)
-    try:
+    with WebServer(ADMIN_PASSWORD=GIVEN) as running:
         yield running.start()
-    finally:
-        running.close()
 
 
 def test_a_first_administrator_of_the_environment_has_to_choose_a_password(given) -> None:

@@ -25,17 +25,14 @@ LONG = "10m"  # so that no stretch of time ends while a test runs
 @pytest.fixture(scope="module")
 def strict():
     """A server whose limits are near, behind a proxy on this machine."""
-    running = WebServer(
+    with WebServer(
         TOOLHOST_API_RATE=f"12/{LONG}",
         TOOLHOST_CHAT_RATE=f"3/{LONG}",
         TOOLHOST_SOCKET_RATE=f"5/{LONG}",
         TOOLHOST_LOGIN_RATE=f"3/{LONG}",
         TOOLHOST_TRUSTED_PROXIES="127.0.0.0/8, 192.0.2.0/24",
-    )
-    try:
+    ) as running:
         yield running.start()
-    finally:
-        running.close()
 
 
 def at_address(server: WebServer, address: str, bearer: str | None = None, scheme: str = "https") -> Person:
