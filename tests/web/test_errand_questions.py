@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
 import pytest
 from driver import own
+from test_mcp import first_event, sent
 from webserver import Person, WebServer
 
 CODE = """
@@ -82,6 +84,21 @@ def test_the_person_in_the_chat_is_asked_for_the_command_of_a_running_tool(grace
     assert (picture["type"], picture["media_type"]) == ("image", "image/png")
     assert grace.get(picture["url"]).headers["content-type"] == "image/png"
     assert f'src="{picture["url"]}"' in events[-2]["html"]
+
+
+def test_a_client_of_mcp_is_told_where_to_answer_and_gets_the_picture(grace: Person) -> None:
+    with sent(grace, "tools/call", name="maker.make", arguments={"name": "mcp.txt"}, progressToken=7) as line:
+        stream = line.getresponse()
+        assert f"A person must approve maker.make: {grace.server.origin}/approvals" in first_event(stream).decode()
+        (question,) = grace.get("/api/approvals").json["approvals"]
+        assert grace.post(f"/api/approvals/{question['id']}", {"decision": "approve"}).status == 200
+        while b'"result"' not in (event := first_event(stream)):
+            pass
+    result = json.loads(event.partition(b"data: ")[2])["result"]
+    assert [part["type"] for part in result["content"]] == ["text", "image"]
+    assert result["content"][1]["mimeType"] == "image/png"
+    assert result["content"][1]["data"].startswith("iVBORw0KGgo")
+    assert result["structuredContent"]["content"][1]["path"] == "plot.png"
 
 
 def test_a_yes_counts_although_whoever_gave_it_hung_up_at_once(grace: Person) -> None:

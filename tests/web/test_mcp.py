@@ -61,7 +61,9 @@ def request(method: str, version: str = NEW, **params: Any) -> tuple[bytes, dict
     headers["Content-Type"] = "application/json"
     if version == NEW:
         meta = {"protocolVersion": NEW, "clientCapabilities": {}}
-        params["_meta"] = {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()}
+        params["_meta"] = {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()} | {
+            name: params.pop(name) for name in ("progressToken",) if name in params
+        }
         headers |= {"Mcp-Method": method, **({"Mcp-Name": params["name"]} if "name" in params else {})}
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode(), headers
 
@@ -316,3 +318,21 @@ def test_a_client_that_asks_is_told_how_far_its_call_is(program: Person, mode: s
     asyncio.run(talk())
     assert heard[0] == (1.0, "first")
     assert [done for done, _ in heard] == sorted({done for done, _ in heard})
+
+
+def test_the_end_of_the_server_ends_calls_and_streams_each_with_its_last_word(
+    own: WebServer, program: Person, threads: ThreadPoolExecutor
+) -> None:
+    """The last test of the module: its server is gone afterwards."""
+    script = {"script": "sleep 314.1"}
+    calls = [threads.submit(send, program, "tools/call", version, name="shell.run", arguments=script)
+             for version in (OLD, NEW)]  # fmt: skip
+    until(lambda: len(running("314.1")) == 2)
+    with sent(program, "subscriptions/listen", notifications={"toolsListChanged": True}) as line:
+        stream = line.getresponse()
+        first_event(stream)
+        assert own.end() == 0
+        assert b'"result"' in stream.read()
+    for call in calls:
+        assert '"status":"cancelled"' in call.result(SOON).text
+    assert not running("314.1")

@@ -31,6 +31,7 @@ from toolhost.approvals import Answer, Question
 from toolhost.calls.arguments import canonical
 from toolhost.errors import AccessError, ApprovalError, ToolHostError
 from toolhost.host import Host
+from toolhost.identifiers import new_id
 from toolhost.model import CallResult
 from toolhost.web.mcp.asked import Asked
 from toolhost.web.mcp.progress import telling
@@ -44,6 +45,8 @@ __all__ = ["Calls", "Context", "visit_of"]
 Context = ServerRequestContext[Any, Any]
 
 _PATIENCE_SECONDS = 45.0  # below what clients give one request
+_AGAIN = "Make the same call again, with the same arguments: it gives the result once there is one."
+_LEFT_SECONDS = 1.5  # for a call when the server stops: less than its connections have
 _INPUT = "approval"
 _BY_ADDRESS = ClientCapabilities(elicitation=ElicitationCapability(url=UrlElicitationCapability()))
 
@@ -103,10 +106,21 @@ class Calls:
         return await result_of(self._host, actor, result, visit.origin)
 
     async def _run(self, ctx: Context, visit: Visit, name: str, arguments: Mapping[str, Any]) -> CallResult:
-        if (ctx.meta or {}).get("progress_token") is None:
-            return await self._host.call(name, arguments, visit.actor)
-        async with telling(ctx.session.report_progress, _address(visit)) as hear:
-            return await self._host.call(name, arguments, visit.actor, on_event=hear)
+        call_id = new_id("c")
+        ending = asyncio.create_task(self._end_with_the_server(call_id, visit))
+        try:
+            if (ctx.meta or {}).get("progress_token") is None:
+                return await self._host.call(name, arguments, visit.actor, call_id=call_id)
+            async with telling(ctx.session.report_progress, _address(visit)) as hear:
+                return await self._host.call(name, arguments, visit.actor, call_id=call_id, on_event=hear)
+        finally:
+            ending.cancel()
+
+    async def _end_with_the_server(self, call_id: str, visit: Visit) -> None:
+        """End a call while the server can still say that it was ended."""
+        await self._closing.wait()
+        await asyncio.sleep(_LEFT_SECONDS)
+        self._host.cancel(call_id, visit.actor)
 
     # Waiting for a person
 
@@ -156,6 +170,8 @@ class Calls:
             return waiting(_asked_result(question), f"{_address(visit)}#call-{question.call_id}")
         else:
             result = await self._settled(question, visit)
+        if result is None and params.request_state is None:
+            return refused(ToolHostError("call_running", "The approved call has not ended yet.", _AGAIN))
         if result is None:  # the client comes back by itself, with nothing to ask anybody
             return InputRequiredResult(request_state=question.id)
         self._asked.drop(actor, params.name, arguments)

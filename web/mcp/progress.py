@@ -34,8 +34,8 @@ class _Newest:
             self._reports = True  # from now on its own numbers count
             self._tell(float(event["done"]), event.get("total"), event.get("message") or None)
         elif kind == "tool.output" and not self._reports:
-            lines = event["data"].decode("utf-8", "replace").split()
-            self._tell(self._told + 1, None, " ".join(lines)[-_LONGEST:] or None)
+            lines = event["data"].decode("utf-8", "replace").strip().splitlines()
+            self._tell(self._told + 1, None, lines[-1].strip()[-_LONGEST:] if lines else None)
         elif kind == "approval.required":
             self._tell(self._told + 1, None, f"A person must approve {event['tool']}: {self._address}")
         elif kind == "tool.asked":

@@ -26,7 +26,12 @@ SHOWN = 60_000
 
 _LARGEST_IMAGE = 1 << 20  # bytes
 
-_MAYBE_OBJECT = {"type": ["object", "null"]}
+
+def _or_null(kind: str) -> Mapping[str, Any]:
+    """A type or null, as every client's converter of schemas reads it."""
+    return {"anyOf": [{"type": kind}, {"type": "null"}]}
+
+
 _RESULT: Mapping[str, Any] = {
     "type": "object",
     "required": ["call_id", "tool", "status", "stdout", "stderr", "truncated", "content", "error", "decision"],
@@ -34,16 +39,16 @@ _RESULT: Mapping[str, Any] = {
         "call_id": {"type": "string"},
         "tool": {"type": "string"},
         "status": {"type": "string"},
-        "exit_code": {"type": ["integer", "null"]},
-        "signal": {"type": ["integer", "null"]},
+        "exit_code": _or_null("integer"),
+        "signal": _or_null("integer"),
         "stdout": {"type": "string"},
         "stderr": {"type": "string"},
         "truncated": {"type": "boolean"},
         "content": {"type": "array", "items": {"type": "object"}},
-        "error": _MAYBE_OBJECT,
+        "error": _or_null("object"),
         "decision": {"type": "object"},
-        "approval_id": {"type": ["string", "null"]},
-        "sandbox": _MAYBE_OBJECT,
+        "approval_id": _or_null("string"),
+        "sandbox": _or_null("object"),
         "duration_ms": {"type": "number"},
     },
 }
