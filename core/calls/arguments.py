@@ -87,10 +87,18 @@ def mismatch(schema: Mapping[str, Any], value: Any, text: str) -> str | None:
     comparisons = work.of(text.count(",") + text.count(":") + 1, _depth(value) if work.branching > 1 else 0)
     if comparisons > _MOST_WORK:
         return "there are too many values, or values within values, to check them by its schema"
+    try:
+        return _first(validator, value, comparisons * len(text))
+    except ValueError:  # deeper than the library goes
+        return "values are nested too deeply to check them by its schema"
+
+
+def _first(validator: jsonschema_rs.Validator, value: Any, told: int) -> str | None:
+    """The first thing that does not fit, if any; `told` is the work that saying so can take at most."""
     if validator.is_valid(value):
         return None
     # Each error holds a copy of what it is about, and of each alternative that did not fit.
-    if comparisons * len(text) > _MOST_TOLD:
+    if told > _MOST_TOLD:
         return "they do not fit its schema, and are too large to say where"
     path, message = min(
         ([str(part) for part in error.instance_path], error.message) for error in validator.iter_errors(value)

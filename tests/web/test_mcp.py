@@ -320,6 +320,21 @@ def test_a_client_that_asks_is_told_how_far_its_call_is(program: Person, mode: s
     assert [done for done, _ in heard] == sorted({done for done, _ in heard})
 
 
+def test_what_breaks_in_the_server_is_not_told_to_the_client(own: WebServer, program: Person) -> None:
+    database = sqlite3.connect(own.data / "state" / "toolhost.db", timeout=SOON)
+    try:
+        database.execute("ALTER TABLE approvals RENAME TO gone")
+        arguments = {"path": "broken.txt", "content": "x"}
+        for version in (OLD, NEW):
+            answer = send(program, "tools/call", version, name="files.write", arguments=arguments)
+            assert (answer.status, "-32603" in answer.text) == (200, True), answer.text
+            assert "Something went wrong in the server" in answer.text
+            assert "approvals" not in answer.text
+    finally:
+        database.execute("ALTER TABLE gone RENAME TO approvals")
+        database.close()
+
+
 def test_the_end_of_the_server_ends_calls_and_streams_each_with_its_last_word(
     own: WebServer, program: Person, threads: ThreadPoolExecutor
 ) -> None:

@@ -41,6 +41,8 @@ def test_a_call_that_cannot_be_asked_is_refused_before_a_decision(ada) -> None:
     assert (ada.call("no.such").status, ada.call("no.such").code) == (404, "unknown_tool")
     wrong = ada.call("git.log", limit="many")
     assert (wrong.status, wrong.code) == (422, "invalid_arguments")
+    deep = ada.post("/api/tools/files.list/call", raw=b'{"arguments": {"path": %s1%s}}' % (b"[" * 400, b"]" * 400))
+    assert (deep.status, deep.code) == (422, "invalid_arguments")
     assert ada.post("/api/tools/git.log/call", {"arguments": []}).status == 422
     assert ada.post("/api/tools/git.log/call", {"arguments": {}, "conversation_id": "v_none"}).status == 404
     assert ada.post("/api/tools/git.log/call", {"arguments": {}, "conversation_id": 7}).status == 400

@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 _ORDER_SECONDS = 5.0
 
 # What the answer's headers may say. Everything else is ours to say, or the server's own (lengths, connections).
-_PASSED = frozenset({"content-type", "allow", "x-accel-buffering"})
+_PASSED = frozenset({"content-type", "allow"})
 # What says who somebody is has been read, and is of no use to anybody behind the door.
 _KEPT_BACK = frozenset({b"authorization", b"cookie"})
 
@@ -119,6 +119,7 @@ class Visit:
                 return whole
             response = Response(self._rest(piece), start["status"], headers)
             response.timeout = None  # a call takes as long as it takes
+            response.headers["X-Accel-Buffering"] = "no"
             return response
         finally:
             if not streams:
