@@ -96,6 +96,7 @@ def test_a_key_is_made_after_the_password_was_given_again_and_is_shown_once(serv
     look(page, "settings-keys-shown")
     page.get_by_role("link", name="I have kept it").click()
     expect(page.locator("#keys li.block").first).to_contain_text("backups")
+    expect(page.get_by_role("region", name="In an editor or an agent")).to_contain_text(f"{server.origin}/mcp")
     assert token.inner_text() == ""
     look(page, "settings-keys-list")
 

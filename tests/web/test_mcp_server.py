@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import mcpserver
 from owners import SERVICE_USER, give
+from test_mcp import send
 from webserver import WebServer
 
 CODE = """
@@ -39,6 +40,9 @@ def test_a_server_is_there_as_soon_as_it_is_granted_and_its_image_is_shown(fresh
     with ada.socket() as socket:
         socket.send("message", text="/draws.picture", conversation_id=conversation)
         socket.until("run.completed", timeout=60)
+    told = send(ada, "tools/call", name="draws.picture", arguments={}).json["result"]["content"]
+    assert [(part["type"], part.get("mimeType")) for part in told] == [("image", "image/png"), ("resource", None)]
+    assert told[1]["resource"]["mimeType"] == "application/octet-stream"
     page = ada.browse("GET", f"/c/{conversation}").text
     assert 'src="data:image/png;base64,iVBORw0KGgo="' in page
     assert "PGI+" not in page.partition('data-pane="json"')[0]

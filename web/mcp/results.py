@@ -9,7 +9,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent, ToolAnnotations
+from mcp.types import (
+    BlobResourceContents,
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    TextContent,
+    ToolAnnotations,
+)
 from mcp.types import Tool as DescribedTool
 
 from toolhost.downloads import read_own
@@ -80,7 +88,7 @@ async def result_of(host: Host, actor: Actor, result: CallResult, origin: str) -
             room -= len(shown)
             told.append(_text(shown))
         else:
-            told.append(await _image(host, actor, part))
+            told.append(await _file(host, actor, result.call_id, part))
     if result.truncated:
         told.append(_text("The output was cut off at the limit `output` of the policy."))
     if sum(len(part.get("text", "")) for part in _parts(result)) > SHOWN:
@@ -112,15 +120,13 @@ def _sentence(error: Mapping[str, Any], source: str | None) -> str:
 
 
 def _parts(result: CallResult) -> list[Mapping[str, Any]]:
-    """The answer's parts in order, what is no picture as text; then what went to standard error."""
+    """The answer's parts in order, what is no file as text; then what went to standard error."""
     parts: list[Mapping[str, Any]] = []
     for part in result.content:
         if part.get("type") == "json":
             parts.append({"text": json.dumps(part["value"], ensure_ascii=False)})
-        elif part.get("type") == "image" or "text" in part:
-            parts.append(part if part.get("type") == "image" else {"text": str(part["text"])})
         else:
-            parts.append({"text": _named(part)})
+            parts.append({"text": str(part["text"])} if part.get("type") == "text" else part)
     if not parts and result.stdout:
         parts.append({"text": result.stdout})
     if result.stderr:
@@ -128,21 +134,24 @@ def _parts(result: CallResult) -> list[Mapping[str, Any]]:
     return parts
 
 
-async def _image(host: Host, actor: Actor, part: Mapping[str, Any]) -> ContentBlock:
-    """A picture whole, where it is small enough to be sent."""
-    data = part.get("data")
-    if data is None and "path" in part:
+async def _file(host: Host, actor: Actor, call_id: str, part: Mapping[str, Any]) -> ContentBlock:
+    """A file that came whole, or a picture of the workspace that is small enough to be sent; of any other the name."""
+    data, kind = part.get("data"), str(part.get("media_type"))
+    if data is None and part.get("type") == "image":
         try:
             content = await asyncio.to_thread(read_own, host, actor, part["path"], _LARGEST_IMAGE)
         except CollectRefused:  # too large, or gone since
             return _text(_named(part))
         data = base64.b64encode(content).decode()
-    return ImageContent(data=str(data), mime_type=str(part["media_type"]))
+    if data is None:
+        return _text(_named(part))
+    if part.get("type") == "image":
+        return ImageContent(data=data, mime_type=kind)
+    return EmbeddedResource(resource=BlobResourceContents(uri=f"toolhost:{call_id}", blob=data, mime_type=kind))
 
 
 def _named(part: Mapping[str, Any]) -> str:
-    what = part.get("path") or part.get("media_type")
-    return f"[{part.get('type')}: {what}, {part.get('size', '?')} bytes, in the workspace of your calls]"
+    return f"[{part.get('type')}: {part.get('path')}, {part.get('size')} bytes, in the workspace of your calls]"
 
 
 def _cut(text: str, room: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, render_template
+from quart import Blueprint, render_template, request
 from quart.typing import ResponseReturnValue
 
 from toolhost.accounts.review import REVIEWED, held_by_all
@@ -46,7 +46,8 @@ async def keys() -> ResponseReturnValue:
     scopes = [scope for scope in SCOPES if allowed(actor, right_of_scope(scope))]
     scopes += [RUN_SCOPE + plugin for plugin in plugins]
     found = await site().accounts.keys.list(current().user)
-    return await render_template("settings_keys.html", keys=found, scopes=scopes, **await section("keys"))
+    mcp = f"{request.scheme}://{request.host}/mcp" if allowed(actor, "tools:run") else None
+    return await render_template("settings_keys.html", keys=found, scopes=scopes, mcp=mcp, **await section("keys"))
 
 
 @blueprint.get("/admin/people")
