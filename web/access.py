@@ -13,12 +13,16 @@ from quart import Quart
 
 from toolhost.rights import Right
 
-__all__ = ["STEP_UP_SECONDS", "Access", "access_of", "public", "requires"]
+__all__ = ["SAFE", "STEP_UP_SECONDS", "Access", "abandonable", "access_of", "is_abandonable", "public", "requires"]
 
 STEP_UP_SECONDS = 600
 """How long a person's password counts for what asks for it again."""
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
+
 _MARK = "toolhost_access"
+_ABANDONABLE = "toolhost_abandonable"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -89,6 +93,18 @@ def requires(
         return view
 
     return mark
+
+
+def abandonable(view: View) -> View:
+    """Let whoever hangs up end what a route does: it takes long, and how it ended is recorded all the same."""
+    setattr(view, _ABANDONABLE, True)
+    return view
+
+
+def is_abandonable(app: Quart, endpoint: str | None) -> bool:
+    """Whether a route ends with its client; one that does not exist has nothing to finish."""
+    view = app.view_functions.get(endpoint) if endpoint is not None else None
+    return view is None or getattr(view, _ABANDONABLE, False)
 
 
 def access_of(app: Quart, endpoint: str | None) -> Access:

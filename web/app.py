@@ -22,6 +22,7 @@ from toolhost.web import admin, api, chat, doors, errors, pages, palette, settin
 from toolhost.web.answering import Messages
 from toolhost.web.bodies import LARGEST
 from toolhost.web.draining import Draining
+from toolhost.web.finishing import Finishing
 from toolhost.web.forwarded import Forwarded
 from toolhost.web.fragments import language_of_request
 from toolhost.web.guard import LOOPBACK_NAMES, admit
@@ -57,7 +58,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
         MachineError: Where the signing key cannot be used.
         UsageError: `setting_invalid`, where the settings of models are.
     """
-    app = Quart("toolhost.web", static_folder=None, template_folder=str(_HERE / "templates"), root_path=str(_HERE))
+    app = Finishing("toolhost.web", static_folder=None, template_folder=str(_HERE / "templates"), root_path=str(_HERE))
     app.config.update(MAX_CONTENT_LENGTH=LARGEST, BODY_TIMEOUT=30, RESPONSE_TIMEOUT=60)
     app.request_class = Sized
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

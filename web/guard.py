@@ -20,7 +20,7 @@ from toolhost.identifiers import new_id, now_ms
 from toolhost.logs import bind
 from toolhost.model import Actor
 from toolhost.rights import check, check_role
-from toolhost.web.access import STEP_UP_SECONDS, Access, access_of, public, requires
+from toolhost.web.access import SAFE, STEP_UP_SECONDS, Access, abandonable, access_of, public, requires
 from toolhost.web.cookies import COOKIES, read_cookie
 from toolhost.web.errors import is_api
 from toolhost.web.forwarded import PEER
@@ -29,6 +29,7 @@ from toolhost.web.site import site
 
 __all__ = [
     "LOOPBACK_NAMES",
+    "abandonable",
     "admit",
     "client",
     "count_work",
@@ -41,8 +42,6 @@ __all__ = [
 ]
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def client() -> Client:
@@ -169,7 +168,7 @@ def _check_access(access: Access) -> None:
 
 
 def _for_programs(incoming: BaseRequestWebsocket) -> bool:
-    return has_websocket_context() or is_api(incoming.path) or g.bearer or request.method not in _SAFE
+    return has_websocket_context() or is_api(incoming.path) or g.bearer or request.method not in SAFE
 
 
 def _incoming() -> BaseRequestWebsocket:
@@ -229,7 +228,7 @@ def _check_host(incoming: BaseRequestWebsocket) -> None:
 
 def _check_origin(incoming: BaseRequestWebsocket, access: Access) -> None:
     handshake = has_websocket_context()
-    if not handshake and request.method in _SAFE and not access.recorded:
+    if not handshake and request.method in SAFE and not access.recorded:
         return
     fetch_site = incoming.headers.get("Sec-Fetch-Site")
     origin = incoming.headers.get("Origin")

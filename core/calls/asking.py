@@ -32,7 +32,7 @@ from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Actor, Call, CallResult
 from toolhost.policy.courtesy import courteous
 from toolhost.policy.values import Policy, Rule, ToolRule
-from toolhost.sandbox.uninterrupted import to_the_end
+from toolhost.sandbox.uninterrupted import to_the_end, whole
 
 if TYPE_CHECKING:
     from toolhost.audit import AuditLog
@@ -203,12 +203,19 @@ class Asking:
         return None if question.state == "approved" else not_run(question)
 
     async def _settle(self, question: Question, state: State, actor: Actor | None, reason: str = "") -> CallResult:
+        """Take a no, and record it: whoever gives it may be told to stop meanwhile."""
+        return await whole(self._settled(question, state, actor, reason))
+
+    async def _settled(self, question: Question, state: State, actor: Actor | None, reason: str) -> CallResult:
         await self._approvals.settle(question, state, actor, reason)
         by = None if actor is None else actor.user_id
         return self._ended(replace(question, state=state, reason=reason, decided_by=by), actor)
 
     async def _expire(self) -> None:
         await self._records.flush()
+        await whole(self._expired())
+
+    async def _expired(self) -> None:
         for question in await self._approvals.expire():
             self._ended(question, None)
 
@@ -261,15 +268,16 @@ class Asking:
         Raises:
             ApprovalError: `grant_not_found`.
         """
-        self._revoked(await self._grants.revoke(grant_id, actor.user_id, "person"), actor, "person")
+        await whole(self._revoke(grant_id, actor.user_id, actor, "person"))
 
     # -- the inside ------------------------------------------------------------------------------------------------
 
     async def _outlived(self, grant: Grant) -> None:
         with suppress(ApprovalError):  # somebody else ended it first
-            self._revoked(await self._grants.revoke(grant.id, grant.user_id, "rule_changed"), None, "rule_changed")
+            await whole(self._revoke(grant.id, grant.user_id, None, "rule_changed"))
 
-    def _revoked(self, grant: Grant, actor: Actor | None, because: RevokedBecause) -> None:
+    async def _revoke(self, grant_id: str, owner: str, actor: Actor | None, because: RevokedBecause) -> None:
+        grant = await self._grants.revoke(grant_id, owner, because)
         self._audit.write(
             "security",
             "grant.revoked",

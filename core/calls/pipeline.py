@@ -40,6 +40,7 @@ from toolhost.redaction import Redaction
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable
 from toolhost.sandbox.halt import Halt
 from toolhost.sandbox.plan import NO_SECRETS
+from toolhost.sandbox.uninterrupted import whole
 
 if TYPE_CHECKING:
     from toolhost.approvals import Answer
@@ -274,6 +275,10 @@ class Pipeline:
 
     async def _take_in(self, call: Call, considered: Considered, on_event: OnEvent) -> None:
         """Mark the call's conversation where the call is the first of its tool to bring content from elsewhere."""
+        if call.conversation_id is not None and considered.origins:
+            await whole(self._taken_in(call, considered, on_event))
+
+    async def _taken_in(self, call: Call, considered: Considered, on_event: OnEvent) -> None:
         if not await self._taints.mark(call, considered.origins):
             return
         assert call.conversation_id is not None

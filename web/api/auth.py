@@ -13,7 +13,7 @@ from toolhost.accounts import SignedIn
 from toolhost.errors import ToolHostError
 from toolhost.web.bodies import read_object
 from toolhost.web.cookies import clear_session, may_set_cookies, read_cookie, set_session
-from toolhost.web.guard import client, current, current_actor, public, requires
+from toolhost.web.guard import abandonable, client, current, current_actor, public, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint"]
@@ -33,6 +33,7 @@ async def setup() -> ResponseReturnValue:
 
 @blueprint.post("/auth/login")
 @public
+@abandonable
 async def login() -> ResponseReturnValue:
     """Sign in: tokens in the answer for programs, in cookies for a browser."""
     body, accounts = await read_object(), site().accounts

@@ -15,7 +15,7 @@ from toolhost.downloads import open_download
 from toolhost.model import ExternalContent
 from toolhost.sandbox.collect import spelled
 from toolhost.uploads import receive
-from toolhost.web.guard import current_actor, requires
+from toolhost.web.guard import abandonable, current_actor, requires
 from toolhost.web.site import site
 from toolhost.web.workspace_panel import listing
 
@@ -57,6 +57,7 @@ async def index(conversation_id: str) -> ResponseReturnValue:
 
 @blueprint.put("/<conversation_id>/files/<path:path>")
 @requires("chat", scope="chat")
+@abandonable
 async def upload(conversation_id: str, path: str) -> ResponseReturnValue:
     """Put a file into the conversation's own workspace."""
     parts, actor = site(), current_actor()

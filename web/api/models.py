@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Blueprint
 from quart.typing import ResponseReturnValue
 
-from toolhost.web.guard import current_actor, requires
+from toolhost.web.guard import abandonable, current_actor, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint"]
@@ -44,6 +44,7 @@ async def index() -> ResponseReturnValue:
 
 @blueprint.post("/models/<path:name>/test")
 @requires("admin", scope="admin")
+@abandonable
 async def test(name: str) -> ResponseReturnValue:
     """Ask a model for one word, for an administrator: whether it answers, how soon, or what is wrong."""
     return (await site().models.test(name)).as_json()

@@ -12,7 +12,7 @@ from toolhost.errors import UsageError
 from toolhost.model import CallResult
 from toolhost.policy.annotations import hints_of
 from toolhost.web.bodies import read_object
-from toolhost.web.guard import current_actor, requires
+from toolhost.web.guard import abandonable, current_actor, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint", "status_of_result"]
@@ -42,6 +42,7 @@ async def index() -> ResponseReturnValue:
 
 @blueprint.post("/<name>/call")
 @requires("tools:run", scope="tools:run", works=True)
+@abandonable
 async def call(name: str) -> ResponseReturnValue:
     """Call a tool. Outside a conversation the call lasts as long as the request: who hangs up ends it."""
     parts, actor, body = site(), current_actor(), await read_object()
