@@ -40,7 +40,6 @@ class Watch:
         self._audit = host.audit
         self._stopped = host.stopping.stopped is not None
         self._was = ""
-        self._gap: tuple[int, str] | None = None
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -89,9 +88,9 @@ class Watch:
 
     def _look_at_audit(self) -> None:
         """Once records can be written again, write that there was a time when none could."""
-        self._gap = self._gap or self._audit.failing
-        if self._gap is not None:
-            since, reason = self._gap
+        gap = self._audit.gap or self._audit.failing
+        if gap is not None:
+            since, reason = gap
             with contextlib.suppress(MachineError):  # not yet
                 self._audit.write("system", "audit.resumed", {"since": since, "reason": reason}, level="WARNING")
-                self._gap = None
+                self._audit.gap = None

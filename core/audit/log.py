@@ -79,6 +79,7 @@ class AuditLog:
     Attributes:
         failing: Since when (milliseconds since the epoch) and why the last records could not be written; None where
             the last one was.
+        gap: The same of an earlier time, until somebody has written that there was one, and set it to None.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class AuditLog:
         self._begun: tuple[int, int] | None = None  # first record of the file: number and time
         self._not_before = 0.0
         self.failing: tuple[int, str] | None = None
+        self.gap: tuple[int, str] | None = None
         try:
             self._fd = self._open(path)
         except OSError as error:
@@ -141,7 +143,8 @@ class AuditLog:
                 self.failing = (now_ms(), str(error.strerror))
                 _logger.error("the audit log cannot be written, so nothing runs: %s", error.strerror)
             raise self._unavailable(error) from error
-        self.failing = None
+        if self.failing is not None:
+            self.gap, self.failing = self.gap or self.failing, None
         if not self._terms.sync_each:
             self._sync_soon()
         for one in written:

@@ -354,8 +354,16 @@ def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
         assert "nobody may read this" not in ended.text
     until(lambda: own.stranger().get("/health").json == {"status": "ok"})
     assert admin.call("shell.run", script="echo again").json["stdout"] == "again\n"
-    resumed = [record["details"]["reason"] for record in own.audit() if record["event"] == "audit.resumed"]
-    assert resumed[-1] == why
+
+    def resumed() -> list[str]:
+        return [record["details"]["reason"] for record in own.audit() if record["event"] == "audit.resumed"]
+
+    assert resumed()[-1] == why
+    known = len(resumed())
+    with unwritable(own):  # and over before the server looks again
+        assert admin.call("shell.run", script="true").code == "audit_unavailable"
+    assert admin.call("shell.run", script="true").status == 200
+    until(lambda: len(resumed()) > known)
     assert verify(own.data / "state" / "audit.log").intact
 
 
