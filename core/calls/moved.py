@@ -53,8 +53,10 @@ def undone(arguments: Mapping[str, Any], files: Lookup, most: int) -> tuple[list
         files: Where its record lies.
         most: Files that are looked at.
     """
-    number = arguments.get("change") or 0
-    kept = _kept(number, files)
+    try:
+        kept = _kept(arguments.get("change") or 0, files)
+    except CollectRefused as refused:
+        return [unshown(KEPT_CHANGES, refused)], 0
     if kept is None:
         return [FileChange(path="", did="unclear", note=note("nothing_kept"))], 0
     number, record = kept
@@ -82,21 +84,24 @@ def _taken_away(path: str, kind: str, files: Lookup) -> FileChange:
 
 
 def _kept(number: int, files: Lookup) -> tuple[int, KeptChange] | None:
-    """The record that undoing would follow, chosen as its tool chooses it: no link is followed, none is believed."""
-    try:
-        if any(files.kind(folder) != "folder" for folder in (KEPT_CHANGES.partition("/")[0], KEPT_CHANGES)):
-            return None
-        known = kept_numbers(files.names(KEPT_CHANGES, _MOST_KEPT))
-    except CollectRefused:
+    """The record that undoing would follow, chosen as its tool chooses it: no link is followed, none is believed.
+
+    Raises:
+        CollectRefused: There is one that its tool might read and the host does not: it may not be passed over.
+    """
+    if any(files.kind(folder) != "folder" for folder in (KEPT_CHANGES.partition("/")[0], KEPT_CHANGES)):
         return None
+    known = kept_numbers(files.names(KEPT_CHANGES, _MOST_KEPT))
     for candidate in known if not number else [number] if number in known else []:
         folder = f"{KEPT_CHANGES}/{candidate}"
         try:
             if files.kind(folder) == "folder":
-                data = _held(f"{folder}/change.json", files)
-                return candidate, read_kept_change(data)
-        except (CollectRefused, ValueError):
+                return candidate, read_kept_change(_held(f"{folder}/change.json", files))
+        except ValueError:
             continue
+        except CollectRefused as refused:
+            if refused.code != "file_not_found":
+                raise
     return None
 
 

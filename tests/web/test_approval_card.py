@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from test_keys import make
@@ -98,6 +99,15 @@ def test_a_move_and_an_undo_are_shown_with_what_they_take_away_and_bring_back(ad
         ("d/b.txt → a.txt", "renamed", [], ""),
         ("d/b.txt", "made", ["@@ -0,0 +1,1 @@", "+two"], ""),
     ]
+    # What the tool would take and the host does not read is never passed over: another change would be shown.
+    for name, unread in (("100", "file_too_large"), ("101", "file_has_links")):
+        (kept / name).mkdir()
+        record = (kept / "1" / "change.json").read_text()
+        (kept / name / "change.json").write_text(record + " " * (2 << 20 if name == "100" else 0))
+        if name == "101":
+            (kept / name / "again").hardlink_to(kept / name / "change.json")
+        assert shown(ada, here, "files.undo") == [(".toolhost/changes", "unclear", [], f"unshown_{unread}")]
+        shutil.rmtree(kept / name)
     assert shown(ada, here, "files.undo", change=98)[0][3] == "nothing_kept"
     assert shown(ada, here, "files.undo", change=1)[0][3] == "changed_since"
     assert shown(ada, here, "files.undo", change=9)[0][3] == "nothing_kept"
