@@ -78,8 +78,10 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
         clean["mode"] = int(step["mode"]) & 0o777
         if not str(clean["before"]).isdigit():
             raise ValueError
-    if "item" in clean and (len(PurePosixPath(clean["item"]).parts) != 2 or ".." in PurePosixPath(clean["item"]).parts):
-        raise ValueError
+    if "item" in clean:
+        item = PurePosixPath(clean["item"])
+        if len(item.parts) != 2 or ".." in item.parts or item.is_absolute():
+            raise ValueError
     return clean
 
 
