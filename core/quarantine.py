@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from toolhost.errors import UsageError
+from toolhost.sandbox.uninterrupted import whole
 
 if TYPE_CHECKING:
     from toolhost.host import Host
@@ -31,6 +32,10 @@ async def take_out(host: Host, name: str, reason: object, by: Actor) -> None:
     """
     if not isinstance(reason, str):
         raise UsageError("reason_invalid", "The reason is a text.", "Say in a sentence why.")
-    await host.plugins.quarantine(name, reason)
-    details = {"plugin": name, "reason": reason}
-    host.audit.write("security", "plugin.quarantined", details, actor=by, level="WARNING")
+
+    async def both() -> None:
+        await host.plugins.quarantine(name, reason)
+        details = {"plugin": name, "reason": reason}
+        host.audit.write("security", "plugin.quarantined", details, actor=by, level="WARNING")
+
+    await whole(both())

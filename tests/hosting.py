@@ -21,6 +21,7 @@ from toolhost.data import DataDirectory
 from toolhost.errors import ToolHostError
 from toolhost.host import Host
 from toolhost.model import Actor
+from toolhost.quarantine import take_out
 from toolhost.sandbox import Sandbox, SandboxError
 from toolhost.settings import Settings, load_settings
 
@@ -123,6 +124,14 @@ class Hosting:
 
     async def pending(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"approvals": [question.as_json() for question in await self.host.pending_approvals(actor_of(request))]}
+
+    async def quarantine(self, request: dict[str, Any]) -> dict[str, Any]:
+        """By an administrator who hangs up at once."""
+        task = asyncio.ensure_future(take_out(self.host, request["plugin"], "odd", actor_of(request)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,))
+        return {"state": self.host.plugins.record(request["plugin"]).state}
 
     async def reload(self, _: dict[str, Any]) -> dict[str, Any]:
         self.host.policies.load()

@@ -393,8 +393,8 @@ class PluginRegistry:
             raise UsageError(
                 "reason_invalid", f"The reason is one line of up to {_REASON} characters.", "Say in a sentence why."
             )
-        self.record(name)
         async with self._loading:  # what is being loaded was compared with the lock as it was
+            self.record(name)
             await asyncio.to_thread(self._lock.quarantine, name, reason)
             self._loaded = self._loaded.refusing(name, taken_out(name, reason))
         self._let_go()

@@ -220,3 +220,10 @@ def test_what_explain_says_is_what_a_call_does(host: Hosted) -> None:
         said, done = host.explain(*line), host.run(*line)
         assert said["decision"] == done["decision"], line
         assert (done["status"] == "denied") == (said["decision"]["outcome"] == "deny")
+
+
+def test_a_quarantine_is_whole_and_recorded_though_its_administrator_hangs_up(new_host) -> None:
+    host = new_host(probe='[commands]\nallow = ["echo {text}"]\n')
+    assert host.ask(do="quarantine", plugin="probe") == {"state": "quarantined"}
+    assert "odd" in (host.policies / "lock.toml").read_text()
+    assert [one["details"]["plugin"] for one in host.records() if one["event"] == "plugin.quarantined"] == ["probe"]
