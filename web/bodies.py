@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ from quart import request
 
 from toolhost.errors import UsageError
 
-__all__ = ["LARGEST", "parse_object", "read_object"]
+__all__ = ["LARGEST", "check_still_there", "parse_object", "read_object"]
 
 LARGEST = 2 << 20
 """Bytes of a request body."""
@@ -24,7 +25,23 @@ async def read_object() -> dict[str, Any]:
     # A form of another site can post text/plain without a preflight; JSON it cannot.
     if request.mimetype != "application/json":
         raise UsageError("body_invalid", "The request must be JSON.", "Send Content-Type: application/json.")
-    return parse_object(await request.get_data())
+    raw = await request.get_data()
+    check_still_there()
+    return parse_object(raw)
+
+
+def check_still_there() -> None:
+    """Stop here where whoever sent the request has hung up.
+
+    The wait for a body (`asyncio.wait_for` before Python 3.12) forgets that it was cancelled where the rest of the body
+    came in the same moment: what was begun then would go on for nobody.
+
+    Raises:
+        asyncio.CancelledError: They have.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def parse_object(raw: bytes | str) -> dict[str, Any]:

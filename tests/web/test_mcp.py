@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -275,6 +276,21 @@ def test_who_hangs_up_ends_the_call_and_every_process_of_it(program: Person, ver
     with sent(program, "tools/call", version, name="shell.run", arguments={"script": script}):
         until(lambda: len(running(tag)) == 2)
     until(lambda: not running(tag))
+
+
+def test_who_hangs_up_at_once_leaves_nothing_that_waits(program: Person, threads: ThreadPoolExecutor) -> None:
+    listening = {"notifications": {"toolsListChanged": True}}
+
+    def come_and_go(number: int) -> None:
+        with sent(program, "subscriptions/listen", **listening):
+            time.sleep(number % 10 / 100)  # in the middle of whatever it is then
+
+    def is_taken() -> bool:
+        with sent(program, "subscriptions/listen", **listening) as line:
+            return b"acknowledged" in first_event(line.getresponse())
+
+    list(threads.map(come_and_go, range(80)))
+    until(is_taken)
 
 
 def test_the_end_of_a_key_ends_its_calls_and_whoever_waits_for_news(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from toolhost.web.mcp.speaking import Speaking
 
 __all__ = ["Endpoint"]
+
+_log = logging.getLogger("toolhost.web")
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -39,7 +42,7 @@ class Endpoint:
 
     async def app(self) -> Asgi:
         """The SDK's application."""
-        if self._ready is None or (self._ready.done() and self._ready.exception() is not None):
+        if self._ready is None:
             self._ready = asyncio.get_running_loop().create_future()
             self._serving = asyncio.create_task(self._serve(self._ready), name="mcp-server")
         return await asyncio.shield(self._ready)
@@ -74,9 +77,10 @@ class Endpoint:
                 await asyncio.Event().wait()  # until the application ends
         except Exception as error:
             if ready.done():
-                raise
-            ready.set_exception(error)
-            ready.exception()  # whoever asked may be gone
+                _log.exception("the MCP server broke; the next request begins another")
+            else:
+                ready.set_exception(error)
+                ready.exception()  # whoever asked may be gone
         finally:
-            self._speaking = None
+            self._speaking = self._ready = None
             ready.cancel()

@@ -17,6 +17,7 @@ from toolhost.accounts import Accounts, Principal
 from toolhost.errors import AccessError
 from toolhost.model import Actor
 from toolhost.sandbox.uninterrupted import to_the_end
+from toolhost.web.bodies import check_still_there
 from toolhost.web.sockets import Sockets
 from toolhost.web.staying import Stay
 
@@ -95,6 +96,7 @@ class Visit:
         Raises:
             AccessError: `not_authenticated`, where their session or key ended meanwhile.
         """
+        check_still_there()
         connection = asyncio.current_task()
         assert connection is not None
         connection.add_done_callback(lambda done: self.cut())  # also where nobody came to read the answer
@@ -131,6 +133,9 @@ class Visit:
         What is cut off by the SDK is cancelled over and over until it is out; the host ends a call by one cancellation,
         and has to kill and to record after it.
         """
+        if self._over:  # begun behind the back of whoever has left meanwhile
+            work.close()
+            raise asyncio.CancelledError
         task = asyncio.create_task(work)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
