@@ -88,9 +88,7 @@ class People:
         """
         chosen = read_role(role)
         keeps = None if chosen == "admin" else _another_admin()
-        account = await self._change(username, {"role": chosen}, keeps, by)
-        self._recorder.by_actor("user_role_changed", by, user=account.user.username, role=chosen)
-        return account
+        return await self._change("user_role_changed", username, {"role": chosen}, keeps, by, role=chosen)
 
     async def disable(self, username: object, by: Actor) -> Account:
         """Shut somebody out: their sessions end, their keys do not work.
@@ -99,9 +97,9 @@ class People:
             AccessError: `user_not_found`.
             UsageError: `last_admin`.
         """
-        account = await self._change(username, {"disabled": True}, _another_admin(), by, end_sessions=True)
-        self._recorder.by_actor("user_disabled", by, user=account.user.username)
-        return account
+        return await self._change(
+            "user_disabled", username, {"disabled": True}, _another_admin(), by, end_sessions=True
+        )
 
     async def enable(self, username: object, by: Actor) -> Account:
         """Let somebody in again.
@@ -109,9 +107,7 @@ class People:
         Raises:
             AccessError: `user_not_found`.
         """
-        account = await self._change(username, {"disabled": False}, None, by)
-        self._recorder.by_actor("user_enabled", by, user=account.user.username)
-        return account
+        return await self._change("user_enabled", username, {"disabled": False}, None, by)
 
     async def set_password(
         self, user: User, password: object, by: Actor, *, must_change: bool = False, end_sessions: bool = True
@@ -130,8 +126,7 @@ class People:
         """
         hashed = await self._passwords.hash(self._passwords.check(password, user.username))
         values = {"password_hash": hashed, "must_change": must_change}
-        await self._change(user.username, values, None, by, end_sessions=end_sessions)
-        self._recorder.by_actor("password_changed", by, user=user.username)
+        await self._change("password_changed", user.username, values, None, by, end_sessions=end_sessions)
 
     async def stored_hash(self, user: User) -> str:
         """The hash of somebody's password."""
@@ -141,13 +136,16 @@ class People:
 
     async def _change(
         self,
+        event: str,
         username: object,
         values: dict[str, Any],
         condition: ColumnElement[bool] | None,
         by: Actor,
         *,
         end_sessions: bool = False,
+        **details: object,
     ) -> Account:
+        """Change somebody, recorded before it counts: what cannot be recorded is not done."""
         who = users.c.username == read_username(username)
         # The condition is part of the statement: of two administrators who demote each other, one stays.
         change = update(users).where(who if condition is None else and_(who, condition)).values(**values)
@@ -165,6 +163,7 @@ class People:
                 await Sessions.end_of(connection, row.id, by)
             await _end_links(connection, row, password="password_hash" in values)
             await self._changes.mark(connection)
+            self._recorder.by_actor(event, by, user=row.username, **details)
         await self._changes.made()
         return _account(row)
 

@@ -320,6 +320,7 @@ def closed(server: WebServer) -> Iterator[None]:
 def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
     own: WebServer,
     admin: Person,
+    eve: Person,
     threads: ThreadPoolExecutor,
     unwritable: Callable[[WebServer], AbstractContextManager[None]],
     why: str,
@@ -342,6 +343,8 @@ def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
         login = own.stranger().post("/api/auth/login", {"username": "ada", "password": PASSWORD})
         assert (login.status, login.code) == (503, "audit_unavailable")
         assert admin.get("/api/evidence").code == "audit_unavailable"
+        for change in ({"role": "admin"}, {"disabled": True}):
+            assert admin.request("PATCH", "/api/users/eve", change).status >= 500
         for path in ("/api/tools", "/api/audit", "/api/conversations", "/admin/incident"):
             assert admin.get(path).status == 200, "what only reads goes on"
         assert own.stranger().get("/health").json == {"status": "degraded"}
@@ -352,6 +355,7 @@ def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
         ended = answer.result(60)
         assert (ended.status, ended.code) == (503, "outcome_unrecorded")
         assert "nobody may read this" not in ended.text
+    assert eve.get("/api/auth/me").json["user"]["role"] == "user"
     until(lambda: own.stranger().get("/health").json == {"status": "ok"})
     assert admin.call("shell.run", script="echo again").json["stdout"] == "again\n"
 
