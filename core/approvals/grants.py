@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,8 +84,17 @@ class Grants:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def give(self, question: Question, scope: Scope, rules: tuple[str, ...]) -> str:
-        """Write down that a question's answer counts again; returns the grant's id."""
+    async def give(
+        self, question: Question, scope: Scope, rules: tuple[str, ...], record: Callable[[str], None]
+    ) -> None:
+        """Write down that a question's answer counts again.
+
+        Args:
+            question: The question.
+            scope: How far its answer reaches.
+            rules: Digests of the rules that asked.
+            record: Called with the grant's id before it counts; what it raises undoes it.
+        """
         moment, identifier = now_ms(), new_id("g")
         async with self._database.begin() as connection:
             await connection.execute(
@@ -104,7 +114,7 @@ class Grants:
                     uses=0,
                 )
             )
-        return identifier
+            record(identifier)
 
     async def covering(self, terms: Terms, actor: Actor, conversation_id: str | None) -> list[Grant]:
         """The actor's living grants for exactly these terms, the newest first."""

@@ -164,10 +164,14 @@ class Asking:
                 f"It can count for: {', '.join(f'`{name}`' for name in offered)}.",
             )
         await self._approvals.settle(question, "approved", call.actor)
-        grant_id = None
-        if scope != "once":
-            grant_id = await self._grants.give(question, scope, rules_digests(considered.asked_by))
-        self._record("approval.approved", call, considered, approval_id=question.id, scope=scope, grant_id=grant_id)
+
+        def record(grant_id: str | None) -> None:
+            self._record("approval.approved", call, considered, approval_id=question.id, scope=scope, grant_id=grant_id)
+
+        if scope == "once":
+            record(None)
+        else:
+            await self._grants.give(question, scope, rules_digests(considered.asked_by), record)
 
     async def withdraw(self, approval_id: str, actor: Actor) -> bool:
         """Settle a question that nobody waits for any more; False where it was settled a moment ago."""

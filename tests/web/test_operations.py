@@ -329,6 +329,8 @@ def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
     begun, go = folder / "begun", folder / "go"
     for left in (begun, go):
         left.unlink(missing_ok=True)
+    here = admin.conversation()
+    asked = admin.call("files.write", here, path="later.txt", content="x").json["approval_id"]
     waiting = ": > begun; until [ -e go ]; do sleep 0.05; done; echo nobody may read this"
     answer = threads.submit(admin.call, "shell.run", script=waiting)
     until(begun.exists)
@@ -343,6 +345,8 @@ def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
         login = own.stranger().post("/api/auth/login", {"username": "ada", "password": PASSWORD})
         assert (login.status, login.code) == (503, "audit_unavailable")
         assert admin.get("/api/evidence").code == "audit_unavailable"
+        answered = admin.post(f"/api/approvals/{asked}", {"decision": "approve", "scope": "conversation"})
+        assert answered.status >= 500
         for change in ({"role": "admin"}, {"disabled": True}):
             assert admin.request("PATCH", "/api/users/eve", change).status >= 500
         for path in ("/api/tools", "/api/audit", "/api/conversations", "/admin/incident"):
@@ -356,6 +360,7 @@ def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
         assert (ended.status, ended.code) == (503, "outcome_unrecorded")
         assert "nobody may read this" not in ended.text
     assert eve.get("/api/auth/me").json["user"]["role"] == "user"
+    assert admin.get("/api/grants").json["grants"] == []
     until(lambda: own.stranger().get("/health").json == {"status": "ok"})
     assert admin.call("shell.run", script="echo again").json["stdout"] == "again\n"
 
