@@ -54,7 +54,7 @@ class Leftovers:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with open(fd, encoding="ascii", closefd=False) as file:
                     done = [_clear(line) for line in file]
-                if all(done):
+                if all(done) and os.fstat(fd).st_nlink:  # otherwise the name is another's by now
                     os.unlink(path)
             except OSError:
                 continue  # that host lives, or another one sweeps
@@ -94,9 +94,13 @@ class Leftovers:
         )
 
     def _open(self) -> int:
-        if self._file < 0:
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_SH)
+        while self._file < 0:
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            if os.fstat(fd).st_nlink:
+                self._file = fd
+            else:  # somebody swept it before it was locked
+                os.close(fd)
         return self._file
 
 

@@ -8,11 +8,15 @@ import os
 import shutil
 import signal
 import stat
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from driver import Driver, children, gone, own, writable
+from racing import rounds
+
+from toolhost.sandbox.leftovers import Leftovers
 
 PROTECTED = [".envrc", ".git/hooks", ".vscode", "sub/.mcp.json"]
 
@@ -191,3 +195,25 @@ def test_a_tool_root_whose_source_changed_is_made_anew(space: Path) -> None:
         driver.close()
     finally:
         shutil.rmtree(data)
+
+
+def test_notes_are_not_swept_while_their_host_begins_them(tmp_path: Path) -> None:
+    roots = [{"writable": True, "source": "/x", "device": 1, "inode": 1, "hidden": (), "protected": (".envrc",)}]
+    others, done = Leftovers(str(tmp_path)), threading.Event()
+    others.sweep()
+
+    def sweep() -> None:  # as every command does that starts beside a server
+        while not done.is_set():
+            others.sweep()
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        for _ in range(rounds(3000)):
+            host = Leftovers(str(tmp_path))
+            host.note(roots)
+            assert len(list((tmp_path / "placeholders").iterdir())) == 1
+            host.close()
+    finally:
+        done.set()
+        sweeper.join(30)
