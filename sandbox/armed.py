@@ -1,6 +1,6 @@
 """One sandbox from its making to its end: armed (everything set up, nothing run), fired once, ended.
 
-Nothing is started before `fire`: the launcher waits for the second part of its script. A host that dies or a call
+Nothing is started before `fire`: the launcher waits for its script. A host that dies or a call
 that is cancelled before then closes the script's pipe, and nothing runs.
 """
 
@@ -23,7 +23,7 @@ from toolhost.sandbox.errors import SandboxUnavailable, limits_refused
 from toolhost.sandbox.pipes import Feed, Pipes
 from toolhost.sandbox.processes import children, deserted, exit_status, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
-from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, CallScript, Ended, ended, report_length
+from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, Ended, ended, report_length
 
 __all__ = ["Armed"]
 
@@ -66,7 +66,6 @@ class Armed:
         self._tool = -1
         self._fed: Feed | None = None
         self._said: Ended | None = None
-        self._sent: int | None = None  # of the first part of the script; None before that
         self.pipes = pipes
         self.group = group
         self._quarantine: Quarantine | None = None
@@ -141,20 +140,11 @@ class Armed:
         taken, self._listener = self._listener, None
         return taken
 
-    def prepare(self, script: CallScript) -> None:
-        """Have the launcher wake up and do what starts nothing, while the host does what comes before the call."""
-        try:
-            self._sent = os.write(self.pipes.ctl, script.prepare)
-        except OSError:  # full, or it has died, which is found out when the call begins
-            self._sent = 0
-
-    def fire(self, script: CallScript) -> None:
+    def fire(self, script: bytes) -> None:
         """Begin the call."""
-        sent, self._sent = self._sent or 0, None
-        left = script.prepare[sent:] + script.run
         if self._again:  # it stands for the next one as soon as it can
             self._call_up()
-        self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, left, keep=True)
+        self._fed = Feed(self._loop, self.pipes, self.pipes.ctl, script, keep=True)
 
     async def stand_again(self) -> None:
         """After the end of a call, stand for the next one in the same sandbox.

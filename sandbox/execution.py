@@ -16,7 +16,7 @@ from toolhost.sandbox.growth import Growth
 from toolhost.sandbox.outcome import Enforcement, LimitReport, Outcome
 from toolhost.sandbox.pipes import Feed
 from toolhost.sandbox.plan import Limits, SandboxPlan
-from toolhost.sandbox.script import CallScript, Ended
+from toolhost.sandbox.script import Ended
 from toolhost.sandbox.watch import Watch
 from toolhost.sandbox.watchdog import held_by
 
@@ -206,7 +206,7 @@ class Run(_Ending):
         self._listening = False
         self._limits: Mapping[str, LimitReport] = {}
 
-    def fire(self, script: CallScript) -> None:
+    def fire(self, script: bytes) -> None:
         """Begin the call, and after it all that goes on beside it: the tool does not wait for this."""
         self.armed.fire(script)
         try:

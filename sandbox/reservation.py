@@ -17,7 +17,7 @@ class Reservation:
     Args:
         arming: Lets go of it.
         shape: Its shape; None where nothing is reserved.
-        held: It stands, and its launcher prepares already; or it is being made; or the spawner has no time for it yet.
+        held: It stands, or is being made, or the spawner has no time for it yet.
     """
 
     def __init__(self, arming: Arming, shape: Shape | None = None, held: Armed | Begun | None = None) -> None:

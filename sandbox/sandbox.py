@@ -31,7 +31,7 @@ from toolhost.sandbox.pool import Armament, Pool
 from toolhost.sandbox.quarantine import Quarantine
 from toolhost.sandbox.reservation import Reservation
 from toolhost.sandbox.resolver import Resolver
-from toolhost.sandbox.script import CallScript, call_script
+from toolhost.sandbox.script import call_script
 from toolhost.sandbox.sessions import Sessions
 from toolhost.sandbox.shape import Shape, place
 from toolhost.sandbox.spares import sweep_spares
@@ -119,13 +119,9 @@ class Sandbox:
         """
         if plan.kind == "command" and not plan.secrets and plan.isolation != "conversation":
             with contextlib.suppress(SandboxError):
-                script, shape = _script(plan), self._known_shape(plan)
-                armed = self._pool.take(shape) if shape is not None else None
-                if armed is not None:
-                    armed.prepare(script)
-                    return Reservation(self._arming, shape, armed)
-                if shape is not None:
-                    return Reservation(self._arming, shape, self._arming.begin(shape))
+                _script(plan)
+                if (shape := self._known_shape(plan)) is not None:
+                    return Reservation(self._arming, shape, self._pool.take(shape) or self._arming.begin(shape))
         return Reservation(self._arming)
 
     async def run(
@@ -207,7 +203,7 @@ class Sandbox:
                 self._arming.retire(armed)
         return outcome
 
-    async def _carried_out(self, run: Run, script: CallScript, call: int, before_start: BeforeStart | None) -> Outcome:
+    async def _carried_out(self, run: Run, script: bytes, call: int, before_start: BeforeStart | None) -> Outcome:
         with contextlib.closing(run):
             await run.prepare()
             if before_start is not None:
@@ -360,11 +356,11 @@ class Sandbox:
         self._arming.retire(armed)
 
 
-def _script(plan: SandboxPlan, *, again: bool = False) -> CallScript:
+def _script(plan: SandboxPlan, *, again: bool = False) -> bytes:
     return plan.derived("script again" if again else "script", lambda plan: _checked_script(plan, again=again))
 
 
-def _checked_script(plan: SandboxPlan, *, again: bool) -> CallScript:
+def _checked_script(plan: SandboxPlan, *, again: bool) -> bytes:
     check_plan(plan)
     env = {"HOME": "/tmp", "PATH": "/usr/bin:/bin"} | dict(plan.env)  # noqa: S108
     return call_script(plan.argv, plan.cwd, env.items(), plan.limits, again=again)

@@ -46,7 +46,6 @@ __all__ = [
     "ROOTS",
     "SECCOMP",
     "STDERR",
-    "CallScript",
     "Ended",
     "call_script",
     "ended",
@@ -64,8 +63,6 @@ READY = b"R"
 NEXT = b"\n"
 LIMITS_REFUSED = b"!limits"
 
-_SET_BY_CD = ("PWD", "OLDPWD")
-
 # dash reads a script in pieces and runs what it has: the braces around every call script make a cut one an error.
 _REFUSE = "{ echo !limits >&2; exit 126; }"
 _CALL = f"( {{ %s; }} 2>/dev/null || {_REFUSE}; printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
@@ -78,20 +75,6 @@ _LAUNCH_AGAIN = (
     f"while read -r x; do {_CALL}; kill -9 -1 2>&-; "
     f"if [ $? -eq 1 ]; then {_ALONE}; {_REPORT}; else {_REPORT}; read -r x; fi; done"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallScript:
-    """What turns a waiting launcher into one call, in two parts, each of which runs only when it has come whole.
-
-    Attributes:
-        prepare: The environment. It starts nothing and looks at nothing, so a launcher may have it before the call may
-            begin. The working folder is no part of it: what the call may not see there is covered only after this.
-        run: The rest, and the tool.
-    """
-
-    prepare: bytes
-    run: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +135,8 @@ def call_script(
     limits: Limits,
     *,
     again: bool = False,
-) -> CallScript:
-    """The script of one call.
+) -> bytes:
+    """What turns a waiting launcher into one call; it runs only when it has come whole.
 
     Args:
         argv: Exact argument vector.
@@ -168,21 +151,14 @@ def call_script(
         [("-n", resource.RLIMIT_NOFILE, limits.open_files, 1), ("-d", resource.RLIMIT_DATA, limits.memory, 1024)]
     )
     streams = f"</dev/null >/proc/self/fd/1 2>/proc/self/fd/{STDERR}" if again else f"2>&{STDERR}"
-    exports = {name: f"export {name}={shlex.quote(value)}" for name, value in env}
-    after = [exports.pop(name) for name in _SET_BY_CD if name in exports]
-    prepare = exports.values()
-    run = [
+    lines = [
         f"cd {shlex.quote(cwd)} 2>&5 || {{ echo !cwd >&2; exit 126; }}",
-        " ".join(("unset", *_SET_BY_CD)),
-        *after,
+        "unset PWD OLDPWD",  # of `cd`
+        *(f"export {name}={shlex.quote(value)}" for name, value in env),
         f"{{ {last}; }} 2>&5 || {_REFUSE}",
         f"exec {streams} {STDERR}>&- {CTL}<&- {LAUNCHER}<&-",
         "exec " + " ".join(shlex.quote(word) for word in argv),
     ]
-    return CallScript(prepare=_whole(prepare), run=_whole(run))
-
-
-def _whole(lines: Iterable[str]) -> bytes:
     return "\n".join(("{", *lines, "}\n")).encode("utf-8", "surrogateescape")
 
 

@@ -336,7 +336,7 @@ class Pipeline:
     ) -> CallResult:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
-        # A launcher wakes up while the intent is recorded; nothing is started before it is.
+        # A sandbox is begun while the intent is recorded; nothing runs in it before that is.
         with self._reserved(call, plan) as reservation:
             try:
                 self._record.intent(call, plan, decision, approval_id)

@@ -55,7 +55,7 @@ def test_what_is_reserved_for_a_call_runs_it_or_nothing_and_leaves_nothing(
 
 
 def test_a_working_folder_that_is_covered_is_entered_covered(pool: Driver, work: Path) -> None:
-    """The launcher of a sandbox that stood wakes up before anything is covered for its call."""
+    """The launcher stands before anything is covered for its call."""
     (work / "private").mkdir()
     (work / "hooks").mkdir()
     (work / "private/secret").write_text("CANARY")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolhost.sandbox.plan import Limits
-from toolhost.sandbox.script import CallScript, call_script, ended
+from toolhost.sandbox.script import call_script, ended
 
 _TIMES = b"0m0.000000s 0m0.000000s\n1m2.500000s 0m0.250000s\n"
 
@@ -46,10 +46,6 @@ def test_a_report_that_is_cut_or_garbage_is_never_an_error(said: bytes) -> None:
     ended(b"R" + said)
 
 
-def _whole(script: CallScript) -> bytes:
-    return script.prepare + script.run
-
-
 _words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
@@ -57,7 +53,7 @@ _words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"
 @given(st.lists(_words, max_size=5), _words)
 def test_words_and_variables_survive_the_shell(words: list[str], value: str) -> None:
     argv = ["/usr/bin/printf", "%s\\0", "first", *words]
-    script = _whole(call_script(argv, "/", [("VALUE", value)], Limits()))
+    script = call_script(argv, "/", [("VALUE", value)], Limits())
     lines = [line for line in script.split(b"\n") if not line.startswith((b"{ ulimit", b"exec 2>"))]
     alone = b"\n".join(lines).replace(b" 2>&5", b"", 1)  # without the launcher's descriptors
     done = subprocess.run(["/bin/dash", "-s"], input=alone, capture_output=True, check=True, timeout=10)
@@ -67,7 +63,7 @@ def test_words_and_variables_survive_the_shell(words: list[str], value: str) -> 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_script_that_is_cut_anywhere_runs_nothing(data: st.DataObject) -> None:
-    script = _whole(call_script(["/bin/echo", "ran"], "/", [("A", "b")], Limits()))
+    script = call_script(["/bin/echo", "ran"], "/", [("A", "b")], Limits())
     cut = script[: data.draw(st.integers(0, len(script) - 3))]
     done = subprocess.run(["/bin/dash", "-s"], input=cut, capture_output=True, check=False, timeout=10)
     assert b"ran" not in done.stdout
