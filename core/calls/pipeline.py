@@ -182,7 +182,7 @@ class Pipeline:
         with self._turns.admit(actor.user_id):
             row = await self._records.row(question.call_id, actor)
             assert row is not None  # the question was read together with it
-            # An errand that nobody awaits any more may have been answered since: then that is why it cannot be restored.
+            # An errand that nobody awaits any more may have been answered since: then that is why it is over.
             check_may_approve(await self._asking.question(approval_id, actor), actor)
             call = restore(row, actor)
             considered = await self._consider(call)
