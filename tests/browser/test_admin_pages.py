@@ -9,6 +9,7 @@ from shots import look
 
 
 def fits(page: Page) -> bool:
+    page.wait_for_load_state()  # with its style sheets
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

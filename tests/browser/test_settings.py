@@ -11,6 +11,7 @@ ADMIN = ("security", "people", "policies", "plugins", "incident")
 
 
 def fits(page: Page) -> bool:
+    page.wait_for_load_state()  # with its style sheets
     return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
