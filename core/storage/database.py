@@ -12,6 +12,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, CursorResult, Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from toolhost.errors import MachineError
 from toolhost.sandbox.uninterrupted import to_the_end, whole
 
 __all__ = ["HEAD", "Database"]
@@ -29,13 +30,21 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path) -> Database:
-        """Open (or create) the SQLite database at `path` and bring its tables up to date."""
+        """Open (or create) the SQLite database at `path` and bring its tables up to date.
+
+        Raises:
+            MachineError: `database_newer`.
+        """
         _create_private(path)
         engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": 10})
         event.listen(engine.sync_engine, "connect", _configure)
-        async with engine.begin() as connection:
-            if not await connection.run_sync(_is_current):
-                await connection.run_sync(_migrate)
+        try:
+            async with engine.begin() as connection:
+                if not await connection.run_sync(_is_current):
+                    await connection.run_sync(_migrate)
+        except BaseException:
+            await engine.dispose()
+            raise
         return cls(engine)
 
     @asynccontextmanager
@@ -104,6 +113,12 @@ def _is_current(connection: Connection) -> bool:
     if not connection.dialect.has_table(connection, "alembic_version"):
         return False
     row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+    if row is not None and row[0] > HEAD:
+        raise MachineError(
+            "database_newer",
+            f"The database was made by a newer Toolhost: its tables are those of {row[0]}, this one knows {HEAD}.",
+            "Use the command of that version: `scripts/toolhost` of its checkout.",
+        )
     return row is not None and row[0] == HEAD
 
 

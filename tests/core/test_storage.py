@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
+from toolhost.errors import MachineError
 from toolhost.storage import Database
 from toolhost.storage.database import HEAD
 from toolhost.storage.tables import metadata
@@ -36,6 +39,17 @@ async def test_the_migrations_lead_to_exactly_the_tables(tmp_path: Path) -> None
 async def test_a_database_opens_a_second_time(tmp_path: Path) -> None:
     for _ in range(2):
         await (await Database.open(tmp_path / "toolhost.db")).close()
+
+
+async def test_what_a_newer_version_made_is_named_and_left_alone(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "toolhost.db")
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.close()
+    with pytest.raises(MachineError) as refused:
+        await Database.open(tmp_path / "toolhost.db")
+    assert refused.value.code == "database_newer"
+    assert "9999" in refused.value.message
 
 
 async def test_only_its_owner_reads_the_database(tmp_path: Path) -> None:
