@@ -28,12 +28,14 @@ def test_files_are_uploaded_listed_looked_at_and_downloaded(chat, tmp_path: Path
     expect(page.locator(".preview .t-k").first).to_have_text("def")
     look(page, "files-preview")
     page.get_by_role("button", name="Back to the list").click()
+    expect(page.locator("#files-body :focus")).to_have_count(1)
     with page.expect_download() as coming:
         page.get_by_role("link", name="Download water.py").click()
     assert coming.value.suggested_filename == "water.py"
     page.set_viewport_size({"width": 320, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     look(page, "files-320")
+    page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Escape")
     expect(page.locator("#files")).to_be_hidden()
 

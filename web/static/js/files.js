@@ -21,6 +21,7 @@ export function filesPanel(given) {
     close();
   });
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && event.target === document.body && !panel.hidden) close();
     if (event.altKey && !event.ctrlKey && event.key.toLowerCase() === "f") {
       event.preventDefault();
       toggle.click();
@@ -71,8 +72,17 @@ async function list() {
     return;
   }
   const answer = await get(`/c/${place}/files`).catch(() => null);
+  const left = body.contains(document.activeElement) ? document.activeElement : null;
   if (answer?.ok) body.innerHTML = answer.data;
   else body.textContent = texts.not_here;
+  if (left) (again(left) ?? find("#files-close")).focus();
+}
+
+/** What stands where the focus was, now that the list is another. */
+function again(left) {
+  const place = (one) => one.getAttribute("href") ?? one.dataset.preview;
+  const items = [...body.querySelectorAll("a[href], button")];
+  return items.find((one) => place(one) && place(one) === place(left)) ?? items[0];
 }
 
 async function act(event) {
