@@ -125,4 +125,5 @@ def told(models: ModelServer, text: str) -> list[str]:
         users = [n for n, m in enumerate(messages) if m["role"] == "user" and m["content"] == text]
         if users:
             return [m["content"] for m in messages[users[-1] :] if m["role"] == "tool"]
-    raise AssertionError("the model never saw this message")
+    seen = [request["messages"][-1] for request in models.requests[-5:]]
+    raise AssertionError(f"the model never saw this message, but at last {seen}")

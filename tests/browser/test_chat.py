@@ -59,6 +59,7 @@ def test_from_the_printed_address_to_a_denied_push(watched_page) -> None:
         for language, title in (("Français", "Créer l’administrateur"), ("English", "Create the administrator")):
             page.get_by_role("button", name=language).click()  # the page is another, and still has it
             expect(page.get_by_role("heading", name=title)).to_be_visible()
+            page.wait_for_load_state()  # its scripts too
             expect(page.locator("#problem")).to_be_hidden()
             expect(page).to_have_url(server.origin + "/setup")
         page.get_by_label("Name").fill("ada")

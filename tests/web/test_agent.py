@@ -24,10 +24,14 @@ def ada(server: WebServer) -> Person:
 
 
 def say(person: Person, text: str, **fields: object) -> list[dict]:
-    """Send a message and read to its run's end."""
+    """Send a message and read to its run's end, whatever ends beside it."""
     with person.socket() as socket:
         socket.send("message", text=text, **fields)
-        return of_runs(socket.to_the_end())
+        events = of_runs(socket.until("run.started"))
+        run_id = events[-1]["run_id"]
+        while events[-1]["run_id"] != run_id or events[-1]["type"] not in TERMINAL:
+            events += of_runs(socket.to_the_end())
+        return [event for event in events if event["run_id"] == run_id]
 
 
 def write(person: Person, conversation: str, path: str, content: str) -> None:

@@ -66,7 +66,7 @@ def test_a_refused_call_does_not_run_and_keeps_the_reason(ada) -> None:
     answer = ada.post(f"/api/approvals/{waiting['approval_id']}", {"decision": "refuse", "reason": "not today"})
     assert (answer.status, answer.json["status"]) == (200, "refused")
     assert "not today" in answer.json["error"]["message"]
-    assert ada.get("/api/approvals").json["approvals"] == []
+    assert waiting["approval_id"] not in {item["id"] for item in ada.get("/api/approvals").json["approvals"]}
 
 
 def test_of_many_answers_at_once_one_counts(ada) -> None:
