@@ -119,14 +119,14 @@ class ToolRoots:
                 tree = self._from_index(index) or self._build(plan, points, index)
                 if tree.name not in self._locks:
                     self._locks[tree.name] = hold(f"{self.folder}/{tree.name}")
+                self._known[key] = tree
+                self._forget()
         except OSError as error:
             raise SandboxUnavailable(
                 "tool_root_failed",
                 f"The tool root of {plan.tool} cannot be made: {error.strerror}.",
                 "Make room on the data directory's disk, and let the service user write there.",
             ) from error
-        self._known[key] = tree
-        self._forget()
         with self._alone, contextlib.suppress(OSError):
             sweep(self.folder)
         return tree.name

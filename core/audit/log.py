@@ -11,6 +11,7 @@ removed when another is rotated, and `audit.pruned` says which records it had an
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -39,6 +40,8 @@ SYNC_DELAY = 0.05
 """Seconds within which a written record is also on the disk: one fsync serves all records of that time."""
 
 _AGAIN = 60.0  # seconds after which a rotation that failed is tried again
+_PATIENCE = 2.0  # seconds another process may take for its record
+_IMPATIENCE = 0.05  # the same where the last record could not be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +171,7 @@ class AuditLog:
     def _lock(self) -> None:
         """Lock the file that has the log's name: another process may have begun another one."""
         while True:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self._wait_for_others()
             ours = os.fstat(self._fd)
             try:
                 named = self._path.stat(follow_symlinks=False)
@@ -181,6 +184,19 @@ class AuditLog:
             os.close(self._fd)
             # Who removes the file does not make the log begin anew: the next record still follows the last.
             self._fd, self._size, self._begun = fresh, 0, None
+
+    def _wait_for_others(self) -> None:
+        """Lock the file that is open; one who was stopped within a record must not stop everybody who waits for us."""
+        deadline = time.monotonic() + (_PATIENCE if self.failing is None else _IMPATIENCE)
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise OSError(errno.ETIMEDOUT, "another process keeps it locked") from None
+                time.sleep(0.001)
+            else:
+                return
 
     def _catch_up(self) -> None:
         """Learn what other processes appended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -316,7 +317,18 @@ def closed(server: WebServer) -> Iterator[None]:
         state.chmod(0o700)
 
 
-@pytest.mark.parametrize(("unwritable", "why"), [(full, "File too large"), (closed, "Permission denied")])
+@contextmanager
+def held(server: WebServer) -> Iterator[None]:
+    """As where a command was stopped within its record."""
+    with (server.data / "state" / "audit.log").open("rb") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("unwritable", "why"),
+    [(full, "File too large"), (closed, "Permission denied"), (held, "another process keeps it locked")],
+)
 def test_what_cannot_be_recorded_does_not_run_and_what_can_again_does(
     own: WebServer,
     admin: Person,
