@@ -48,6 +48,9 @@ _GIT_CONFIGURATION = """\
 	sshCommand = false
 [diff]
 	ignoreSubmodules = dirty
+	submodule = short
+[status]
+	submoduleSummary = false
 [submodule]
 	recurse = false
 [commit]
@@ -62,14 +65,6 @@ _GIT_CONFIGURATION = """\
 	auto = false
 [credential]
 	helper =
-[protocol]
-	allow = never
-"""
-_GIT_NETWORK = """\
-[protocol "http"]
-	allow = always
-[protocol "https"]
-	allow = always
 """
 
 
@@ -78,33 +73,35 @@ def loads_code(name: str) -> bool:
     return _LOADS_CODE.fullmatch(name) is not None
 
 
-def git_file(*, network: bool) -> HostFile:
+def git_file() -> HostFile:
     """git's configuration inside a sandbox, so that it starts no other program.
 
-    `safe.directory`: repositories belong to whoever made them, and inside there is one user. `ignoreSubmodules`: git
-    would start another git in each submodule, under that repository's configuration.
+    `safe.directory`: repositories belong to whoever made them, and inside there is one user. `ignoreSubmodules`,
+    `submodule` and `submoduleSummary`: git would start another git in each submodule.
+    """
+    return HostFile(target=_GIT_FILE, text=_GIT_CONFIGURATION)
+
+
+def git_environment(actor: Actor, *, network: bool) -> dict[str, str]:
+    """What git is given: who commits, what it may speak, and its configuration once more, above the repository's own.
+
+    A repository's `.git/config` overrides /etc/gitconfig; what GIT_CONFIG_PARAMETERS brings, an include among it,
+    overrides both (it is what `git -c` sets). Unlike GIT_CONFIG_COUNT it also reaches the git that git starts in a
+    submodule, which `ignore = none` in .gitmodules brings about. GIT_ALLOW_PROTOCOL stands above the configuration of
+    single protocols: without it a repository that lacks an object could have any git command fetch it (`ext::`).
 
     Args:
-        network: Whether it may speak HTTP.
-    """
-    return HostFile(target=_GIT_FILE, text=_GIT_CONFIGURATION + (_GIT_NETWORK if network else ""))
-
-
-def git_environment(actor: Actor) -> dict[str, str]:
-    """What git is given: who commits, and its configuration once more, above the repository's own.
-
-    A repository's `.git/config` overrides /etc/gitconfig; what GIT_CONFIG_COUNT brings, an include among it, overrides
-    both (git-config(1), ENVIRONMENT and SCOPES).
+        actor: Who calls.
+        network: Whether it may speak HTTP; else it speaks nothing.
     """
     who = _printable(actor.username)
     return {
+        "GIT_ALLOW_PROTOCOL": "http:https" if network else "",
         "GIT_AUTHOR_NAME": who,
         "GIT_AUTHOR_EMAIL": f"{who}@toolhost.local",
         "GIT_COMMITTER_NAME": who,
         "GIT_COMMITTER_EMAIL": f"{who}@toolhost.local",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "include.path",
-        "GIT_CONFIG_VALUE_0": _GIT_FILE,
+        "GIT_CONFIG_PARAMETERS": f"'include.path={_GIT_FILE}'",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_PAGER": "cat",
         "GIT_TERMINAL_PROMPT": "0",

@@ -48,8 +48,8 @@ def _command(facts: Facts, policy: Policy, host: HostPolicy) -> SandboxPlan:
     variables = dict(BASE)
     files: tuple[HostFile, ...] = ()
     if any(_is_git(program) for program in programs):
-        variables |= git_environment(facts.request.actor)
-        files = (git_file(network=bool(network)),)
+        variables |= git_environment(facts.request.actor, network=bool(network))
+        files = (git_file(),)
     variables |= dict(policy.env)
     if network:
         variables |= NETWORK

@@ -203,6 +203,54 @@ def test_what_a_repository_configures_is_not_run(in_repository: Callable[..., An
         assert not canary.exists(), name
 
 
+def test_git_is_not_started_again_by_what_a_repository_or_its_submodule_says(in_repository: Callable[..., Any]) -> None:
+    """No shell is inside, but git is: with an alias or a transport it could be told to do what no rule allows."""
+    ada = in_repository("First commit")
+    repository = ada.workspace
+    inner = repository / "inner"
+
+    def git(*words: str) -> str:
+        who = ("-c", "safe.directory=*", "-c", "user.name=x", "-c", "user.email=x")
+        done = subprocess.run(["git", *who, *words], cwd=inner, check=True, capture_output=True, text=True, timeout=30)
+        return done.stdout.strip()
+
+    inner.mkdir()
+    git("init", "--quiet")
+    (inner / "wr").write_text("one\n")
+    git("add", "wr")
+    git("commit", "--quiet", "--message", "x")
+    git("-C", "..", "add", "inner")
+    git("-C", "..", "commit", "--quiet", "--message", "x")
+    (inner / "wr").write_text("two\n")
+    git("commit", "--quiet", "--all", "--message", "y")
+    writes = "log --output=/workspace/PWN --"
+    (repository / ".gitmodules").write_text('[submodule "inner"]\n\tpath = inner\n\turl = ./inner\n\tignore = none\n')
+    with (inner / ".git" / "config").open("a") as file:  # `git 2 ...` is taken for w2, `git wr ...` is for the file wr
+        file.write("[core]\n\tfsmonitor = git\n[diff]\n\texternal = git\n[help]\n\tautocorrect = immediate\n")
+        file.write(f"[alias]\n\tw2 = {writes}\n\twr = {writes}\n")
+    lost = git("-C", "..", "rev-parse", "HEAD:file0.txt")
+    (repository / ".git" / "objects" / lost[:2] / lost[2:]).unlink()
+    with (repository / ".git" / "config").open("a") as file:
+        file.write("[diff]\n\tsubmodule = diff\n[status]\n\tsubmoduleSummary = true\n")
+        file.write("[core]\n\trepositoryFormatVersion = 1\n[extensions]\n\tpartialClone = origin\n")
+        file.write(
+            f'[remote "origin"]\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n\turl = ext::git {writes}\n'
+        )
+        file.write('[protocol "ext"]\n\tallow = always\n')
+    for name, arguments in (
+        ("status", {}),
+        ("diff", {}),
+        ("add", {"paths": ["inner"]}),
+        ("show", {"ref": "HEAD~1"}),
+        ("log", {"patch": True}),
+        ("file", {"version": "HEAD:file0.txt"}),
+        ("stash", {}),
+        ("create_branch", {"branch": "topic", "start": "HEAD"}),
+    ):
+        said = ada.call(f"git.{name}", **arguments)
+        assert not (repository / "PWN").exists(), (name, said["stdout"], said["stderr"])
+
+
 # -- shell and system --------------------------------------------------------------------------------------------------
 
 

@@ -212,7 +212,8 @@ def test_git_commits_as_the_actor_and_obeys_no_repository(bench: Bench) -> None:
     env = dict(plan.env)
     assert (env["GIT_AUTHOR_NAME"], env["GIT_COMMITTER_EMAIL"]) == ("Ada x", "Ada x@toolhost.local")
     (file,) = plan.files
-    assert file.target == "/etc/gitconfig" == env["GIT_CONFIG_VALUE_0"]
+    assert file.target == "/etc/gitconfig"
+    assert env["GIT_CONFIG_PARAMETERS"] == "'include.path=/etc/gitconfig'"
     assert "directory = *" in file.text
 
 
