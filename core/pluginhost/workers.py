@@ -42,7 +42,7 @@ DESCRIPTION_BYTES = 4 << 20
 """Bytes of a plugin's description of its tools."""
 
 # Ends that say nothing against a plugin: the host's own, and what one call asked too much of.
-_BLAMELESS = ("worker_closed", "worker_limit", "plugin_drifted")
+_BLAMELESS = ("worker_closed", "worker_limit", "worker_hung", "plugin_drifted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

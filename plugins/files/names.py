@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import islice, pairwise
 from pathlib import Path
 
 from toolhost import ToolError
@@ -16,6 +18,8 @@ __all__ = ["Ignored", "is_placeholder", "on_one_line", "pattern_of", "walk"]
 _ALWAYS = (".git", ".toolhost")
 _MOST_OF_IGNORE = 64 << 10  # bytes of a .gitignore
 _MOST_RULES = 2_000
+_LONGEST_PATTERN = 1_000
+_MOST_WAYS = 100  # through the braces of a pattern
 
 
 def on_one_line(name: str) -> str:
@@ -32,52 +36,67 @@ def pattern_of(pattern: str) -> Callable[[str], bool]:
     Raises:
         ToolError: `invalid_arguments`.
     """
-    try:
-        compiled = re.compile(_expression(pattern))
-    except (re.error, IndexError):
-        raise ToolError(
-            f"{pattern!r} is no pattern: write names with *, ?, [abc] or {{a,b}}, and ** for any folders between.",
-            "invalid_arguments",
-        ) from None
-    return lambda path: compiled.fullmatch(path) is not None
+    if not pattern or pattern.startswith("/") or "\0" in pattern or len(pattern) > _LONGEST_PATTERN:
+        raise _no_pattern(pattern)
+    ways = list(islice(_ways(pattern), _MOST_WAYS + 1))
+    if len(ways) > _MOST_WAYS:
+        raise _no_pattern(pattern)
+    matchers = [_matcher(way) for way in ways]
+    return lambda path: any(matches(path) for matches in matchers)
 
 
-def _expression(pattern: str) -> str:
-    """The regular expression of a glob."""
-    if not pattern or pattern.startswith("/") or "\0" in pattern:
-        raise IndexError
-    out = []
-    depth = 0
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        if pattern.startswith("**/", at):
-            out.append("(?:[^/]+/)*")
-            at += 3
-            continue
-        if pattern.startswith("**", at):
-            out.append(".*")
-            at += 2
-            continue
-        if char == "[":
-            end = pattern.index("]", at + 2) if "]" in pattern[at + 2 :] else -1
-            if end > 0:
-                inner = pattern[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-                out.append(f"[^{inner[1:]}]" if inner[0] in "!^" else f"[{inner}]")
-                at = end + 1
-                continue
-        if char == "{" and "}" in pattern[at:]:
-            depth += 1
-            out.append("(?:")
-        elif char == "}" and depth:
-            depth -= 1
-            out.append(")")
-        elif char == "," and depth:
-            out.append("|")
-        else:
-            out.append({"*": "[^/]*", "?": "[^/]"}.get(char, re.escape(char)))
-        at += 1
-    return "".join(out)
+def _no_pattern(pattern: str) -> ToolError:
+    return ToolError(
+        f"{pattern[:_LONGEST_PATTERN]!r} is no pattern: write names with *, ?, [abc] or {{a,b}}, and ** for any "
+        "folders between.",
+        "invalid_arguments",
+    )
+
+
+def _ways(pattern: str) -> Iterator[str]:
+    """The patterns without braces that one with braces stands for."""
+    start = pattern.find("{")
+    depth, cuts = 0, [start]
+    for at in range(start, len(pattern)) if start >= 0 else ():
+        depth += {"{": 1, "}": -1}.get(pattern[at], 0)
+        if depth == 0 or (depth == 1 and pattern[at] == ","):
+            cuts.append(at)
+        if depth == 0:
+            for before, after in pairwise(cuts):
+                yield from _ways(pattern[:start] + pattern[before + 1 : after] + pattern[at + 1 :])
+            return
+    yield pattern
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """As `pattern_of`, without braces.
+
+    A pattern can be hostile: a path is walked along once, and not tried in every way to spread the stars over it.
+    """
+    parts = [part.replace("[^", "[!") for part in pattern.split("/")]
+    if parts[-1] == "**":
+        parts.append("*")
+    each = [None if part == "**" else re.compile(fnmatch.translate(part)) for part in parts]
+
+    def matches(path: str) -> bool:
+        names = path.split("/")
+        at = name = 0
+        again: tuple[int, int] | None = None  # where to go on when the last ** has to hold one folder more
+        while name < len(names):
+            if at < len(each) and (part := each[at]) is None:
+                at += 1
+                again = at, name
+            elif at < len(each) and part is not None and part.match(names[name]):
+                at += 1
+                name += 1
+            elif again is not None:
+                at, name = again[0], again[1] + 1
+                again = at, name
+            else:
+                return False
+        return at == len(each)
+
+    return matches
 
 
 class Ignored:
@@ -111,11 +130,9 @@ class Ignored:
             only_folders = rule.endswith("/")
             rule = rule.rstrip("/")
             anchored = "/" in rule
-            try:
-                matches = pattern_of(rule.lstrip("/") if anchored else f"**/{rule}")
-            except ToolError:
-                continue
-            rules.append((matches, only_folders, back))
+            if 0 < len(rule) <= _LONGEST_PATTERN:
+                matches = _matcher(rule.lstrip("/") if anchored else f"**/{rule}")
+                rules.append((matches, only_folders, back))
         if rules:
             self._rules[relative] = rules
 

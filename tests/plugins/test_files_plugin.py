@@ -129,6 +129,21 @@ def test_names_and_contents_are_found_without_what_git_ignores(ada) -> None:
     assert ada.fails("files.glob", pattern="/x") == "invalid_arguments"
 
 
+def test_a_pattern_of_many_stars_takes_no_more_time_than_another(ada) -> None:
+    """A hostile .gitignore, or a pattern that a model made up: trying each way to spread the stars would never end."""
+    for name in ("a" * 200, "b.txt", "{x}.txt"):
+        (ada.workspace / name).write_text("needle\n")
+    stars = "*a" * 50 + "b"
+    (ada.workspace / ".gitignore").write_text(f"{stars}\n{'**/' * 200}{stars}\n{'x' * 5000}\n{{x}}.*\n")
+    assert ada.value("files.glob", pattern="*") == ["a" * 200, "b.txt"]
+    assert len(ada.value("files.search", pattern="(?<=n)eedle", regex=True)) == 2
+    assert ada.value("files.glob", pattern=stars, hidden=True) == []
+    assert ada.value("files.glob", pattern="{b,{c,?x?}}.txt", hidden=True) == ["b.txt", "{x}.txt"]
+    assert ada.value("files.glob", pattern="{" * 400 + "b" + "}" * 400 + ".*") == ["b.txt"]
+    for pattern in ("{a,b}" * 100, "x" * 2000):
+        assert ada.fails("files.glob", pattern=pattern) == "invalid_arguments"
+
+
 def test_found_lines_come_with_the_lines_around_them(ada) -> None:
     (ada.workspace / "a.txt").write_text("one\ntwo\nthree\nfour\nfive\nsix\nseven\n")
     assert ada.text("files.search", pattern="^(two|six)$", regex=True, around=1) == (
