@@ -33,6 +33,7 @@ from toolhost.web.mcp import route as mcp
 from toolhost.web.mcp.endpoint import Endpoint
 from toolhost.web.measuring import measure
 from toolhost.web.rates import Rates
+from toolhost.web.readable import Readable
 from toolhost.web.runs import Runs
 from toolhost.web.site import EXTENSION, Site, site
 from toolhost.web.sizes import Sized, size_text
@@ -116,7 +117,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     app.before_websocket(admit)
     app.after_request(add_headers)
     app.after_websocket(add_refusal_headers)
-    outer = Forwarded(Draining(app.asgi_app), host.settings.trusted_proxies)
+    outer = Readable(Forwarded(Draining(app.asgi_app), host.settings.trusted_proxies))
     app.asgi_app = outer  # type: ignore[method-assign]  # how Quart takes what stands around it
     app.context_processor(_template_values)
     errors.register(app)

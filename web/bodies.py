@@ -52,7 +52,7 @@ def parse_object(raw: bytes | str) -> dict[str, Any]:
     """
     try:
         value = json.loads(raw, parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # 1e999 is read as infinity
     except (ValueError, RecursionError) as error:
         reason = "it holds half a surrogate pair" if isinstance(error, UnicodeEncodeError) else "it is not JSON"
         raise UsageError("body_invalid", f"The request cannot be read: {reason}.", "Send a JSON object.") from None

@@ -237,7 +237,7 @@ def _check_origin(incoming: BaseRequestWebsocket, access: Access) -> None:
         good = True
     elif origin is not None:
         # Only the host is compared: a proxy in front may have taken the TLS off.
-        good = urlsplit(origin).netloc.lower() == own and fetch_site in (None, "same-origin", "none")
+        good = _host_of(origin) == own and fetch_site in (None, "same-origin", "none")
     elif fetch_site is not None and not handshake:
         good = fetch_site in ("same-origin", "none")
     else:
@@ -255,6 +255,13 @@ def _check_origin(incoming: BaseRequestWebsocket, access: Access) -> None:
             "This request did not come from a page of this server.",
             "A program should send `Authorization: Bearer` and no cookie.",
         )
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _hostname(header: str) -> str:

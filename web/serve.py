@@ -11,6 +11,7 @@ from typing import Any
 import hypercorn.asyncio
 from hypercorn.config import Config
 from hypercorn.logging import Logger
+from hypercorn.protocol.h11 import H11Protocol
 from quart import Quart
 
 from toolhost import metrics
@@ -50,6 +51,17 @@ class _AccessLog(Logger):
             "ms": round(request_time * 1000, 1),
         }
         self.access_logger.info("request", extra=line)
+
+
+async def _stay(self: H11Protocol, event: Any) -> None:
+    """Speak HTTP/1.1 to the end of a connection in clear, whatever is asked for.
+
+    A proxy that passes `Upgrade` on, as it has to for WebSockets, sees nothing of what is said in HTTP/2 after. A
+    client could write the headers there that only the proxy may, with any address and any person in them.
+    """
+
+
+H11Protocol._check_protocol = _stay  # type: ignore[method-assign]  # noqa: SLF001 - it has no setting for that
 
 
 async def serve(

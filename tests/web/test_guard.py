@@ -193,14 +193,57 @@ async def test_what_breaks_in_the_server_says_no_more_than_its_request(app) -> N
     ],
 )
 def test_what_is_no_request_is_told_nothing(server, sent: bytes, status: bytes) -> None:
+    head, _, body = _answer(server, sent).lower().partition(b"\r\n\r\n")
+    assert (head.split()[1], body) == (status, b"")
+    assert {name.partition(b":")[0] for name in head.splitlines()[1:]} == {b"content-length", b"connection", b"date"}
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "origin", "status"),
+    [
+        ("/api/auth/me", "a" * 64, None, 421),
+        ("http://[", "127.0.0.1", None, 404),
+        ("?a", "127.0.0.1", None, 303),
+        ("*", "127.0.0.1", None, 404),
+        ("/api/conversations", "127.0.0.1", "http://[", 403),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_answered_like_any_other(server, ada, target, host, origin, status) -> None:
+    logged = server.log.stat().st_size
+    for more in ("", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" + _KEY):
+        sent = f"{'GET' if more else 'POST' if origin else 'GET'} {target} HTTP/1.1\r\nHost: {host}\r\n{more}"
+        sent += f"Origin: {origin}\r\n" if origin else ""
+        head = _answer(server, sent.encode() + b"Connection: close\r\n\r\n").partition(b"\r\n\r\n")[0].lower()
+        assert more or int(head.split()[1]) == status
+        assert not head.startswith(b"http/1.1 5")
+        assert b"x-content-type-options: nosniff" in head
+        assert b"x-request-id: " in head
+    assert '"level": "error"' not in server.log.read_text()[logged:]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\nHTTP2-Settings:\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=["asked", "begun"],
+)
+def test_nobody_gets_past_a_proxy_by_changing_to_another_protocol(server, ada, sent) -> None:
+    """No proxy in front reads what is said in HTTP/2 after an upgrade, not even the headers that are its own."""
+    assert _answer(server, sent).split()[1] in (b"303", b"400", b"421")
+
+
+_KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
+def _answer(server, sent: bytes) -> bytes:
     answer = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as line:
         line.sendall(sent)
         while piece := line.recv(65536):
             answer += piece
-    head, _, body = answer.lower().partition(b"\r\n\r\n")
-    assert (head.split()[1], body) == (status, b"")
-    assert {name.partition(b":")[0] for name in head.splitlines()[1:]} == {b"content-length", b"connection", b"date"}
+    return answer
 
 
 def test_errors_of_the_api_have_one_shape(ada) -> None:

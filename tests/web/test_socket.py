@@ -73,6 +73,7 @@ def test_what_is_no_message_is_answered_with_an_error(ada) -> None:
             '{"type": "message", "text": 7}',
             '{"type": "resume"}',
             '{"type": "stop"}',
+            '{"type": "ping", "ref": 1e999}',
         ):
             socket.connection.send(raw)
             assert socket.next()["type"] == "error"
