@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pwd
@@ -10,12 +11,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from driver import own
 from owners import SERVICE_USER
+from packaging.requirements import Requirement
 
 BIN = Path(sys.executable).parent
 OURS = ("anyio", "hypothesispytest", "schemathesis", "xdist", "xdist.looponfail")
@@ -75,6 +78,11 @@ def test_a_new_plugin_passes_its_own_tests_and_its_check(place: Path, kind: str)
         assert str(Path(name, file)) in made.stdout.splitlines()
         assert "@" not in (folder / file).read_text().replace("actions/checkout@v4", "").replace("python@v5", "")
     assert {"__init__.py", "plugin.toml", "policy.request.toml"} <= {path.name for path in package.iterdir()}
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    assert "toolhost" not in {Requirement(text).name for text in wanted}, (
+        "what an index has by that name is not Toolhost"
+    )
 
     tested = run("pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
     assert tested.returncode == 0, tested.stdout + tested.stderr

@@ -44,7 +44,9 @@ NOWHERE = {
     "scripts/bench-peers": "Measures for minutes, and fetches what it measures from the network.",
     "scripts/soak": "Takes a quarter of an hour; tests have reduced forms of it.",
     "scripts/lock --upgrade": "Changes the locks to what a package index has today.",
-    "pip install -e '.[test]'": "Asks a package index; the tests have what it installs.",
+    "python3 -m venv .venv": "Where the next but one installs.",
+    ". .venv/bin/activate": "As above.",
+    "pip install PATH/OF/TOOLHOST -e '.[test]'": "Asks a package index; the tests have what it installs.",
     "scripts/advisories": "Asks services on the network; test_scripts.py has it judge what they could answer.",
     "useradd --system --user-group --no-create-home --home-dir /var/lib/toolhost --shell /usr/sbin/nologin toolhost": (
         "Changes the machine; scripts/environment.sh has the same line."

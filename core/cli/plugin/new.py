@@ -30,4 +30,6 @@ def command(name: str, toml: bool, mcp: bool, folder: str | None) -> None:
     target = Path(folder or name)
     for path in write_plugin(target, name, kind):
         click.echo(safe(str(target / path)))
-    click.echo(f"\nNow: cd {safe(str(target))} && pip install -e '.[test]' && pytest")
+    click.echo(f"\nNow, in a virtual environment: cd {safe(str(target))}")
+    click.echo("pip install PATH/OF/TOOLHOST -e '.[test]'   # a clone of it: `toolhost` on PyPI is something else")
+    click.echo("pytest")
