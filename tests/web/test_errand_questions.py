@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from driver import own
-from test_mcp import first_event, sent
+from test_mcp import RESULT, first_event, sent
 from webserver import Person, WebServer
 
 CODE = """
@@ -98,7 +98,7 @@ def test_a_client_of_mcp_is_told_where_to_answer_and_gets_the_picture(grace: Per
     assert [part["type"] for part in result["content"]] == ["text", "image"]
     assert result["content"][1]["mimeType"] == "image/png"
     assert result["content"][1]["data"].startswith("iVBORw0KGgo")
-    assert result["structuredContent"]["content"][1]["path"] == "plot.png"
+    assert result["_meta"][RESULT]["content"][1]["path"] == "plot.png"
 
 
 def test_a_yes_counts_although_whoever_gave_it_hung_up_at_once(grace: Person) -> None:

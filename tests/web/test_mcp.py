@@ -25,6 +25,7 @@ from webserver import Answer, Person, WebServer
 OLD, NEW = "2025-11-25", "2026-07-28"
 MODES = {"legacy": OLD, NEW: NEW}
 SOON = 60
+RESULT = "toolhost/result"
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +112,12 @@ def test_a_client_of_either_generation_lists_and_calls_what_its_key_may_use(
             if mode == NEW:
                 assert (listed.ttl_ms, listed.cache_scope) == (60_000, "private")
             ran = await there.call_tool("files.list", {})
-            assert (ran.is_error, ran.structured_content["status"]) == (False, "ok")
-            assert ran.structured_content["sandbox"]["limits"]["wall"]["enforced_by"] == "wallclock"
+            assert ran.structured_content is None, "a model would be shown it instead of the text"
+            assert (ran.is_error, ran.meta[RESULT]["status"]) == (False, "ok")
+            assert ran.meta[RESULT]["sandbox"]["limits"]["wall"]["enforced_by"] == "wallclock"
             assert (await there.call_tool("system.uname", {})).content[0].text.startswith("Linux ")
             denied = await there.call_tool("git.push", {})
-            assert (denied.is_error, denied.structured_content["status"]) == (True, "denied")
+            assert (denied.is_error, denied.meta[RESULT]["status"]) == (True, "denied")
             assert "git.toml:" in text_of(denied)
             assert "administrator" in text_of(denied)
             wrong = await there.call_tool("git.log", {"limit": "many"})
@@ -230,11 +232,11 @@ def test_a_person_approves_in_the_browser_and_the_client_has_the_result(admin: P
     async def talk() -> None:
         async with client(program, elicitation_callback=person) as there:
             done = await there.call_tool("files.write", {"path": "approved.txt", "content": "x"})
-            assert (done.is_error, done.structured_content["status"]) == (False, "ok")
+            assert (done.is_error, done.meta[RESULT]["status"]) == (False, "ok")
         for declining, status in ((admin, "refused"), (program, "approval_required")):  # a key answers nothing
             async with client(declining, elicitation_callback=nobody) as there:
                 done = await there.call_tool("files.write", {"path": "declined.txt", "content": "x"})
-                assert (done.is_error, done.structured_content["status"]) == (True, status)
+                assert (done.is_error, done.meta[RESULT]["status"]) == (True, status)
 
     asyncio.run(talk())
     (left,) = waiting(admin)
@@ -254,7 +256,7 @@ def test_a_client_that_cannot_be_sent_anywhere_makes_the_same_call_again(admin: 
     (question,) = waiting(admin)
     for told in (first, still):
         assert told["isError"]
-        assert told["structuredContent"]["approval_id"] == question["id"]
+        assert told["_meta"][RESULT]["approval_id"] == question["id"]
         assert "approval_required" in told["content"][0]["text"]
         assert f"/approvals#call-{question['call_id']}" in told["content"][0]["text"]
     _, another = make(admin, "tools:run")
@@ -263,8 +265,8 @@ def test_a_client_that_cannot_be_sent_anywhere_makes_the_same_call_again(admin: 
     assert program.post(f"/api/approvals/{question['id']}", {"decision": "approve"}).code == "key_not_allowed"
     assert admin.post(f"/api/approvals/{question['id']}", {"decision": "approve"}).json["status"] == "ok"
     done = call()
-    assert (done["isError"], done["structuredContent"]["call_id"]) == (False, question["call_id"])
-    anew = call()["structuredContent"]
+    assert (done["isError"], done["_meta"][RESULT]["call_id"]) == (False, question["call_id"])
+    anew = call()["_meta"][RESULT]
     assert anew["approval_id"] != question["id"], "one yes ran one call"
     admin.post(f"/api/approvals/{anew['approval_id']}", {"decision": "refuse", "reason": "not today"})
     assert "not today" in call()["content"][0]["text"]
@@ -308,7 +310,7 @@ def test_the_end_of_a_key_ends_its_calls_and_whoever_waits_for_news(
         assert admin.request("DELETE", f"/api/keys/{key_id}").status == 204
         assert stream.read() == b""
     answer = call.result(SOON)
-    assert answer.status == 401 or answer.json["result"]["structuredContent"]["status"] == "cancelled"
+    assert answer.status == 401 or answer.json["result"]["_meta"][RESULT]["status"] == "cancelled"
     until(lambda: not running("313.1"))
 
 

@@ -1,5 +1,8 @@
-"""What a client gets: the tools as the protocol describes tools, and results as text for a model and as the object that
-every other way to the host gives."""
+"""What a client gets: the tools as the protocol describes tools, and results as text for a model.
+
+The object that every other way to the host gives goes beside it under `_meta`, where programs find it. It is not
+`structuredContent`: clients show a model that one instead of the text, and it is not written for models.
+"""
 
 from __future__ import annotations
 
@@ -27,40 +30,15 @@ from toolhost.model import Actor, CallResult, Tool
 from toolhost.policy.annotations import hints_of
 from toolhost.sandbox.collect import CollectRefused
 
-__all__ = ["SHOWN", "described", "refused", "result_of", "waiting"]
+__all__ = ["RESULT", "SHOWN", "described", "refused", "result_of", "waiting"]
 
 SHOWN = 60_000
 """Characters of output in the text of a result; the object beside it has all that the policy let through."""
 
+RESULT = "toolhost/result"
+"""Under this name of `_meta` is the result object; `docs/reference/result.md` says what it means."""
+
 _LARGEST_IMAGE = 1 << 20  # bytes
-
-
-def _or_null(kind: str) -> Mapping[str, Any]:
-    """A type or null, as every client's converter of schemas reads it."""
-    return {"anyOf": [{"type": kind}, {"type": "null"}]}
-
-
-_RESULT: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["call_id", "tool", "status", "stdout", "stderr", "truncated", "content", "error", "decision"],
-    "properties": {
-        "call_id": {"type": "string"},
-        "tool": {"type": "string"},
-        "status": {"type": "string"},
-        "exit_code": _or_null("integer"),
-        "signal": _or_null("integer"),
-        "stdout": {"type": "string"},
-        "stderr": {"type": "string"},
-        "truncated": {"type": "boolean"},
-        "content": {"type": "array", "items": {"type": "object"}},
-        "error": _or_null("object"),
-        "decision": {"type": "object"},
-        "approval_id": _or_null("string"),
-        "sandbox": _or_null("object"),
-        "duration_ms": {"type": "number"},
-    },
-}
-"""The result object; `docs/reference/result.md` says what it means."""
 
 
 def described(host: Host, tool: Tool) -> DescribedTool:
@@ -70,7 +48,6 @@ def described(host: Host, tool: Tool) -> DescribedTool:
         name=tool.name,
         description=tool.about,
         input_schema=dict(tool.input_schema),
-        output_schema=dict(_RESULT),
         annotations=ToolAnnotations.model_validate(dict(hints)),
     )
 
@@ -96,7 +73,7 @@ async def result_of(host: Host, actor: Actor, result: CallResult, origin: str) -
         told.append(_text(f"Only {SHOWN} characters are shown. All of it: {everything}; or ask for a part at a time."))
     if not told:
         told.append(_text("It worked, and printed nothing."))
-    return CallToolResult(content=told, structured_content=result.as_json(), is_error=result.status != "ok")
+    return _answer(told, result)
 
 
 def waiting(result: CallResult, address: str) -> CallToolResult:
@@ -106,12 +83,16 @@ def waiting(result: CallResult, address: str) -> CallToolResult:
         "(within ten minutes; no API key can). Then make the same call again, with the same arguments: it gives the "
         "result of the approved call and runs nothing twice."
     )
-    return CallToolResult(content=[_text(text)], structured_content=result.as_json(), is_error=True)
+    return _answer([_text(text)], result)
 
 
 def refused(error: ToolHostError) -> CallToolResult:
     """Why a call could not be made at all."""
     return CallToolResult(content=[_text(_sentence(error.as_json(), None))], is_error=True)
+
+
+def _answer(told: list[ContentBlock], result: CallResult) -> CallToolResult:
+    return CallToolResult(content=told, is_error=result.status != "ok", _meta={RESULT: result.as_json()})
 
 
 def _sentence(error: Mapping[str, Any], source: str | None) -> str:
