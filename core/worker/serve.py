@@ -235,7 +235,8 @@ class _Running:
 
 def _failure(error: BaseException, what: str) -> dict[str, Any]:
     if isinstance(error, ToolError):
-        return {"code": str(error.code), "message": str(error.message), "recoverable": bool(error.recoverable)}
+        message = str(error.message)[:_LONGEST]
+        return {"code": str(error.code), "message": message, "recoverable": bool(error.recoverable)}
     if isinstance(error, MemoryError):
         return {"code": "memory_limit", "message": f"{what}: there is not enough memory.", "recoverable": True}
     code = "plugin_error" if isinstance(error, ImportError | SyntaxError) else "tool_raised"

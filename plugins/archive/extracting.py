@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from toolhost import ToolContext, ToolError
-from toolhost.plugins.archive.members import MOST_BYTES, Member, in_bytes, members
+from toolhost.plugins.archive.members import MOST_BYTES, Member, in_bytes, members, shown
 
 __all__ = ["Refused", "extract_into", "refused_members", "refused_text"]
 
@@ -93,7 +93,7 @@ def extract_into(ctx: ToolContext, archive: str, names: list[str], into: Path, w
 
 def refused_text(refused: Refused) -> str:
     """The names and reasons, one a line."""
-    lines = [f"  {name!r}: {problem}" for name, problem in refused[:_SHOWN]]
+    lines = [f"  '{shown(name)}': {problem}" for name, problem in refused[:_SHOWN]]
     if len(refused) > _SHOWN:
         lines.append(f"  and {len(refused) - _SHOWN} more")
     return "\n".join(lines)

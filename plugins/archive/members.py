@@ -23,7 +23,7 @@ from typing import IO, Literal, cast
 
 from toolhost import ToolContext, ToolError
 
-__all__ = ["MOST_BYTES", "MOST_MEMBERS", "Member", "check_name", "in_bytes", "members"]
+__all__ = ["MOST_BYTES", "MOST_MEMBERS", "Member", "check_name", "in_bytes", "members", "shown"]
 
 MOST_MEMBERS = 20_000
 MOST_BYTES = 1 << 30
@@ -31,6 +31,7 @@ MOST_BYTES = 1 << 30
 
 _DEEPEST = 64  # folders
 _LONGEST_NAME = 255  # bytes of one component
+_LONGEST_SHOWN = 400  # characters of a name
 _BLOCK = 256 << 10
 
 Kind = Literal["file", "folder", "link", "special"]
@@ -76,7 +77,7 @@ def members(ctx: ToolContext, archive: str) -> Iterator[Iterator[Member]]:
             else:
                 stream = stack.enter_context(_plain(file, start))
                 yield _counted(ctx, _tar(stack, io.BufferedReader(_Capped(stream), _BLOCK), Path(archive), start))
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile) and error.errno is not None:
             raise ToolError(f"{archive}: {error.strerror}.", "io_error") from error
         raise ToolError(f"{archive} is damaged: {error}.", "damaged_archive") from error
@@ -102,6 +103,12 @@ def check_name(name: str) -> str:
     if any(part in (".git", ".toolhost") for part in parts):
         return "it lies in a folder that other programs obey (.git, .toolhost)"
     return ""
+
+
+def shown(name: str) -> str:
+    """A name as it can stand in a line: what cannot be printed is escaped, and what is too long to be one is cut."""
+    name = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name[: _LONGEST_SHOWN + 1])
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
 
 
 def in_bytes(size: int) -> str:

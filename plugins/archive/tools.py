@@ -9,7 +9,7 @@ from pathlib import Path
 from toolhost import ReadPath, ToolContext, ToolError, ToolOutput, WritePath, hookimpl, tool
 from toolhost.plugins.archive.extracting import extract_into, refused_members, refused_text
 from toolhost.plugins.archive.making import make
-from toolhost.plugins.archive.members import in_bytes, members
+from toolhost.plugins.archive.members import in_bytes, members, shown
 
 __all__ = ["create", "extract", "list_members", "register_tools"]
 
@@ -39,10 +39,10 @@ def list_members(ctx: ToolContext, archive: ReadPath, limit: int = 200) -> ToolO
                 mark = "/" if member.kind == "folder" and not member.name.endswith("/") else ""
                 note = f"  [not extracted: {member.problem}]" if member.problem else ""
                 lines.append(
-                    f"{moment}  {member.size if member.size >= 0 else '?':>12}  {_shown(member.name)}{mark}{note}"
+                    f"{moment}  {member.size if member.size >= 0 else '?':>12}  {shown(member.name)}{mark}{note}"
                 )
                 data.append(
-                    {"name": _shown(member.name), "type": member.kind, "size": member.size, "problem": member.problem}
+                    {"name": shown(member.name), "type": member.kind, "size": member.size, "problem": member.problem}
                 )
     of = f"{count} member{'' if count == 1 else 's'}, {in_bytes(size) if size else 'size not known before extracting'}"
     lines.append(f"[{of}; {bad} not extracted]" if bad else f"[{of}]")
@@ -83,7 +83,7 @@ def extract(
     text = f"Extracted {files} file{'' if files == 1 else 's'}, {in_bytes(size)}, into {into}."
     if refused:
         text += f"\nLeft out:\n{refused_text(refused)}"
-    left_out = [{"name": _shown(name), "problem": problem} for name, problem in refused]
+    left_out = [{"name": shown(name), "problem": problem} for name, problem in refused]
     return ToolOutput(text=text, data={"files": files, "bytes": size, "left_out": left_out})
 
 
@@ -104,10 +104,6 @@ def create(ctx: ToolContext, archive: WritePath, sources: list[ReadPath]) -> Too
         more = f" and {len(left_out) - 20} more" if len(left_out) > 20 else ""
         text += f"\nLeft out, because they are links or special: {', '.join(left_out[:20])}{more}"
     return ToolOutput(text=text, data={"files": files, "bytes": size, "left_out": left_out})
-
-
-def _shown(name: str) -> str:
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in name)
 
 
 @hookimpl

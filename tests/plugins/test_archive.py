@@ -141,3 +141,17 @@ def test_bombs_and_damage_are_refused_and_leave_nothing(ada) -> None:
     assert ada.fails("archive.list", archive="missing") == "not_found"
     assert ada.fails("archive.create", archive="x.rar", sources=["log"]) == "not_an_archive"
     assert ada.fails("archive.create", archive="log.gz", sources=["log"]) == "not_an_archive"
+
+
+def test_a_header_that_lies_is_damage_and_a_name_without_end_is_cut(ada) -> None:
+    with tarfile.open(ada.workspace / "map.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("x")
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"}
+        archive.addfile(info)
+    assert ada.fails("archive.list", archive="map.tar") == "damaged_archive"
+    with tarfile.open(ada.workspace / "long.tgz", "w:gz", compresslevel=1) as archive:
+        archive.addfile(tarfile.TarInfo("\u202e" + "a" * (6 << 20)))
+    assert "\\u202eaaa" in ada.text("archive.list", archive="long.tgz")
+    refused = ada.call("archive.extract", archive="long.tgz", into="out")["error"]
+    assert refused["code"] == "unsafe_archive"
+    assert "aaa…': its name is too long" in refused["message"]

@@ -150,6 +150,7 @@ def act() -> dict[str, object]:
 FAILURES = [
     ("raise ToolError('Not today.', 'closed', False)", "error", "closed", "Not today."),
     ("raise ToolError('Not today.', 'A code! ' * 50)", "error", "tool_failed", "Not today."),
+    ("raise ToolError('Not today. ' * 1_000_000, 'closed')", "error", "closed", "Not today."),
     ("raise KeyError('x')", "error", "tool_raised", "The tool failed: KeyError: 'x'"),
     ("sys.exit(3)", "error", "tool_raised", "SystemExit"),
     ("return b'bytes'", "error", "unserialisable_result", "bytes"),
