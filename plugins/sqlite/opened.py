@@ -6,7 +6,10 @@ actions it lists and no to every other: no other file is attached, no extension 
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -77,6 +80,13 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 _BUSY = ("locked", "busy")
+_JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+_BESIDE = {
+    "-journal": (_JOURNAL,),
+    "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"),
+    "-shm": ((3_007_000).to_bytes(4, sys.byteorder),),
+}
+"""What SQLite takes for its own by the name alone, and how each begins."""
 
 
 @contextmanager
@@ -96,6 +106,7 @@ def opened(ctx: ToolContext, database: str, *, mode: str) -> Iterator[sqlite3.Co
         raise ToolError(f"{database} does not exist here.", "not_found")
     if path.exists() and not path.is_file():
         raise ToolError(f"{database} is no file.", "not_a_file")
+    _check_beside(path)
     began, seconds = time.monotonic(), float(ctx.config["seconds"])
 
     def enough() -> bool:
@@ -116,6 +127,37 @@ def opened(ctx: ToolContext, database: str, *, mode: str) -> Iterator[sqlite3.Co
             connection.set_authorizer(_authorizer(writes=mode != "ro"))
             connection.set_progress_handler(enough, _STEPS)
             yield connection
+
+
+def _check_beside(path: Path) -> None:
+    """See that what lies beside a database is what its name says, under no other name, and about this database alone.
+
+    SQLite writes over what has the name of its own files, and deletes the file that a journal names as one of several.
+    """
+    for ending, starts in _BESIDE.items():
+        beside = f"{os.path.realpath(path)}{ending}"
+        try:
+            fd = os.open(beside, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ToolError(f"{beside}: {error.strerror}.", "not_permitted") from error
+        try:
+            facts = os.fstat(fd)
+            plain = stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
+            start, end = (os.pread(fd, 8, max(0, at)) for at in (0, facts.st_size - 8)) if plain else (b"", b"")
+        finally:
+            os.close(fd)
+        if not plain or (any(start) and not start.startswith(starts)):
+            raise ToolError(
+                f"SQLite would take {beside} for a file of its own, and it is none: give it another name.",
+                "not_permitted",
+            )
+        if ending == "-journal" and start == end == _JOURNAL:
+            raise ToolError(
+                f"{beside} belongs to a change of several databases, which only the program that began it can finish.",
+                "not_permitted",
+            )
 
 
 def _authorizer(*, writes: bool):  # type: ignore[no-untyped-def]
@@ -159,7 +201,12 @@ def _explained(database: str, enough, seconds: float) -> Iterator[None]:  # type
                 f"It took longer than {seconds:g} s and was stopped. Ask for less: WHERE on an indexed column, LIMIT.",
                 "query_too_slow",
             ) from error
-        if "not a database" in message or "malformed" in message or "unsupported file format" in message:
+        if (
+            "not a database" in message
+            or "malformed data" in message
+            or "image is malformed" in message
+            or "unsupported file format" in message
+        ):
             raise ToolError(
                 f"{database} is no SQLite database, or a damaged one: {message}.", "not_a_database"
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from contextlib import closing
 from pathlib import Path
 
@@ -111,7 +112,46 @@ def test_what_a_hostile_database_holds_is_not_run(ada) -> None:
     wide = "SELECT hex(randomblob(1000000))"
     assert ada.fails("sqlite.query", database="hostile.db", sql=wide) == "too_large"
     assert ada.fails("sqlite.query", database="hostile.db", sql="SELEC 1") == "sql_error"
+    assert ada.fails("sqlite.query", database="hostile.db", sql="SELECT json('[')") == "sql_error"
     assert ada.fails("sqlite.query", database="hostile.db", sql="SELECT 1; SELECT 2") == "sql_error"
+
+
+def test_what_lies_beside_a_database_is_not_taken_for_its_journal(ada) -> None:
+    """By a hard link, or by what a journal says, any file of the workspace would be written over or deleted."""
+    here = ada.workspace
+    file = here / "thesis.txt"
+    file.write_text("mine\n" * 1000)
+    asks = {"database": "shop.db", "sql": "SELECT 1"}
+    changes = {"database": "shop.db", "sql": "INSERT INTO item (name, price) VALUES ('x', 1)"}
+    database(here, SHOP)
+    magic, name = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", b"/workspace/thesis.txt"
+    pages = (here / "shop.db").stat().st_size // 4096
+    header = (magic + struct.pack(">IIIII", 0, 1, pages, 512, 4096)).ljust(512, b"\0")
+    last = struct.pack(">I", (1 << 30) // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)) + magic
+    beside = here / "shop.db-journal"
+    beside.write_bytes(header + last)
+    assert ada.fails("sqlite.execute", **changes) == "not_permitted"
+    beside.unlink()
+    with sqlite3.connect(here / "shop.db") as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    for ending in ("journal", "wal", "shm"):
+        beside = here / f"shop.db-{ending}"
+        for plant in (beside.hardlink_to, beside.symlink_to):
+            plant(file)
+            assert ada.fails("sqlite.query", **asks) == ada.fails("sqlite.execute", **changes) == "not_permitted"
+            beside.unlink()
+        beside.write_text("mine\n")
+        assert ada.fails("sqlite.query", **asks) == ada.fails("sqlite.execute", **changes) == "not_permitted"
+        assert beside.read_text() == "mine\n"
+        beside.unlink()
+    assert file.read_text() == "mine\n" * 1000
+    writer = sqlite3.connect(here / "shop.db", isolation_level=None)  # what is in use is read beside its writer
+    writer.execute(changes["sql"])
+    assert (here / "shop.db-wal").stat().st_size
+    assert "1 row" in ada.text("sqlite.query", **asks)
+    assert "1 row changed" in ada.text("sqlite.execute", **changes)
+    writer.close()
 
 
 def test_a_statement_that_never_ends_is_stopped(ada, bundled_host) -> None:
