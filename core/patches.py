@@ -14,9 +14,10 @@ from toolhost.authoring import ToolError
 
 __all__ = ["FilePatch", "apply_patch", "parse_patch"]
 
-_HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
+_HUNK = re.compile(r"@@ -([0-9]{1,9})(?:,[0-9]{1,9})? \+[0-9]{1,9}(?:,[0-9]{1,9})? @@")
 _OCTAL = re.compile(r"\\([0-7]{3}|.)")
 _ESCAPES = {"n": "\n", "t": "\t"}
+_MOST_SHOWN = 200  # characters of a line in an error
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +52,14 @@ class FilePatch:
     def name(self) -> str:
         """The file's name, to be shown."""
         return self.new or self.old or ""
+
+    def tried(self, lines: int) -> int:
+        """How often a line of it is compared at most, in a file of so many lines: each hunk may make that longer."""
+        count = 0
+        for hunk in self.hunks:
+            count += lines * len(hunk.old)
+            lines += sum(line[0] == "+" for line in hunk.lines)
+        return count
 
 
 def parse_patch(text: str) -> list[FilePatch]:
@@ -150,8 +159,9 @@ def _find(lines: list[str], old: list[str], claimed: int) -> int | None:
     last = len(lines) - len(old)
     if not old:
         return claimed if claimed <= len(lines) else None
-    for distance in range(max(last, claimed) + 1):
-        for at in {claimed - distance, claimed + distance}:
+    nearest = max(0, min(claimed, last))
+    for distance in range(last + 1):
+        for at in {nearest - distance, nearest + distance}:
             if 0 <= at <= last and _same(lines, old, at):
                 return at
     return None
@@ -173,10 +183,10 @@ def _no_place(patch: FilePatch, number: int, hunk: Hunk, lines: list[str], claim
         at = best + offset
         there = lines[at].removesuffix("\r") if at < len(lines) else None
         if there != line:
-            found = "the file ends" if there is None else f"there stands {there!r}"
+            found = "the file ends" if there is None else f"there stands {there[:_MOST_SHOWN]!r}"
             return ToolError(
-                f"Hunk {number} of {patch.name} does not apply: line {at + 1} should be {line!r}, and {found}. "
-                "Nothing was changed. Read the file and make the patch anew.",
+                f"Hunk {number} of {patch.name} does not apply: line {at + 1} should be {line[:_MOST_SHOWN]!r}, and "
+                f"{found}. Nothing was changed. Read the file and make the patch anew.",
                 "patch_does_not_apply",
             )
     return ToolError(f"Hunk {number} of {patch.name} does not apply. Nothing was changed.", "patch_does_not_apply")
@@ -222,7 +232,9 @@ def _unquoted(name: str) -> str:
 def _hunk(lines: Sequence[str], at: int) -> tuple[Hunk, int]:
     header = _HUNK.match(lines[at])
     if header is None:
-        raise ToolError(f"Line {at + 1} of the patch, {lines[at]!r}, should look like `@@ -1,3 +1,4 @@`.", "bad_patch")
+        raise ToolError(
+            f"Line {at + 1} of the patch, {lines[at][:_MOST_SHOWN]!r}, should look like `@@ -1,3 +1,4 @@`.", "bad_patch"
+        )
     hunk = Hunk(start=int(header[1]), lines=[], ends_bare=set())
     at += 1
     while at < len(lines):
@@ -240,7 +252,9 @@ def _hunk(lines: Sequence[str], at: int) -> tuple[Hunk, int]:
         elif not line:
             hunk.lines.append(" ")  # an empty line whose space was lost on the way
         else:
-            raise ToolError(f"Line {at + 1} of the patch, {line!r}, begins with none of space, + and -.", "bad_patch")
+            raise ToolError(
+                f"Line {at + 1} of the patch, {line[:_MOST_SHOWN]!r}, begins with none of space, + and -.", "bad_patch"
+            )
         at += 1
     last = at
     while hunk.lines and hunk.lines[-1] == " " and not lines[last - 1]:

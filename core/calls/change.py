@@ -159,7 +159,7 @@ def _patched(diff: str, files: Lookup) -> tuple[list[FileChange], int]:
     for each in patches[:_MOST_FILES]:
         try:
             before = None if each.old is None else text_of(files, each.old)
-            room -= ((before or "").count("\n") + 1) * sum(len(hunk.lines) for hunk in each.hunks)
+            room -= each.tried((before or "").count("\n") + 1)
             if room < 0:
                 raise CollectRefused("file_too_large", f"{each.name} and the patch are too long to be compared here.")
             found.append(_by_patch(each, before, files))

@@ -163,6 +163,12 @@ def test_what_cannot_be_shown_or_would_fail_is_said(ada: Person, server: WebServ
     assert "is no text" in note("files.write", path="binary", content="text")
     assert "does not apply: line 1" in note("files.patch", diff="--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-no\n+yes\n")
     assert "no unified diff" in note("files.patch", diff="nothing")
+    # The host looks for a hunk no longer where its place is far outside, or where the patch makes the file long.
+    start = "--- a/a.txt\n+++ b/a.txt\n@@ -"
+    assert "does not apply: line 2" in note("files.patch", diff=f"{start}999999999 +1 @@\n-no\n+yes\n")
+    assert "should look like" in note("files.patch", diff=f"{start}{'9' * 5000} +1 @@\n-no\n+yes\n")
+    longer = f"{start}1,0 +1 @@\n{chr(10).join(['+x'] * 30_000)}\n@@ -1 +1 @@\n{chr(10).join(['-x'] * 15_000)}\n-no\n"
+    assert "too long to be compared" in note("files.patch", diff=longer)
     # A patch names its files in its text, where the host checks no argument: nothing is read outside the folders.
     out = note("files.patch", diff="--- a/out\n+++ b/out\n@@ -1 +1 @@\n-a\n+b\n")
     assert "leads out of the folder" in out
