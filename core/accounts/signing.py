@@ -6,17 +6,20 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 import secrets
 import time
 from pathlib import Path
 
+from toolhost.accounts.common import is_guessable
 from toolhost.errors import MachineError, UsageError
 
 __all__ = ["SigningKeys", "load_secret"]
 
 _KEY_BYTES = 32
 _GRACE_SECONDS = 3600 + 60  # the life of an access token, and a minute for clocks
-_PLACEHOLDERS = ("changeme", "change-me", "change_me", "placeholder", "secret", "password", "example", "your-")
+_PLACEHOLDERS = ("changeme", "replaceme", "placeholder", "secret", "password", "example")
+_BETWEEN = re.compile(r"[\W_]+")
 
 
 class SigningKeys:
@@ -160,8 +163,9 @@ def _draft(path: Path, text: str) -> Path:
 
 def _judged(text: str) -> bytes:
     key = text.encode("utf-8", "surrogateescape")
-    lowered = text.lower()
-    if len(key) < _KEY_BYTES or len(set(key)) < 10 or any(word in lowered for word in _PLACEHOLDERS):
+    words = _BETWEEN.sub("", text.lower())
+    weak = len(key) < _KEY_BYTES or len(set(key)) < 10 or is_guessable(text, "")
+    if weak or words.startswith("your") or any(word in words for word in _PLACEHOLDERS):
         raise MachineError(
             "secret_key_weak",
             f"JWT_SECRET_KEY is a placeholder or is not {_KEY_BYTES} random bytes.",

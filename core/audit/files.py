@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from toolhost.audit.record import verify_line
+from toolhost.audit.record import read_line, verify_line
 
 __all__ = ["begins", "log_files", "rotated_name", "tail_record"]
 
@@ -27,7 +26,8 @@ def log_files(path: Path) -> list[Path]:
     Args:
         path: The file that is written.
     """
-    rotated = sorted(path.parent.glob(f"{path.stem}-{'[0-9]' * 12}{path.suffix}"))
+    named = path.parent.glob(f"{path.stem}-{'[0-9]' * 12}{path.suffix}")
+    rotated = sorted(one for one in named if not one.is_symlink())
     if not path.exists():
         return rotated
     # A crash in the middle of a rotation leaves the file under both names.
@@ -38,9 +38,9 @@ def begins(fd: int) -> tuple[int, int] | None:
     """Sequence number and time (milliseconds since the epoch) of the first record of a file; None where it has none."""
     line = os.pread(fd, _FIRST, 0).partition(b"\n")[0]
     try:
-        body = json.loads(line)
+        body = read_line(line.decode("ascii", "replace"))
         return int(body["seq"]), int(datetime.fromisoformat(body["timestamp"]).timestamp() * 1000)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

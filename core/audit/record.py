@@ -13,7 +13,7 @@ from typing import Any, Literal
 from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor
 
-__all__ = ["GENESIS", "AuditRecord", "Category", "Encoded", "Level", "seal", "verify_line"]
+__all__ = ["GENESIS", "AuditRecord", "Category", "Encoded", "Level", "read_line", "seal", "verify_line"]
 
 Category = Literal["auth", "tools", "security", "system"]
 Level = Literal["INFO", "WARNING", "ERROR"]
@@ -95,7 +95,6 @@ def seal(
     }
     canonical = _canonical(_spliced(body))
     digest = _digest(canonical)
-    line = f'{canonical[:-1]},"hash":"{digest}"}}'
     return AuditRecord(
         seq=seq,
         id=str(body["id"]),
@@ -105,19 +104,38 @@ def seal(
         call_id=call_id,
         user_id=actor.user_id if actor else None,
         hash=digest,
-        line=line,
+        line=_sealed(canonical, digest),
     )
+
+
+def read_line(line: str) -> dict[str, Any]:
+    """What stands in a line, whoever wrote it.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    try:
+        body = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(body, dict):
+        raise ValueError("no object")
+    return body
 
 
 def verify_line(line: str) -> tuple[int, str, str] | None:
     """The sequence number, predecessor and own hash of a line, or None where it is not a record as it was sealed."""
     try:
-        body = json.loads(line)
+        body = read_line(line)
         digest = body.pop("hash")
         seq, prev_hash = body["seq"], body["prev_hash"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError):
         return None
-    if not isinstance(seq, int) or not isinstance(prev_hash, str) or digest != _digest(_canonical(body)):
+    if not isinstance(seq, int) or not isinstance(prev_hash, str):
+        return None
+    canonical = _canonical(body)
+    # To the letter: with a name that stands there twice, others could read something else than was sealed.
+    if digest != _digest(canonical) or line != _sealed(canonical, digest):
         return None
     return seq, prev_hash, digest
 
@@ -126,6 +144,10 @@ def verify_line(line: str) -> tuple[int, str, str] | None:
 def _second(seconds: int) -> str:
     """A second since the epoch, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _sealed(canonical: str, digest: str) -> str:
+    return f'{canonical[:-1]},"hash":"{digest}"}}'
 
 
 def _canonical(body: Mapping[str, Any] | Encoded) -> str:

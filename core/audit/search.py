@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toolhost.audit.files import log_files
-from toolhost.audit.record import verify_line
+from toolhost.audit.record import read_line, verify_line
 
 __all__ = ["AuditQuery", "last_records", "moment_of", "records", "records_of_call"]
 
@@ -87,7 +87,7 @@ def records(path: Path, query: AuditQuery | None = None) -> Iterator[tuple[str, 
             for raw in lines:
                 line = raw.rstrip(b"\n").decode("ascii", "replace")
                 try:
-                    body = json.loads(line)
+                    body = read_line(line)
                     wanted = query.matches(line, body)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolhost.audit.files import log_files
-from toolhost.audit.record import GENESIS, verify_line
+from toolhost.audit.record import GENESIS, read_line, verify_line
 
 __all__ = ["Finding", "Verification", "verify"]
 
@@ -107,9 +107,9 @@ class _Walk:
 
     def _broken(self, file: Path, number: int, text: str) -> None:
         try:
-            body = json.loads(text)
+            body = read_line(text)
             seq, stated = int(body["seq"]), str(body["hash"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             self._torn = Finding(
                 file=file,
                 line=number,

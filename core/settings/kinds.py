@@ -141,6 +141,13 @@ def _each(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     return check
 
 
+def _network(text: str) -> Network:
+    network = ipaddress.ip_network(text)
+    if not network.prefixlen:
+        raise ValueError  # whoever trusts every address believes what anybody writes
+    return network
+
+
 def _origin(text: str) -> str:
     found = re.fullmatch(
         r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9]\d{0,4})?", text.strip()
@@ -175,9 +182,10 @@ PATH = Kind("path", "an absolute path", _path, _from_text(_path))
 LIST = Kind("list", "words with commas between them, in TOML an array of strings", _list, _each(str), _joined)
 CIDRS = Kind(
     "CIDR list",
-    "addresses or networks, such as 10.0.0.0/8, with commas between them, in TOML an array of strings",
-    lambda text: tuple(map(ipaddress.ip_network, _list(text))),
-    _each(ipaddress.ip_network),
+    "addresses or networks, such as 10.0.0.0/8, and not all there are, with commas between them, in TOML an array of "
+    "strings",
+    lambda text: tuple(map(_network, _list(text))),
+    _each(_network),
     _joined,
 )
 ORIGINS = Kind(

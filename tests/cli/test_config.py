@@ -153,6 +153,7 @@ def test_a_settings_file_that_somebody_else_could_write_is_not_read(toolhost, wr
     [
         ({"TOOLHOST_HOST": "0.0.0.0"}, "bind_not_loopback"),
         ({"TOOLHOST_HOST": "0.0.0.0", "TOOLHOST_TRUSTED_PROXIES": "10.0.0.7", "DEBUG": "true"}, "debug_exposed"),
+        ({"TOOLHOST_HOST": "0.0.0.0", "TOOLHOST_TRUSTED_PROXIES": "0.0.0.0/0"}, "setting_invalid"),
         ({"AUTH_ENABLED": "false"}, "auth_not_optional"),
         (EXAMPLE, "secret_empty"),
         ({"ALLOWED_ORIGINS": "*"}, "setting_invalid"),

@@ -236,9 +236,25 @@ def resealed(text: list[str]) -> list[str]:
         (reordered, 5, "record_out_of_order"),
         (resealed, 5, "record_replaced"),
         (lambda text: text[2:], 1, "beginning_missing"),
+        (lambda text: [*text[:3], text[3].replace('":', '": ', 1), *text[4:]], 4, "record_changed"),
+        (lambda text: [*text[:3], '{"event":"other",' + text[3][1:], *text[4:]], 4, "record_changed"),
         (lambda text: [*text, '{"seq": 9'], 9, "line_torn"),
+        (lambda text: [*text, "[" * 100_000], 9, "line_torn"),
+        (lambda text: [*text, '{"seq": 1e999, "hash": ""}'], 9, "line_torn"),
     ],
-    ids=["changed", "unreadable", "removed", "reordered", "resealed", "beheaded", "torn"],
+    ids=[
+        "changed",
+        "unreadable",
+        "removed",
+        "reordered",
+        "resealed",
+        "beheaded",
+        "spaced",
+        "doubled",
+        "torn",
+        "deep",
+        "endless",
+    ],
 )
 def test_what_is_not_as_it_was_written_is_named(tmp_path: Path, change, line: int, code: str) -> None:
     path = tmp_path / "audit.log"
@@ -250,6 +266,9 @@ def test_what_is_not_as_it_was_written_is_named(tmp_path: Path, change, line: in
     found = verify(path)
     assert [(finding.line, finding.code) for finding in found.findings] == [(line, code)]
     assert found.intact == (code == "line_torn")
+    again = AuditLog(path)
+    assert again.write("system", "tock", {}).seq == 9
+    again.close()
 
 
 def test_the_index_knows_of_an_end_that_was_cut_off_and_of_a_chain_that_was_made_anew(tmp_path: Path) -> None:

@@ -231,7 +231,16 @@ def test_a_bearer_wins_over_a_cookie(server, ada) -> None:
     assert person.browse("GET", ME, Authorization="Bearer nonsense").status == 401
 
 
-@pytest.mark.parametrize("secret", ["changeme", "x" * 40, "please-change-me-0123456789-abcdefghij"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "changeme",
+        "x" * 40,
+        "please-change-me-0123456789-abcdefghij",
+        "0123456789" * 4,
+        "your_jwt_key_goes_here_and_is_long",
+    ],
+)
 def test_a_weak_secret_key_is_refused_at_start(toolhost, secret) -> None:
     done = toolhost("serve", "--port", "1", env={"JWT_SECRET_KEY": secret})
     assert done.returncode != 0
