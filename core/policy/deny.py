@@ -1,8 +1,8 @@
 """Matching a deny: as wide as its words can be read.
 
 An allow must match exactly; a deny must not be avoided by another spelling. So flags count wherever they stand, glued
-or not, bundled (`-rf` holds `-f`) or abbreviated (`--forc`), `--` is looked through, and a program is meant by every
-name it has. Where a deny errs, it denies.
+or not, bundled (`-rf` holds `-f`) or abbreviated (`--forc`), `--` is looked through, options do not hide the word that
+a deny begins with, and a program is meant by every name it has. Where a deny errs, it denies.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from toolhost.policy.slots import PathSlot, SlotKind, TextSlot, UrlSlot
 from toolhost.policy.template import Dashes, Flag, Flags, Literal, Optional, Place, Rest, Template, Value
 
 __all__ = ["denies_arguments", "denies_program"]
+
+_VALUE = -1
+"""The place of what may be the value of an option before the first word."""
 
 
 def denies_program(template: Template, names: frozenset[str]) -> bool:
@@ -100,11 +103,17 @@ def _fits(value: SlotKind | str, token: str) -> bool:
 
 
 def _matches(places: Sequence[Place], tokens: Sequence[str]) -> bool:
-    """Match positional places with `...` anywhere, by the set of places that each beginning of the tokens can reach."""
+    """Match positional places with `...` anywhere, by the set of places that each beginning of the tokens can reach.
+
+    Options before a first word are passed over, each with and without the token behind it, which may be its value.
+    """
     reached = _closed(places, {0})
+    word_first = bool(places) and isinstance(places[0], Literal)
     for token in tokens:
-        following: set[int] = set()
-        for at in reached - {len(places)}:
+        following: set[int] = {0} if _VALUE in reached else set()
+        if word_first and 0 in reached and token.startswith("-"):
+            following |= {0, _VALUE}
+        for at in reached - {len(places), _VALUE}:
             place = places[at]
             if isinstance(place, Rest):
                 following.add(at)

@@ -98,7 +98,7 @@ class Lookup:
         inside = "/".join([root.target, *parts]) if root.target != "/" else "/" + "/".join(parts)
         if value.startswith("/"):
             return Found(inside + "/" * (value.endswith("/") and bool(parts)), inside)
-        return Found(f"./{value}" if value.startswith("-") else value, inside)
+        return Found(f"./{value}" if _means_more(value) else value, inside)
 
     def content(self, value: str, most: int) -> bytes | None:
         """What a file holds that is to be written, read as whatever a sandbox left behind is read.
@@ -287,6 +287,12 @@ class Lookup:
             if real[: len(_parts(protected))] == _parts(protected):
                 return Refusal(code="path_protected", reason=f"{_shown(value)} is protected (`{protected}`).")
         return None
+
+
+def _means_more(value: str) -> bool:
+    """Whether programs may take a relative path for something else: a flag, a list of files (`@`), a file of another
+    machine (`host:file`), or one of Git's ways to say which files (`:/`, `:!x`)."""
+    return value.startswith(("-", "+", "@")) or ":" in value.partition("/")[0]
 
 
 def _parts(path: str) -> list[str]:

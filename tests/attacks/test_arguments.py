@@ -145,8 +145,8 @@ def test_a_lookalike_in_the_workspace_is_never_what_runs(host: Hosted) -> None:
     assert host.run("sh", "-c", "PATH=/workspace:$PATH cat x; ./cat x; /workspace/cat x")["stdout"] == "real\n"
 
 
-@pytest.mark.parametrize("word", ["--output=/workspace/PWN", "-n", "--", "-"])
-def test_where_no_flag_can_stand_a_word_with_a_dash_is_a_file_s_name(host: Hosted, word: str) -> None:
+@pytest.mark.parametrize("word", ["--output=/workspace/PWN", "-n", "--", "-", "+1", "@list", ":/", ":!x", "host:x"])
+def test_where_a_path_is_meant_a_word_is_a_file_s_name_whatever_it_looks_like(host: Hosted, word: str) -> None:
     assert host.explain("cat", word)["argv"] == ["/usr/bin/cat", f"./{word}"]
 
 

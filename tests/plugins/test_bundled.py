@@ -118,6 +118,9 @@ def test_history_and_files_change_only_after_a_question(in_repository: Callable[
     file = ada.workspace / "new.txt"
     file.write_text("changed\n")
     assert ada.decided("git.restore", paths=["new.txt"]) == "ask"
+    for magic in (":/", ":!file0.txt", ":(top)new.txt"):  # Git's words for more than the one file that was asked about
+        assert ada.call("git.restore", paths=[magic])["status"] == "error"
+        assert file.read_text() == "changed\n"
     ada.text("git.add", paths=["new.txt"])
     ada.text("git.restore", paths=["new.txt"], staged=True)
     assert file.read_text() == "changed\n"
