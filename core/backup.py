@@ -225,11 +225,16 @@ def _read_manifest(source: Path, content: IO[bytes]) -> dict[str, Any]:
     try:
         manifest = json.loads(content.read())
         files = manifest["files"]
-        good = manifest["format"] == FORMAT and all(
-            isinstance(one["size"], int) and isinstance(one["sha256"], str) and isinstance(one["mode"], int)
-            for one in files.values()
+        good = (
+            manifest["format"] == FORMAT
+            and isinstance(manifest["created"], int)
+            and isinstance(manifest["toolhost"], str)
+            and all(
+                isinstance(one["size"], int) and isinstance(one["sha256"], str) and isinstance(one["mode"], int)
+                for one in files.values()
+            )
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:
         raise _damaged(source, "its manifest is none, or of a later version")

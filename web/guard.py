@@ -43,6 +43,8 @@ __all__ = [
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
+_RECORDED = 200  # characters of what a stranger wrote
+
 
 def client() -> Client:
     """Where this request came from."""
@@ -111,6 +113,8 @@ async def admit() -> ResponseReturnValue | None:
             g.principal = await _authenticate(incoming)
     except AccessError as error:
         _count(incoming, access, None)
+        if error.code == "cross_site":
+            _record_origin(incoming)
         if error.code != "not_authenticated" or _for_programs(incoming):
             raise
         return redirect(url_for("pages.login", next=None if incoming.path == "/" else incoming.path), 303)
@@ -131,8 +135,10 @@ async def admit() -> ResponseReturnValue | None:
 
 
 def _count(incoming: BaseRequestWebsocket, access: Access, user_id: str | None) -> None:
-    """Count a request to the API, whatever comes of it. Pages and files are not counted, nor is the health check."""
-    if not is_api(incoming.path) or incoming.path == "/health":
+    """Count a request to the API, or one that could change something, whatever comes of it. Reading pages and files is
+    not counted, nor is the health check."""
+    reading = not has_websocket_context() and request.method in SAFE
+    if reading and (incoming.path == "/health" or not is_api(incoming.path)):
         return
     rates, address = site().rates, incoming.remote_addr
     g.budget = rates.count("api", address, user_id)
@@ -244,17 +250,18 @@ def _check_origin(incoming: BaseRequestWebsocket, access: Access) -> None:
         # No browser leaves both out on a changing request or a handshake: this is a program, and it has no cookie.
         good = g.bearer or not any(read_cookie(incoming.cookies, kind, incoming.scheme) for kind in COOKIES)
     if not good:
-        site().host.audit.write(
-            "security",
-            "origin_refused",
-            {"path": incoming.path, "origin": origin, "ip": incoming.remote_addr, "request_id": g.request_id},
-            level="WARNING",
-        )
         raise AccessError(
             "cross_site",
             "This request did not come from a page of this server.",
             "A program should send `Authorization: Bearer` and no cookie.",
         )
+
+
+def _record_origin(incoming: BaseRequestWebsocket) -> None:
+    """Once it is counted, and no longer than it has to be: whoever it comes from is anybody."""
+    path, origin = incoming.path[:_RECORDED], incoming.headers.get("Origin", "")[:_RECORDED]
+    details = {"path": path, "origin": origin or None, "ip": incoming.remote_addr, "request_id": g.request_id}
+    site().host.audit.write("security", "origin_refused", details, level="WARNING")
 
 
 def _host_of(origin: str) -> str:

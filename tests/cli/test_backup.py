@@ -112,6 +112,13 @@ def a_link(new: tarfile.TarFile, member: tarfile.TarInfo, content) -> None:
     _add(new, member, content.read())
 
 
+def a_manifest(new: tarfile.TarFile, member: tarfile.TarInfo, content) -> None:
+    data = content.read()
+    if member.name == "manifest.json":
+        data = json.dumps({"format": 1, "files": json.loads(data)["files"]}).encode()
+    _add(new, member, data)
+
+
 def a_file(new: tarfile.TarFile, member: tarfile.TarInfo, content) -> None:
     if member.name != "state/audit.log":
         _add(new, member, content.read())
@@ -122,7 +129,11 @@ def _add(new: tarfile.TarFile, member: tarfile.TarInfo, data: bytes) -> None:
     new.addfile(member, io.BytesIO(data))
 
 
-@pytest.mark.parametrize("change", [a_byte, a_path, a_link, a_file, None], ids=["byte", "path", "link", "file", "cut"])
+@pytest.mark.parametrize(
+    "change",
+    [a_byte, a_path, a_link, a_manifest, a_file, None],
+    ids=["byte", "path", "link", "manifest", "file", "cut"],
+)
 def test_what_is_not_as_it_was_backed_up_is_not_restored(toolhost, space, shelf, change) -> None:
     assert toolhost("backup", str(shelf / "one.tar.gz")).returncode == 0
     bad = shelf / "bad.tar.gz"

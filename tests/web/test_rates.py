@@ -88,6 +88,16 @@ def test_a_stranger_is_told_what_is_left_and_refused_after_it_also_where_nothing
     assert at_address(strict, "198.51.100.2").get(ME).status == 401
 
 
+def test_pages_of_other_sites_do_not_fill_the_audit_log(strict, gina) -> None:
+    stranger = at_address(strict, "203.0.113.60")
+    headers = {"Origin": "https://evil.example/" + "x" * 20_000}
+    answers = [stranger.request("POST", "/nothing", raw=b"{}", headers=headers) for _ in range(16)]
+    assert [answer.status for answer in answers] == [403] * 12 + [429] * 4
+    records = [one for one in strict.audit() if one["details"].get("ip") == "203.0.113.60"]
+    assert [one["event"] for one in records] == ["origin_refused"] * 12 + ["rate_limited"]
+    assert max(len(str(one)) for one in records) < 2000
+
+
 def test_a_person_s_requests_count_for_the_person_wherever_they_come_from(strict, gina) -> None:
     statuses = [at_address(strict, f"198.51.100.{10 + number}", gina).get("/api/tools").status for number in range(14)]
     assert statuses == [200] * 10 + [429] * 4  # of twelve she had used two
