@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,6 +37,7 @@ _SHOWN = 4096  # characters of standard input that a person who is asked sees
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _WORDS = 4096
+_LONGEST = 1e9  # seconds
 _MARGIN = 80 << 10
 """Bytes of a fetch's output that are not the body: its headers."""
 
@@ -237,7 +237,7 @@ def _seconds(wanted: Mapping[str, Any]) -> float | None:
     value = wanted.get("timeout")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
         raise _malformed("`timeout` is a number of seconds")
     return float(value)
 

@@ -98,6 +98,8 @@ class CallErrands:
         self._taken += 1
         task = asyncio.get_running_loop().create_task(self._run(number, message), name="errand")
         self._running[number] = task
+        # Here and not in the task: one that is cancelled before its first step never takes it.
+        task.add_done_callback(lambda _: self._running.pop(number))
         return True
 
     def drop(self, number: int) -> None:
@@ -129,7 +131,6 @@ class CallErrands:
             said = {"error": {"code": error.code, "message": error.message + more, "recoverable": error.recoverable}}
         finally:
             self._held -= size
-            del self._running[number]
         self._send({"op": "done", "errand": number, **said})
 
     async def _answer(self, number: int, message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -113,14 +113,28 @@ async def keep(ctx: ToolContext) -> str:
     """Put a secret where it is not."""
     return str(len((await ctx.run("cat", stdin=ctx.secret("token"))).stdout))
 
+@tool
+def dropped(ctx: ToolContext) -> str:
+    """Ask for a command and take that back in one breath, then for one more."""
+    import os
+    write, said = os.write, []
+    os.write = lambda fd, data: said.append(bytes(data)) or len(data)
+    try:
+        ctx.run("echo", "never")._begin().cancel()
+    finally:
+        os.write = write
+    os.write(4, b"".join(said))
+    return ctx.run("echo", "then").wait().stdout
+
 @hookimpl
 def register_tools(register):
     for one in (run, run_sync, stream, stream_sync, many, instead, sooner, left, fetch, ask, ask_sync, leak,
-                leak_place, keep):
+                leak_place, keep, dropped):
         register(one)
 '''
 
-TOOLS = ("run", "run_sync", "stream", "stream_sync", "many", "instead", "sooner", "left", "fetch", "ask", "ask_sync")
+TOOLS = ("run", "run_sync", "stream", "stream_sync", "many", "instead", "sooner", "left", "fetch", "ask", "ask_sync",
+         "dropped")  # fmt: skip
 POLICY = f"""
 runs_code = ["sh"]
 [tools]
@@ -291,6 +305,10 @@ def test_a_call_may_ask_for_so_much_and_no_more(host: Hosted) -> None:
 
 def test_a_command_has_no_more_time_than_its_tool_gives_it(host: Hosted) -> None:
     assert call(host, "sooner")["stdout"] == "timeout then\n"
+
+
+def test_a_command_that_is_taken_back_before_it_began_keeps_nobody_waiting(host: Hosted) -> None:
+    assert call(host, "dropped")["stdout"] == "then\n"
 
 
 def test_a_command_does_not_outlive_the_call_that_asked_for_it(host: Hosted) -> None:
