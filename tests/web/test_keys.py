@@ -75,6 +75,25 @@ def test_a_key_neither_makes_keys_nor_answers_nor_opens_pages(ada) -> None:
         assert "key_not_allowed" in answer.text or "An API key cannot" in answer.text
 
 
+def test_a_key_of_an_administrator_shuts_people_out_and_lets_nobody_in(server, ada) -> None:
+    greta = server.add_user("greta", "viewer")
+    _, program = make(ada, "admin")
+    for method, path, body in (
+        ("POST", "/api/users", {"username": "by-a-key", "password": "a fresh and long one", "role": "admin"}),
+        ("POST", "/api/invitations", {"role": "admin"}),
+        ("POST", "/api/users/ada/reset", {}),
+        ("DELETE", "/api/users/ada/totp", None),
+        ("PATCH", "/api/users/greta", {"role": "admin"}),
+        ("PATCH", "/api/users/greta", {"role": "admin", "disabled": True}),
+        ("PATCH", "/api/users/greta", {"disabled": False}),
+    ):
+        answer = program.request(method, path, body)
+        assert (answer.status, answer.code) == (403, "key_not_allowed"), (method, path, body)
+    assert greta.get(ME).json["user"]["role"] == "viewer"
+    assert program.request("PATCH", "/api/users/greta", {"disabled": True}).status == 200
+    assert greta.get(ME).status == 401
+
+
 def test_a_key_never_exceeds_what_its_owner_may_do_now(server, ada) -> None:
     frank = server.add_user("frank", "admin")
     _, program = make(frank, "admin", "tools:run")

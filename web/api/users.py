@@ -1,11 +1,14 @@
-"""People, for administrators; and what an invited person or one with a reset link does without signing in."""
+"""People, for administrators; and what an invited person or one with a reset link does without signing in.
+
+An API key with the scope `admin` shuts people out and lets nobody in: whom it let in could make keys and approve.
+"""
 
 from __future__ import annotations
 
 from quart import Blueprint
 from quart.typing import ResponseReturnValue
 
-from toolhost.errors import UsageError
+from toolhost.errors import AccessError, UsageError
 from toolhost.web.bodies import read_object
 from toolhost.web.guard import client, current_actor, public, requires
 from toolhost.web.site import site
@@ -23,7 +26,7 @@ async def index() -> ResponseReturnValue:
 
 
 @blueprint.post("/users")
-@requires("admin", scope="admin", step_up=True)
+@requires("admin", step_up=True)
 async def create() -> ResponseReturnValue:
     """Create somebody. They choose another password at their first sign-in."""
     body = await read_object()
@@ -37,10 +40,12 @@ async def create() -> ResponseReturnValue:
 @blueprint.patch("/users/<username>")
 @requires("admin", scope="admin", step_up=True)
 async def change(username: str) -> ResponseReturnValue:
-    """Give somebody another `role`, or set `disabled`; in force at once."""
+    """Give somebody another `role`, or set `disabled`; in force at once. A key can only disable."""
     body, people, actor = await read_object(), site().accounts.people, current_actor()
     if not body or set(body) - {"role", "disabled"} or not isinstance(body.get("disabled", False), bool):
         raise UsageError("body_invalid", "The request has `role`, `disabled` (true or false), or both.", "Send those.")
+    if actor.key_id is not None and body != {"disabled": True}:
+        raise AccessError("key_not_allowed", "An API key can only disable people.", "Sign in and do it there.")
     account = await people.get(username)
     if "role" in body:
         account = await people.set_role(username, body["role"], actor)
@@ -50,7 +55,7 @@ async def change(username: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/users/<username>/reset")
-@requires("admin", scope="admin", step_up=True)
+@requires("admin", step_up=True)
 async def reset(username: str) -> ResponseReturnValue:
     """A link by which somebody sets a new password, once and within a day."""
     accounts = site().accounts
@@ -76,7 +81,7 @@ async def end_keys(username: str) -> ResponseReturnValue:
 
 
 @blueprint.delete("/users/<username>/totp")
-@requires("admin", scope="admin", step_up=True)
+@requires("admin", step_up=True)
 async def remove_totp(username: str) -> ResponseReturnValue:
     """Take the second factor of somebody who has lost it."""
     accounts = site().accounts
@@ -85,7 +90,7 @@ async def remove_totp(username: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/invitations")
-@requires("admin", scope="admin", step_up=True)
+@requires("admin", step_up=True)
 async def invite() -> ResponseReturnValue:
     """A link by which one person makes an account with a `role`, within a week."""
     body = await read_object()
