@@ -19,7 +19,7 @@ from typing import Any
 
 from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.channel import Channel, Started
-from toolhost.sandbox.errors import SandboxUnavailable, limits_refused
+from toolhost.sandbox.errors import SandboxError, SandboxUnavailable, limits_refused
 from toolhost.sandbox.pipes import Feed, Pipes
 from toolhost.sandbox.processes import children, deserted, exit_status, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
@@ -260,7 +260,7 @@ class Armed:
             try:
                 async with asyncio.timeout(_KILL):
                     await self._channel.uncover(self._started.call)
-            except (TimeoutError, SandboxUnavailable):
+            except (TimeoutError, SandboxError):
                 self.kill()  # nothing of it can be used again
 
     def _close(self) -> None:

@@ -134,6 +134,7 @@ class Channel:
         """Have the placeholders of a call removed, once nothing of it runs, and what covered them if it goes on.
 
         Raises:
+            PlanRefused: A root of the sandbox went away.
             SandboxUnavailable: The spawner is gone (it has removed them), or the kernel refused.
         """
         await self._ask_cover({"do": "uncover", "call": call})

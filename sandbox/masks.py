@@ -117,20 +117,31 @@ class Masks:
             if entered >= 0:
                 os.close(entered)
         if again:
-            self._kept[call] = _Kept(sandbox, roots, surveys)
+            self._kept[call] = _Kept(roots, surveys)
         return again or self._placeholders.needed(call)
 
-    def uncover(self, call: int) -> None:
-        """After a call: remove its placeholders, and its mounts if its sandbox is used again.
+    def uncover(self, call: int, sandbox: int) -> None:
+        """After a call: remove its mounts if its sandbox is used again, and its placeholders.
+
+        In this order: a placeholder that is kept for later takes along what still stands over it.
+
+        Args:
+            call: The call's number.
+            sandbox: As for `cover`; 0 where it has ended.
 
         Raises:
+            PlanRefused: A root of the sandbox went away.
             OSError: The sandbox is gone, or the kernel refused.
         """
         kept = self._kept.pop(call, None)
-        self.release(call)
-        if kept is None:
-            return
-        entered = os.open(f"/proc/{kept.sandbox}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if kept is not None:
+                self._lay_open(kept, sandbox)
+        finally:
+            self.release(call)
+
+    def _lay_open(self, kept: _Kept, sandbox: int) -> None:
+        entered = os.open(f"/proc/{sandbox}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         try:
             kernel.setns(entered)
             for root, steps in reversed(kept.surveys):
@@ -174,7 +185,6 @@ class _Step:
 class _Kept:
     """What covers a sandbox that is used again."""
 
-    sandbox: int
     roots: Sequence[dict[str, Any]]
     surveys: list[tuple[dict[str, Any], list[_Step]]]
 

@@ -225,11 +225,10 @@ class _Spawner:
     def _cover(self, message: dict[str, Any]) -> None:
         call: int = message["call"]
         try:
-            # Not reaped yet, so the number is still its own; its first child is the sandbox's pid 1.
-            sandbox = children(self._pids.get(call, 0))
+            sandbox = self._sandbox_of(call)
             if not sandbox:
                 raise SandboxError("setup_failed", "The sandbox ended before its call began.")
-            covered = self._mounts.masks.cover(call, sandbox[0], message["roots"], again=message["again"])
+            covered = self._mounts.masks.cover(call, sandbox, message["roots"], again=message["again"])
         except (SandboxError, OSError) as error:
             self._refuse(call, error)
             return
@@ -237,12 +236,17 @@ class _Spawner:
 
     def _uncover(self, call: int) -> None:
         try:
-            self._mounts.masks.uncover(call)
+            self._mounts.masks.uncover(call, self._sandbox_of(call))
         except (SandboxError, OSError) as error:
             self._refuse(call, error)
             return
         self._say({"call": call, "covered": False})
         self._mounts.masks.tidy()
+
+    def _sandbox_of(self, call: int) -> int:
+        """Process id of a sandbox's pid 1; 0 where it is gone."""
+        # bubblewrap is not reaped yet, so the number is still its own, and so is that of its first child.
+        return next(iter(children(self._pids.get(call, 0))), 0)
 
     def _refuse(self, call: int, error: SandboxError | OSError) -> None:
         if isinstance(error, SandboxError):

@@ -84,10 +84,10 @@ def test_a_cancelled_call_ends_the_sandbox(box: Driver) -> None:
 
 def test_paths_are_covered_anew_for_each_call_and_free_between_them(box: Driver, work: Path) -> None:
     talk = TALK | {"conversation": "u1/c9"}
-    root = writable(work, hidden=["secret"], protected=[".envrc", "a/b/c"])
+    root = writable(work, hidden=["secret"], protected=[".git", "commondir", ".envrc", "a/b/c"])
     (work / "a" / "b").mkdir(parents=True)
     own(work)
-    script = "cat secret; echo x > .envrc; mkdir a/b/c; mv a z; echo y > made"
+    script = "cat secret; echo x > .envrc; echo x > .git/config; mkdir a/b/c; mv a z; echo y > made"
     for number in range(3):
         said = box.sh(script, "cat", "mkdir", "mv", roots=[root], cwd="/workspace", **talk)
         assert said["armed"] is (number > 0)
@@ -97,6 +97,25 @@ def test_paths_are_covered_anew_for_each_call_and_free_between_them(box: Driver,
         (work / "new").write_text("CANARY")
         own(work)
         (work / "new").replace(work / "secret")
+
+
+def test_a_root_that_goes_away_in_a_call_leaves_it_its_result_and_the_next_one_its_reason(
+    box: Driver, work: Path
+) -> None:
+    talk = TALK | {"conversation": "u1/c12"}
+    (work / "inner").mkdir()
+    os.mkfifo(work / "go")
+    own(work)
+    roots = [writable(work), writable(work / "inner", "/workspace/inner", protected=[".git"])]
+    box.send(programs=["sh"], arguments=["-c", "read x < /workspace/go; echo $x"], roots=roots, **talk)
+    with (work / "go").open("w") as go:
+        (work / "inner").rename(work / "elsewhere")
+        go.write("ran\n")
+    assert box.read()["stdout"] == "ran\n"
+    assert os.listdir(work / "elsewhere") == []
+    (work / "elsewhere").rename(work / "inner")
+    said = box.sh("echo again", roots=roots, **talk)
+    assert (said["stdout"], said["armed"]) == ("again\n", False)
 
 
 def test_standard_input_is_given_in_a_sandbox_of_its_own(box: Driver) -> None:
