@@ -24,6 +24,7 @@ from toolhost.sandbox.pipes import Feed, Pipes
 from toolhost.sandbox.processes import children, deserted, exit_status, newest_child, parent
 from toolhost.sandbox.quarantine import Quarantine
 from toolhost.sandbox.script import LIMITS_REFUSED, NEXT, READY, Ended, ended, report_length
+from toolhost.sandbox.uninterrupted import whole
 
 __all__ = ["Armed"]
 
@@ -194,9 +195,12 @@ class Armed:
 
         Returns:
             The paths inside, fit to be shown.
+
+        Raises:
+            asyncio.CancelledError: When it is done: the next call must not find, and mask, what is being moved.
         """
         quarantine, self._quarantine = self._quarantine, None
-        return () if quarantine is None else await asyncio.to_thread(quarantine.collect)
+        return () if quarantine is None else await whole(asyncio.to_thread(quarantine.collect))
 
     async def finished(self) -> Ended | None:
         """Wait until no process of the call is left and its placeholders are removed.

@@ -142,6 +142,18 @@ def test_what_a_cancelled_or_killed_call_made_is_quarantined(box: Driver, work: 
     assert not (work / ".env").exists()
 
 
+def test_a_call_that_is_cancelled_at_its_very_end_has_ended_when_it_says_so(box: Driver, work: Path) -> None:
+    for number in range(1000):
+        (work / str(number)).mkdir()
+    own(work)
+    script = "echo x > 999/.env; echo made"  # so short that what it says is read at its end
+    one = {"programs": ["sh"], "arguments": ["-c", script], "cwd": "/workspace"}
+    one["roots"] = [writable(work, hidden_globs=ENV)]
+    for _ in range(10):
+        assert box.ask(**one, cancel_when="made") == {"cancelled": True}
+        assert not (work / "999" / ".env").exists()
+
+
 def test_what_a_worker_made_is_quarantined_at_its_end(box: Driver, work: Path) -> None:
     said = box.ask(
         do="worker", kind="worker", programs=["sh", "cat"], arguments=["-c", "echo x > .env; echo made; cat"],
