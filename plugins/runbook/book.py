@@ -21,16 +21,18 @@ confirm = "Is {folder} the one you mean?"
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from toolhost import ToolError
 
-__all__ = ["Book", "Step", "filled", "read_book"]
+__all__ = ["Book", "Step", "filled", "read_book", "start_of"]
 
 _MOST_BYTES = 256 << 10
 _MOST_STEPS = 100
@@ -90,8 +92,7 @@ def read_book(path: str) -> Book:
         ToolError: `not_found`, `bad_runbook`.
     """
     try:
-        with Path(path).open("rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
+        raw = start_of(path, _MOST_BYTES + 1)
     except OSError as error:
         raise ToolError(f"{path} cannot be read: {error.strerror}.", "not_found") from error
     if len(raw) > _MOST_BYTES:
@@ -116,6 +117,18 @@ def read_book(path: str) -> Book:
     if unknown := sorted(used - set(inputs)):
         raise _wrong(path, f"{{{unknown[0]}}} is used, and [inputs] does not name it")
     return Book(about=str(data.get("about", "")), inputs=inputs, steps=read)
+
+
+def start_of(path: str, most: int) -> bytes:
+    """The beginning of a regular file; a FIFO would keep whoever opens it waiting.
+
+    Raises:
+        OSError: There is none.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        return file.read(most)
 
 
 def filled(step: Step, values: Mapping[str, str]) -> Step:

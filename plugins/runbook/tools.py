@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolhost import ReadPath, ToolContext, ToolError, ToolOutput, hookimpl, tool
-from toolhost.plugins.runbook.book import Book, Step, filled, read_book
+from toolhost.plugins.runbook.book import Book, Step, filled, read_book, start_of
 
 __all__ = ["list_books", "register_tools", "run", "show"]
 
@@ -113,8 +113,7 @@ def _carry_out(ctx: ToolContext, step: Step) -> tuple[str, str]:
 
 def _look(step: Step) -> str:
     try:
-        with Path(step.check).open("rb") as file:
-            text = file.read(_MOST_LOOKED_INTO).decode(errors="replace") if step.contains else ""
+        text = start_of(step.check, _MOST_LOOKED_INTO if step.contains else 0).decode(errors="replace")
     except IsADirectoryError:
         return f"{step.check} is a folder." if step.contains else ""
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from driver import own
 
@@ -134,3 +136,15 @@ def test_a_step_that_may_fail_does_not_end_the_run(ada) -> None:
 def test_what_is_no_runbook_is_said_before_anything_runs(ada, text: str) -> None:
     (ada.workspace / "book.toml").write_text(text)
     assert ada.fails("runbook.run", path="book.toml") == "bad_runbook"
+
+
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(ada) -> None:
+    (ada.workspace / "runbooks").mkdir()
+    for name in ("a.toml", "runbooks/b.toml", "report"):
+        os.mkfifo(ada.workspace / name)
+    assert ada.text("runbook.list") == "runbooks/b.toml: runbooks/b.toml cannot be read: it is no file."
+    assert ada.fails("runbook.show", path="a.toml") == "not_found"
+    (ada.workspace / "c.toml").write_text('[[steps]]\nname = "Look"\ncheck = "report"\ncontains = "x"\n')
+    failed = ada.call("runbook.run", path="c.toml")["error"]
+    assert failed["code"] == "step_failed"
+    assert "report: it is no file" in failed["message"]
