@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from toolhost.accounts.blocks import contains
 from toolhost.settings import Network
 
 __all__ = ["PEER", "Forwarded"]
@@ -57,11 +58,8 @@ class Forwarded:
         return found
 
     def _trusts(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._trusted)
+        # A socket for both kinds of addresses has a proxy's IPv4 one as IPv6.
+        return any(contains(network, address) for network in self._trusted)
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:

@@ -13,8 +13,9 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from toolhost import metrics
+from toolhost.accounts.model import read_username
 from toolhost.audit import AuditLog
-from toolhost.errors import AccessError
+from toolhost.errors import AccessError, UsageError
 from toolhost.settings import Rate, Settings
 from toolhost.web.counters import Counters
 
@@ -216,7 +217,7 @@ class Rates:
         account = f"at {place} {account}" if known else f"name {account}"
         wait = max(self._login_address.wait(place), self._login_account.wait(account))
         if wait > 0:
-            self._refuse("login", place, address, None)
+            self._refuse("login", place, address, None, user=_name(username))
             raise RateLimitedError("Too many attempts to sign in failed.", self._login_limit, wait)
         struck_address, struck_account = self._login_address.count(place), self._login_account.count(account)
         return Attempt(place, account, self._login_address, self._login_account, struck_address, struck_account)
@@ -230,7 +231,7 @@ class Rates:
             )
         return counted.budget(who)
 
-    def _refuse(self, limit: str, who: str, address: str | None, user_id: str | None) -> None:
+    def _refuse(self, limit: str, who: str, address: str | None, user_id: str | None, **details: str) -> None:
         """Write it down, once a minute for the same somebody: a flood must not fill the log."""
         metrics.RATE_LIMITED.inc(limit=limit)
         key, now = f"{limit} {who}", time.monotonic()
@@ -240,8 +241,16 @@ class Rates:
         self._recorded.move_to_end(key)
         if len(self._recorded) > _ADDRESSES:
             self._recorded.popitem(last=False)
-        details = {"limit": limit, "ip": address, "user_id": user_id}
-        self._audit.write("security", "rate_limited", details, level="WARNING")
+        about = {"limit": limit, "ip": address, "user_id": user_id, **details}
+        self._audit.write("security", "rate_limited", about, level="WARNING")
+
+
+def _name(typed: object) -> str:
+    """What was typed, where it can be somebody's name: else it may be a password in the wrong place."""
+    try:
+        return read_username(typed)
+    except UsageError:
+        return ""
 
 
 def group(address: str | None) -> str:

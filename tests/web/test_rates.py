@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from toolhost.accounts import passwords
 from toolhost.errors import MachineError
 from toolhost.settings import Rate, load_settings
 from toolhost.web.counters import Counters
+from toolhost.web.forwarded import Forwarded
 from toolhost.web.rates import RateLimitedError, Rates, group
 
 ME = "/api/auth/me"
@@ -145,6 +147,8 @@ def test_who_guesses_passwords_waits_longer_each_time_and_its_owner_does_not(str
         statuses = [other.post("/api/auth/login", {**wrong, "username": username}).status for _ in range(2)]
         assert statuses == ([429, 429] if username == "gina" else [401, 401])
     assert thief.post("/api/auth/login", {"username": "gina", "password": PASSWORD}).status == 429
+    waits = [one["details"] for one in strict.audit() if one["details"].get("limit") == "login"]
+    assert [(one["user"], one["ip"]) for one in waits] == [("gina", "198.51.100.40"), ("gina", "198.51.100.41")]
     owner = at_address(strict, "198.51.100.250")  # where she has signed in before
     assert owner.post("/api/auth/login", {"username": "gina", "password": PASSWORD}).status == 200
 
@@ -159,6 +163,20 @@ def test_what_a_client_writes_before_the_proxy_s_word_changes_nothing(strict, he
     before = int(at_address(strict, place).get(ME).headers["x-ratelimit-remaining"])
     after = at_address(strict, header.format(place)).get(ME)
     assert int(after.headers["x-ratelimit-remaining"]) == before - 1
+
+
+async def test_a_proxy_is_known_on_a_socket_for_both_kinds_of_addresses() -> None:
+    """There the system spells its IPv4 address as IPv6."""
+    clients: list[str] = []
+
+    async def app(scope, receive, send) -> None:
+        clients.append(scope["client"][0])
+
+    for proxy in ("::ffff:192.0.2.7", "192.0.2.7", "::ffff:192.0.3.7"):
+        headers = [(b"x-forwarded-for", b"198.51.100.9")]
+        scope = {"type": "http", "scheme": "http", "client": (proxy, 1), "headers": headers}
+        await Forwarded(app, [ip_network("192.0.2.0/24")])(scope, None, None)
+    assert clients == ["198.51.100.9", "198.51.100.9", "::ffff:192.0.3.7"]
 
 
 def test_without_a_trusted_proxy_a_header_names_nobody(server, ada) -> None:
