@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import pluggy
+
 from toolhost.authoring import ToolContext, ToolError
 from toolhost.worker.channel import Channel, encode
 from toolhost.worker.convert import arguments_for, parts
@@ -20,12 +22,15 @@ from toolhost.worker.errands import CallErrands
 
 if TYPE_CHECKING:
     import asyncio
+    from types import TracebackType
 
     from toolhost.worker.toolboxes import Toolboxes
 
 __all__ = ["serve"]
 
 _SECRETS = "/run/secrets"
+_OURS = ("<frozen ", *(os.path.dirname(file) + "/" for file in (__file__, os.__file__, pluggy.__file__)))  # noqa: PTH120
+"""How the names of the files begin whose code calls a plugin's."""
 _LONGEST = 100_000
 """Characters of an error's message. The host shows fewer, and cuts them after it has looked for secrets."""
 
@@ -47,8 +52,8 @@ def serve(plugin: str, module: str, incoming: int, outgoing: int) -> int:
     try:
         loaded = load(module)
     except BaseException as error:  # SystemExit too: whatever a module does at import is its failure, not ours
-        traceback.print_exc()
-        channel.send({"op": "failed", **_failure(error, f"The plugin {plugin} cannot be loaded")})
+        failure = _failure(error, f"The plugin {plugin} cannot be loaded")
+        channel.send({"op": "failed", **failure, "message": failure["message"] + _place(error)})
         return 1
     channel.send({"op": "ready", "tools": sorted(loaded.tools)})
     server = _Server(channel, loaded, secrets)
@@ -229,7 +234,7 @@ class _Running:
             self.send({"op": "cancelled"})
             return
         if not isinstance(error, ToolError):
-            traceback.print_exception(error)
+            traceback.print_exception(error.with_traceback(_beyond_ours(error.__traceback__)))
         self.send({"op": "error", **_failure(error, "The tool failed")})
 
 
@@ -245,3 +250,21 @@ def _failure(error: BaseException, what: str) -> dict[str, Any]:
 
 def _said(error: BaseException, what: str) -> str:
     return f"{what}: {type(error).__name__}: {error}"[:_LONGEST]
+
+
+def _place(error: BaseException) -> str:
+    """Where the plugin's own code was when it failed, as ` (file:line)`; nothing where none of it ran.
+
+    Nothing of what a module prints or raises while it is loaded is kept but the message.
+    """
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(_beyond_ours(error.__traceback__))]
+    folder = os.path.dirname(places[0][0]) + "/" if places else ""  # noqa: PTH120 - pathlib costs a start
+    own = [f" ({name.removeprefix(folder)}:{line})" for name, line in places if name.startswith(folder)]
+    return own[-1] if own else ""
+
+
+def _beyond_ours(trace: TracebackType | None) -> TracebackType | None:
+    """What of a traceback is the plugin's: the rest of it, past what called it."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    return trace

@@ -26,7 +26,10 @@ def register_tools(register):
 
 BROKEN = {
     "exits": ("import os; os._exit(4)", "worker_died", "ended with status 4"),
-    "missing": ("import no_such_module", "plugin_error", "No module named 'no_such_module'"),
+    "missing": ("import no_such_module", "plugin_error", "No module named 'no_such_module' (missing_plugin.py:1)"),
+    "hooked": (GOOD + "\n    import json\n    json.loads('{')\n", "tool_raised", "(hooked_plugin.py:14)"),
+    "unreadable": (GOOD.replace("@tool", "def tool("), "plugin_error", "(unreadable_plugin.py, line 4)"),
+    "nowhere": ("exec(compile('1/0', 'nowhere', 'exec'))", "tool_raised", "ZeroDivisionError"),
     "silent": ("", "plugin_has_no_tools", "registers no tools"),
     "mute": (GOOD.replace('"Act."', "0"), "invalid_tool", "says nothing about itself"),
     "misnamed": (GOOD.replace("register(act)", "register(act, name='a b')"), "invalid_tool", "'a b'"),
