@@ -4,7 +4,7 @@
         launcher             a copy of dash, mode 0111: read by nobody, so pid 1 cannot be inspected
         blobs/               every file once, by digest and modification time; the trees hold hard links to it
         trees/NAME/          a root: usr/..., mount points, host-made files; NAME is a digest of all that is in it
-        index/KEY.json       which tree serves a set of programs, and the facts of every source it was made from
+        index/KEY.json       which tree serves a set of programs, and the facts of all it was made from
         lock                 held while trees are made, or cleared out (`tool_root_sweep.py`)
 
 A tree is made beside its place and renamed into it, so a half-made one is never used. Before a tree is used for the
@@ -33,7 +33,7 @@ from toolhost.sandbox.tool_root_sweep import hold, sweep, undisturbed
 
 __all__ = ["ToolRoots"]
 
-_VERSION = 2
+_VERSION = 3
 _RECHECK = 5.0  # seconds
 _FORGET = 3600.0  # seconds
 _LARGEST_SUPPORT = 512 << 20
@@ -258,7 +258,7 @@ class _Builder:
         if os.path.isfile(path):
             self._support_file(path)
             return
-        self._folder(_place(path))
+        self._support_folder(path)
         for folder, names, files in os.walk(path):
             names[:] = sorted(
                 name for name in names if name not in support.LEFT_OUT and not name.startswith("config-3")
@@ -271,7 +271,7 @@ class _Builder:
                 elif stat.S_ISREG(mode):
                     self._support_file(one)
                 elif stat.S_ISDIR(mode):
-                    self._folder(_place(one))
+                    self._support_folder(one)
 
     def text(self, file: HostFile) -> None:
         """A file the host writes."""
@@ -334,6 +334,10 @@ class _Builder:
             if folder and os.path.dirname(place) not in (folder, "/usr/lib", os.path.dirname(_place(loader))):
                 self._link(f"{folder}/{os.path.basename(library)}", place)
 
+    def _support_folder(self, path: str) -> None:
+        self._sources[path] = _facts(os.stat(path))  # before it is read: what comes later makes it another
+        self._folder(_place(path))
+
     def _support_file(self, path: str) -> None:
         executable = os.stat(path).st_mode & 0o111
         self._file(_place(path), path, 0o555 if executable else 0o444)
@@ -352,7 +356,7 @@ class _Builder:
         if os.path.lexists(inside):
             return
         facts = os.stat(source)
-        self._sources[source] = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        self._sources[source] = _facts(facts)
         digest = digest_of(source, *self._sources[source])
         if expected is not None and digest != expected:
             raise _program_changed(source)
@@ -427,9 +431,13 @@ def _unchanged(sources: dict[str, _Facts]) -> bool:
             now = os.stat(path)
         except OSError:
             return False
-        if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) != tuple(facts):
+        if _facts(now) != tuple(facts):
             return False
     return True
+
+
+def _facts(found: os.stat_result) -> _Facts:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _check_programs(programs: Iterable[Program]) -> None:

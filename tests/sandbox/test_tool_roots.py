@@ -107,6 +107,21 @@ def test_a_program_that_is_not_one_is_missing(box: Driver, name: str) -> None:
     assert box.ask(programs=[name])["error"]["code"] == "program_missing"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can place files in /srv")
+def test_what_comes_to_a_support_folder_later_is_there_too(state: Path) -> None:
+    folder = Path("/srv/toolhost-test-support")
+    (folder / "part").mkdir(parents=True)
+    try:
+        for name in ("early", "late"):
+            (folder / "part" / name).touch()
+            driver = Driver(state)
+            said = driver.sh(f"ls {folder}/part", "ls", support=[str(folder)])["stdout"]
+            driver.close()
+        assert said.split() == ["early", "late"]
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_a_tool_root_is_made_again_after_it_is_lost(state: Path, tmp_path: Path) -> None:
     first = Driver(state)
     assert first.sh("echo one")["stdout"] == "one\n"
