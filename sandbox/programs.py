@@ -91,10 +91,17 @@ def _find(name: str) -> str:
                 return path
         except OSError:
             continue
+    if len(candidates) == 1 and (target := os.path.realpath(name)) != candidates[0]:
+        raise PlanRefused(
+            "program_missing",
+            f"The program {name} leads to {target}, which is not there for this user.",
+            "Make it anew with a program that everybody may start, such as one in /usr/bin.",
+        )
+    looked = f" (looked in {', '.join(SEARCH)})" if len(candidates) > 1 else ""
     raise PlanRefused(
         "program_missing",
         f"The program {name} is not installed.",
-        f"Install it, or take it out of the policy (looked in {', '.join(SEARCH)}).",
+        f"Install it, or take it out of the policy{looked}.",
     )
 
 

@@ -131,6 +131,14 @@ def test_a_program_that_is_not_there_is_named_with_the_nearest_that_is(bench: Be
     assert "Did you mean `sort`?" in second.message
 
 
+def test_a_program_that_is_a_link_to_nothing_is_named_with_where_it_leads(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "python3").symlink_to("/nowhere/bin/python3")
+    bench.write("probe", f'runs_code = ["python3"]\n[commands]\nask = ["{tmp_path}/python3 -m server"]\n')
+    (finding,) = found(bench)
+    assert finding.code == "program_missing"
+    assert "leads to /nowhere/bin/python3, which is not there for this user" in finding.message
+
+
 def test_what_is_declared_and_not_used_is_found(bench: Bench) -> None:
     assert findings(bench, 'runs_code = ["bash", "perl"]\n[commands]\nask = ["bash"]\n') == [(2, "unused_entry")]
 
