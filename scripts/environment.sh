@@ -170,10 +170,15 @@ install_project() {
     trap - EXIT
 }
 
-# Puts `toolhost` on everybody's PATH when root runs the first checkout of a machine; another's is left alone.
+# Puts `toolhost` on everybody's PATH when root runs the first checkout of a machine. Another's is left alone, because
+# whoever uses that one would silently be given this one, and named.
 link_command() {
     link=/usr/local/bin/toolhost
-    if [ "$(id -u)" -eq 0 ] && [ ! -e "$link" ]; then
+    [ "$(id -u)" -eq 0 ] || return 0
+    if [ ! -e "$link" ]; then
         ln -sfn "$environment/bin/toolhost" "$link"
+    elif [ ! "$link" -ef "$environment/bin/toolhost" ]; then
+        say "$link is another installation's. This one's is $checkout/scripts/toolhost; to have it there:" \
+            "ln -sfn $environment/bin/toolhost $link"
     fi
 }

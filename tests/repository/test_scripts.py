@@ -54,6 +54,26 @@ def test_without_root_and_bubblewrap_run_says_what_to_install(bare_path: Path, s
     assert done.stdout == ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's run puts the command on the PATH")
+def test_the_command_of_another_checkout_is_left_alone_and_named(space: Path) -> None:
+    (space / "scripts").mkdir()
+    library = (ROOT / "scripts" / "environment.sh").read_text()
+    link = space / "toolhost"
+    (space / "scripts" / "environment.sh").write_text(library.replace("/usr/local/bin/toolhost", str(link)))
+    script = space / "scripts" / "link"
+    script.write_text('. "$(dirname -- "$0")/environment.sh"\nenvironment=$checkout/$1\nlink_command\n')
+    said = []
+    for environment in ("first", "first", "second"):
+        (space / environment / "bin").mkdir(parents=True, exist_ok=True)
+        (space / environment / "bin" / "toolhost").touch()
+        command = ["sh", script, environment]
+        said.append(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stderr)
+        assert link.resolve() == space.resolve() / "first" / "bin" / "toolhost"
+    assert said[:2] == ["", ""]
+    assert f"{link} is another installation's" in said[2]
+    assert f"ln -sfn {space.resolve()}/second/bin/toolhost {link}" in said[2]
+
+
 GOOD = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}], "fixes": []}'
 BAD = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}], "fixes": []}'
 LEFT = '{"dependencies": [{"name": "a", "skip_reason": "not found"}], "fixes": []}'
