@@ -7,7 +7,7 @@ a deny begins with, and a program is meant by every name it has. Where a deny er
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from toolhost.policy.compile import GLOB
@@ -43,18 +43,7 @@ def denies_arguments(template: Template, arguments: Sequence[str]) -> bool:
                 return False
             taken |= found
     kept = [token for at, token in enumerate(tokens) if at not in taken]
-    return any(_matches(places, kept) for places in _variants(template.places))
-
-
-def _variants(places: Sequence[Place]) -> Iterator[tuple[Place, ...]]:
-    """The positional places with each pair of brackets once filled and once left out."""
-    for number, place in enumerate(places):
-        if isinstance(place, Optional):
-            for after in _variants(places[number + 1 :]):
-                yield from ((*before, *after) for before in _variants((*places[:number], *place.places)))
-                yield from ((*before, *after) for before in _variants(places[:number]))
-            return
-    yield tuple(place for place in places if not isinstance(place, Flags | Dashes))
+    return _matches(template.places, kept)
 
 
 def _taken(flag: Flag, tokens: Sequence[str]) -> set[int]:
@@ -107,28 +96,42 @@ def _matches(places: Sequence[Place], tokens: Sequence[str]) -> bool:
 
     Options before a first word are passed over, each with and without the token behind it, which may be its value.
     """
-    reached = _closed(places, {0})
-    word_first = bool(places) and isinstance(places[0], Literal)
+    flat, passed = _flat(places)
+    reached = _closed(passed, {0})
+    word_first = bool(flat) and isinstance(flat[0], Literal)
     for token in tokens:
         following: set[int] = {0} if _VALUE in reached else set()
         if word_first and 0 in reached and token.startswith("-"):
             following |= {0, _VALUE}
-        for at in reached - {len(places), _VALUE}:
-            place = places[at]
+        for at in reached - {len(flat), _VALUE}:
+            place = flat[at]
             if isinstance(place, Rest):
                 following.add(at)
             elif isinstance(place, Value) and _fits(place.kind, token):
                 following |= {at, at + 1} if place.many else {at + 1}
             elif isinstance(place, Literal) and place.text == token:
                 following.add(at + 1)
-        reached = _closed(places, following)
-    return len(places) in reached
+        reached = _closed(passed, following)
+    return len(flat) in reached
 
 
-def _closed(places: Sequence[Place], reached: set[int]) -> set[int]:
-    """With every place that is reached without a token: behind a `...`."""
+def _flat(places: Sequence[Place]) -> tuple[list[Place], dict[int, int]]:
+    """The positional places, those in brackets among them, and from where to where no token is needed."""
+    flat: list[Place] = []
+    passed: dict[int, int] = {}
+    for place in places:
+        inner = place.places if isinstance(place, Optional) else (place,)
+        kept = [one for one in inner if not isinstance(one, Flags | Dashes)]
+        if kept and isinstance(place, Optional | Rest):
+            passed[len(flat)] = len(flat) + len(kept)
+        flat += kept
+    return flat, passed
+
+
+def _closed(passed: Mapping[int, int], reached: set[int]) -> set[int]:
+    """With every place that is reached without a token."""
     found = set(reached)
-    for at, place in enumerate(places):
-        if at in found and isinstance(place, Rest):
-            found.add(at + 1)
+    for at, to in passed.items():  # in order: what is passed may lead to what can be passed
+        if at in found:
+            found.add(to)
     return found

@@ -172,16 +172,29 @@ class Template:
         Args:
             arguments: What follows the program.
         """
-        return _match(self.places, arguments, 0, ended=False, bare=self.bare)
+        return _match(self.places, arguments, 0, ended=False, bare=self.bare, failed=set())
 
 
 # -- matching ----------------------------------------------------------------------------------------------------------
 
 _Spelled = tuple[Taken, ...]
+_Failed = set[tuple[int, int, bool]]
 
 
-def _match(places: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: bool, bare: bool) -> _Spelled | None:
-    """Match the places from here on. `ended`: `--` was seen. `bare`: the template has neither flags nor `--`."""
+def _match(
+    places: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: bool, bare: bool, failed: _Failed
+) -> _Spelled | None:
+    """Match the places from here on.
+
+    Args:
+        places: The places.
+        tokens: All arguments.
+        at: The first that is left.
+        ended: `--` was seen.
+        bare: The template has neither flags nor `--`.
+        failed: Where brackets were tried in vain: how many places follow, `at` and `ended`. Many brackets would else be
+            tried in every combination.
+    """
     if not places:
         return () if at == len(tokens) else None
     place, rest = places[0], places[1:]
@@ -191,33 +204,39 @@ def _match(places: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: 
             if taken is None:
                 return None
             spelled, at = taken
-            return _then(spelled, _match(rest, tokens, at, ended=ended, bare=bare))
+            return _then(spelled, _match(rest, tokens, at, ended=ended, bare=bare, failed=failed))
         case Literal():
             if at == len(tokens) or tokens[at] != place.text:
                 return None
-            return _then((place.text,), _match(rest, tokens, at + 1, ended=ended, bare=bare))
+            return _then((place.text,), _match(rest, tokens, at + 1, ended=ended, bare=bare, failed=failed))
         case Dashes():
             if ended or at == len(tokens) or tokens[at] != "--":
                 return None
-            return _then(("--",), _match(rest, tokens, at + 1, ended=True, bare=bare))
+            return _then(("--",), _match(rest, tokens, at + 1, ended=True, bare=bare, failed=failed))
         case Optional():
-            present = _match((*place.places, *rest), tokens, at, ended=ended, bare=bare)
-            return _match(rest, tokens, at, ended=ended, bare=bare) if present is None else present
+            if (len(rest), at, ended) in failed:
+                return None
+            found = _match((*place.places, *rest), tokens, at, ended=ended, bare=bare, failed=failed)
+            if found is None:
+                found = _match(rest, tokens, at, ended=ended, bare=bare, failed=failed)
+            if found is None:
+                failed.add((len(rest), at, ended))
+            return found
         case Value():
-            return _match_value(place, rest, tokens, at, ended=ended, bare=bare)
+            return _match_value(place, rest, tokens, at, ended=ended, bare=bare, failed=failed)
         case Rest():
             return tuple(tokens[at:])
 
 
 def _match_value(
-    place: Value, rest: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: bool, bare: bool
+    place: Value, rest: tuple[Place, ...], tokens: Sequence[str], at: int, *, ended: bool, bare: bool, failed: _Failed
 ) -> _Spelled | None:
     most = at
     while most < len(tokens) and (place.many or most == at) and _positional(place.kind, tokens[most], ended or bare):
         most += 1
     spelled = tuple(_spell(place.kind, token) for token in tokens[at:most])
     for end in range(most, at, -1):
-        found = _match(rest, tokens, end, ended=ended, bare=bare)
+        found = _match(rest, tokens, end, ended=ended, bare=bare, failed=failed)
         if found is not None:
             return spelled[: end - at] + found
     return None

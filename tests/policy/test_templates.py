@@ -109,6 +109,7 @@ def test_a_command_that_matches_is_spawned_in_the_templates_spelling(template: s
         ("ls --color={choice:auto|never}", "ls --colo=auto"),
         ("ls --color=auto", "ls --color=never"),
         ("go test -run={text}", "go test -r un=One"),
+        (f"tool {'[{text}] ' * 40}[b {{int}}] x", f"tool {'a ' * 30}"),
     ],
 )
 def test_a_command_that_says_anything_else_does_not_match(template: str, line: str) -> None:
