@@ -74,6 +74,9 @@ def test_what_the_host_says_of_a_call_is_said_in_french_by_its_code() -> None:
     codes = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
     assert len(codes) > 25
     assert {f"reason.{code}" for code in codes} <= french.keys()
+    files = (root / "docs" / "reference" / "errors.md").read_text().partition("## Policy files")[2].partition("\n## ")[0]
+    problems = set(re.findall(r"^\| `(\w+)`", files, re.MULTILINE)) - {"as_expected", "uncovered"}  # `policy test` alone
+    assert {f"problem.{code}" for code in problems} <= french.keys()
     said = re.findall(r'^    "(\w+)": "([^"]+)",$', (root / "core" / "calls" / "foreseen.py").read_text(), re.MULTILINE)
     said += re.findall(r'case="(\w+)",\s+said="([^"]+)"', (root / "core" / "health.py").read_text())
     assert len(said) > 20
