@@ -103,7 +103,7 @@ def test_a_key_is_made_after_the_password_was_given_again_and_is_shown_once(serv
 
 def test_an_administrator_changes_roles_and_makes_links(server, ada, watched_page) -> None:
     server.add_user("jon")
-    page = watched_page()
+    page = watched_page(expected=("status of 409",))
     page.goto(server.origin + "/login")
     sign_in(page, "ada")
     expect(page.locator("#message")).to_be_visible()
@@ -112,6 +112,11 @@ def test_an_administrator_changes_roles_and_makes_links(server, ada, watched_pag
     row.get_by_label("Role").select_option("viewer")
     expect(page.locator("[role=status]").filter(has_text="Done.").first).to_be_attached()
     assert next(one["role"] for one in ada.get("/api/users").json["users"] if one["username"] == "jon") == "viewer"
+    expect(page.locator("#toast")).to_contain_text("Done.")
+    own = page.locator('[data-user="ada"]').get_by_label("Role")
+    own.select_option("user")
+    expect(page.locator("#people-problem")).to_contain_text("only administrator")
+    expect(own).to_have_value("admin")
     row.get_by_role("button", name="Link for a new password").click()
     expect(page.locator("#link-shown .token")).to_have_text(re.compile("/reset#token=.{43}$"))
     row.get_by_role("button", name="Shut out").click()

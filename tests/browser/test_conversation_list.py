@@ -30,6 +30,7 @@ def test_a_conversation_is_renamed_pinned_deleted_and_taken_back(chat) -> None:
     expect(page.locator("#page-title")).to_have_text("Oaks")
     choose(page, "Oaks", "Pin")
     expect(page.locator(".sidebar-group").filter(has_text="Pinned")).to_contain_text("Oaks")
+    expect(page.locator("#conversations li").filter(has_text="Oaks").locator(".item-more")).to_be_focused()
     page.locator("#conversations li").filter(has_text="Oaks").hover()
     page.locator("#conversations li").filter(has_text="Oaks").locator(".item-more").click()
     look(page, "conversation-menu")

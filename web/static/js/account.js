@@ -1,16 +1,17 @@
 // The pages of one's account, and of people. What weighs more asks for the password again, and then goes on.
 
-import { announce, find, findAll } from "./dom.js";
+import { find, findAll } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import { patch, post, remove } from "./http.js";
 import "./moments.js";
+import { tell } from "./toast.js";
 
 const account = find("#account");
-const errors = JSON.parse(account.dataset.errors);
 
 function say(place, reply) {
-  const error = reply?.data?.error;
-  place.textContent = error ? errors[error.code] || error.message : account.dataset.unreachable;
+  place.textContent = wordsOf(reply.data.error);
   place.hidden = false;
+  place.scrollIntoView({ block: "nearest" });
 }
 
 /** Ask for the password; true once the server has taken it. */
@@ -35,7 +36,7 @@ function prove() {
         proven = true;
         dialog.close();
       } else {
-        say(problem, response && { data: await response.json() });
+        say(problem, { data: response ? await response.json() : {} });
         form.elements.password.select();
       }
     };
@@ -49,9 +50,9 @@ function prove() {
 
 /** Do something; where it asks for the password, ask for it and do it again. Undefined where they would not give it. */
 async function weighty(action) {
-  const reply = await action().catch(() => null);
-  if (reply?.data?.error?.code !== "step_up_required") return reply;
-  return (await prove()) ? action().catch(() => null) : undefined;
+  const reply = await action();
+  if (reply.data?.error?.code !== "step_up_required") return reply;
+  return (await prove()) ? action() : undefined;
 }
 
 /** Have a button or a form do something, ask for the password where that is wanted, and go on with what came of it. */
@@ -83,7 +84,7 @@ if (password) {
     },
     () => {
       password.reset();
-      announce(password.dataset.done);
+      tell(password.dataset.done);
     },
   );
 }
@@ -124,7 +125,7 @@ for (const list of findAll("#sessions, #keys")) {
   for (const button of findAll("[data-end]", list)) {
     handle(button, problem, () => remove(button.dataset.end), () => {
       button.closest("[data-row]").remove();
-      announce(list.dataset.done);
+      tell(list.dataset.done);
       find("#main").focus();
     });
   }
@@ -149,7 +150,7 @@ if (key) {
   });
   find("#key-copy").addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(find("#new-key-shown .token").textContent);
-    announce(event.target.dataset.done);
+    tell(event.target.dataset.done);
   });
 }
 
@@ -171,12 +172,16 @@ if (people) {
   );
   for (const row of findAll("[data-user]", people)) {
     const path = `/api/users/${encodeURIComponent(row.dataset.user)}`;
-    const role = find("[data-role]", row);
+    const role = find("[name=role]", row);
     role.addEventListener("change", async () => {
       problem.hidden = true;
       const reply = await weighty(() => patch(path, { role: role.value }));
-      if (reply?.ok) announce(people.dataset.done);
-      else location.reload();
+      if (reply?.ok) {
+        row.dataset.role = role.value;
+        return tell(people.dataset.done);
+      }
+      role.value = row.dataset.role;
+      if (reply) say(problem, reply);
     });
     const disable = find("[data-disable]", row);
     const wanted = disable.dataset.disable === "yes";

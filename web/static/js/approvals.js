@@ -1,16 +1,12 @@
 // The page of everything that waits: each answer replaces its card with what came of it.
 
-import { answer, answerable, place } from "./cards.js";
+import { answer, answerable, follow } from "./cards.js";
 import { find, findAll } from "./dom.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
-import { get } from "./http.js";
 
 document.addEventListener("toolhost:answered", async ({ detail }) => {
-  const instead = detail.reply?.ok ? detail.reply.data.call_id : null; // another call, where it was changed
-  for (const call of new Set([detail.card.dataset.call, instead || detail.card.dataset.call])) {
-    const answer = await get(`/ui/calls/${call}`);
-    if (answer.ok) place(find("#thread"), answer.data);
-  }
+  const instead = detail.reply.data.call_id; // another call, where it was changed
+  for (const call of new Set([detail.card.dataset.call, instead || detail.card.dataset.call])) await follow(call, find("#thread"));
   refreshSidebar(null);
 });
 

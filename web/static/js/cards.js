@@ -1,12 +1,15 @@
 // Tool cards: folding, tabs, copying, elapsed time, and the two buttons that matter.
 
 import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import "./finder.js";
 import { read } from "./form.js";
 import { get, post } from "./http.js";
 import { lay, replace } from "./lines.js";
+import { worked } from "./toast.js";
 
 const ARM_MS = 500; // a card that appears under a moving finger is not approved by it
+const SETTLE_MS = 15_000; // until it is asked again what became of a question
 const texts = strings("cardStrings");
 const approvalTexts = strings("approvalStrings");
 
@@ -19,12 +22,50 @@ export function place(thread, html, instead = null) {
   } else {
     keep(old, card);
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
-    const again = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.dataset.card ? `[data-card="${focused.dataset.card}"]` : null);
     old.replaceWith(card);
-    if (focused) (again ? find(again, card) : null)?.focus() ?? find(".card-head", card).focus();
+    if (focused) successor(focused, card).focus();
   }
   arm(card);
   return card;
+}
+
+/** What takes the place of a control of a card in the card that takes that card's place. */
+function successor(control, card) {
+  const name = control.id ? `#${CSS.escape(control.id)}` : control.dataset.card ? `[data-card="${control.dataset.card}"]` : null;
+  return (name && find(name, card)) ?? find(".card-head", card);
+}
+
+const question = (card) => find("[data-approval]", card)?.dataset.approval ?? find("[data-inquiry]", card)?.dataset.inquiry;
+
+/** Look what became of a call, and show it, unless its question is as open as before. */
+export async function follow(call, thread) {
+  const answer = await get(`/ui/calls/${call}`);
+  if (!answer.ok) return;
+  const old = document.getElementById(`call-${call}`);
+  if (!old || !question(old) || question(old) !== question(element(answer.data))) place(thread, answer.data);
+}
+
+/** Show a thread anew, and take nothing from whoever is typing or reading in it. */
+export function redraw(thread, html) {
+  const fresh = nodes(html);
+  const focused = thread.contains(document.activeElement) ? document.activeElement : null;
+  for (const card of findAll(".card[id]", thread)) {
+    const after = find(`#${CSS.escape(card.id)}`, fresh);
+    if (!after) continue;
+    // A question that is still open keeps what was typed into its answer.
+    if (question(card) && question(card) === question(after) && !find("[data-sent]", card)) after.replaceWith(card);
+    else keep(card, after);
+  }
+  for (const form of findAll(".entry-edit", thread)) {
+    const message = form.closest("[data-entry]");
+    find(`[data-entry="${message.dataset.entry}"]`, fresh)?.replaceWith(message);
+  }
+  thread.replaceChildren(fresh);
+  arm(thread);
+  if (!focused) return;
+  if (focused.isConnected) return focused.focus();
+  const after = document.getElementById(focused.closest(".card")?.id);
+  if (after) successor(focused, after).focus();
 }
 
 function keep(old, card) {
@@ -113,11 +154,11 @@ export async function answer(form, decision, scope = "once", values = null) {
   const reply = await post(`/api/approvals/${form.dataset.approval}`, {
     decision,
     ...(decision === "modify" ? { arguments: values } : { reason: decision === "refuse" ? find(".reason input", form).value : "", scope }),
-  }).catch(() => null);
+  });
   document.dispatchEvent(new CustomEvent("toolhost:answered", { detail: { card, reply } }));
-  if (reply?.ok || !form.isConnected) return;
-  complain(form, reply?.data?.error?.message || approvalTexts.answered);
-  if (!reply || decision === "modify") {
+  if (reply.ok || !form.isConnected) return;
+  complain(form, wordsOf(reply.data.error));
+  if (!reply.status || decision === "modify") {
     delete form.dataset.sent; // never arrived, as far as we know, or is no call: it may be tried again, and counts once
     arm(form);
   }
@@ -140,7 +181,11 @@ document.addEventListener(
   async ({ target }) => {
     if (!target.matches("[data-modify]") || !target.open || find(".modify-fields", target)) return;
     const fields = await get(`/ui/approvals/${target.closest("form").dataset.approval}/form`);
-    if (!fields.ok || find(".modify-fields", target)) return;
+    if (find(".modify-fields", target)) return;
+    if (!fields.ok) {
+      target.open = false;
+      return complain(target.closest("form"), wordsOf(fields.data.error));
+    }
     target.append(element(fields.data));
     find("input, textarea, select", target)?.focus();
   },
@@ -201,11 +246,11 @@ document.addEventListener("click", async (event) => {
     button.setAttribute("aria-pressed", String(output.classList.toggle("wrap")));
   } else if (button.dataset.card === "stop") {
     button.disabled = true;
-    await post(`/api/calls/${card.dataset.call}/cancel`, {});
+    button.disabled = worked(await post(`/api/calls/${card.dataset.call}/cancel`, {}));
   } else if (button.dataset.card === "again") {
     button.disabled = true;
     const made = await get(`/api/calls/${card.dataset.call}`);
-    if (made.ok) document.dispatchEvent(new CustomEvent("toolhost:again", { detail: { tool: made.data.tool, arguments: made.data.arguments } }));
+    if (worked(made)) document.dispatchEvent(new CustomEvent("toolhost:again", { detail: { tool: made.data.tool, arguments: made.data.arguments } }));
     setTimeout(() => (button.disabled = false), ARM_MS);
   } else if (button.dataset.card === "copy") {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
@@ -215,7 +260,7 @@ document.addEventListener("click", async (event) => {
     setTimeout(() => (label.textContent = texts.copy), 1500);
   } else if (button.dataset.card === "more") {
     const all = await get(`/ui/calls/${card.dataset.call}/output`);
-    if (all.ok) {
+    if (worked(all)) {
       const output = find(".pane-output .output", card);
       replace(output, all.data);
       output.focus();
@@ -228,8 +273,9 @@ document.addEventListener("click", async (event) => {
 async function settle(form) {
   form.dataset.sent = "expired";
   const card = form.closest(".card");
-  const reply = await get(`/ui/calls/${card.dataset.call}`).catch(() => null);
-  if (reply?.ok && form.isConnected) place(card.parentElement, reply.data);
+  await follow(card.dataset.call, card.parentElement);
+  delete form.dataset.sent;
+  form.dataset.expires = String(Date.now() + SETTLE_MS); // by this clock it is over, by the server's perhaps not yet
 }
 
 function tick(root) {

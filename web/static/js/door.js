@@ -1,6 +1,7 @@
 // What the login and the setup form share: sending without leaving the page, and saying what is wrong.
 
 import { find } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import "./preferences.js";
 
 export function complain(form, text) {
@@ -23,7 +24,7 @@ export async function send(form, path, body) {
     });
     return { status: response.status, data: await response.json() };
   } catch {
-    complain(form, form.dataset.unreachable);
+    complain(form, wordsOf());
     return null;
   } finally {
     button.disabled = false;

@@ -2,6 +2,7 @@
 
 import { announce, element, find, strings } from "./dom.js";
 import { put } from "./http.js";
+import { worked } from "./toast.js";
 
 const texts = strings("entryStrings");
 const raw = (message) => find("[data-raw]", message).content.textContent;
@@ -31,13 +32,12 @@ export function entries(thread, handlers) {
     } else if (what === "branch") {
       button.disabled = true;
       const answer = await put(`${place}/branch`, { entry_id: Number(button.dataset.to) });
-      if (answer.ok) await handlers.reload();
-      else handlers.complain(answer.data?.error?.message ?? "");
+      if (worked(answer)) await handlers.reload();
       button.disabled = false;
     } else if (what === "up" || what === "down") {
       const on = button.getAttribute("aria-pressed") === "true";
       const answer = await put(`${place}/entries/${id}/feedback`, { rating: on ? null : what });
-      if (!answer.ok) return;
+      if (!worked(answer)) return;
       for (const other of message.querySelectorAll("[aria-pressed]")) other.setAttribute("aria-pressed", "false");
       button.setAttribute("aria-pressed", String(!on));
       announce(on ? texts.unrated : texts.rated);

@@ -1,6 +1,8 @@
 // The panel of the workspace: a list, a look at one file, and files dropped into it.
 
-import { announce, element, fill, find, strings } from "./dom.js";
+import { answerable } from "./cards.js";
+import { announce, fill, find, strings } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import { get, request } from "./http.js";
 
 const texts = strings("filesStrings");
@@ -21,7 +23,10 @@ export function filesPanel(given) {
     close();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && event.target === document.body && !panel.hidden) close();
+    if (event.key === "Escape" && event.target === document.body && !panel.hidden && !event.defaultPrevented) {
+      event.preventDefault();
+      close();
+    }
     if (event.altKey && !event.ctrlKey && event.key.toLowerCase() === "f") {
       event.preventDefault();
       toggle.click();
@@ -33,9 +38,8 @@ export function filesPanel(given) {
   });
   document.addEventListener("paste", (event) => {
     const pasted = [...(event.clipboardData?.files ?? [])];
-    if (!pasted.length || !handlers.conversation()) return;
+    if (!pasted.length) return;
     event.preventDefault();
-    if (panel.hidden) open();
     upload(pasted);
   });
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) document.addEventListener(kind, drag);
@@ -64,18 +68,25 @@ function complain(text) {
   problem.hidden = !text;
 }
 
+let asked = 0;
+
+/** Show what a place holds, unless another was asked for meanwhile. */
+async function show(path, refused = null) {
+  const mine = ++asked;
+  const answer = await get(path);
+  if (mine !== asked) return;
+  const left = body.contains(document.activeElement) ? document.activeElement : null;
+  if (answer.ok) body.innerHTML = answer.data;
+  else if (answer.status && refused) body.textContent = refused;
+  else complain(wordsOf(answer.data.error));
+  if (left && !left.isConnected) (again(left) ?? find("#files-close")).focus();
+}
+
 async function list() {
   const place = handlers.conversation();
   complain("");
-  if (!place) {
-    body.textContent = texts.none;
-    return;
-  }
-  const answer = await get(`/c/${place}/files`).catch(() => null);
-  const left = body.contains(document.activeElement) ? document.activeElement : null;
-  if (answer?.ok) body.innerHTML = answer.data;
-  else body.textContent = texts.not_here;
-  if (left) (again(left) ?? find("#files-close")).focus();
+  if (place) await show(`/c/${place}/files`, texts.not_here);
+  else body.textContent = texts.first;
 }
 
 /** What stands where the focus was, now that the list is another. */
@@ -85,44 +96,40 @@ function again(left) {
   return items.find((one) => place(one) && place(one) === place(left)) ?? items[0];
 }
 
-async function act(event) {
+function act(event) {
   const button = event.target.closest("[data-preview], [data-files]");
   if (!button) return;
-  if (button.dataset.preview) {
-    const answer = await get(button.dataset.preview);
-    if (answer.ok) body.replaceChildren(element(answer.data));
-    find("button", body)?.focus();
-  } else if (button.dataset.files === "back") {
-    list();
-  } else if (button.dataset.files === "undo") {
-    handlers.call("files.undo", {});
-  } else if (button.dataset.files === "changes") {
-    handlers.call("files.changes", {});
+  const what = button.dataset.files;
+  if (button.dataset.preview) show(button.dataset.preview);
+  else if (what === "back") list();
+  else if (what === "undo" || what === "changes") {
+    button.disabled = true; // a second click would take back two changes
+    answerable(() => (button.disabled = false));
+    handlers.call(`files.${what}`, {});
   }
 }
 
 let inside = 0;
 
 function drag(event) {
-  if (!event.dataTransfer?.types.includes("Files") || !handlers.conversation()) return;
+  if (!event.dataTransfer?.types.includes("Files")) return;
   event.preventDefault();
   inside += { dragenter: 1, dragleave: -1, drop: -inside }[event.type] ?? 0;
   document.body.classList.toggle("dropping", inside > 0);
-  if (event.type === "drop") {
-    if (panel.hidden) open();
-    upload([...event.dataTransfer.files]);
-  }
+  if (event.type === "drop") upload([...event.dataTransfer.files]);
 }
 
 async function upload(files) {
+  if (panel.hidden) await open();
+  if (!handlers.conversation()) return; // the panel says why
   complain("");
   for (const file of files) {
     const path = `/api/conversations/${handlers.conversation()}/files/${encodeURIComponent(file.name)}`;
     const send = (query) => request(path + query, { method: "PUT", headers: { "content-type": "application/octet-stream" }, body: file });
-    let answer = await send("").catch(() => null);
-    if (answer?.data?.error?.code === "upload_exists" && confirm(fill(texts.replace, { name: file.name }))) answer = await send("?replace=true").catch(() => null);
-    if (answer?.ok) announce(fill(texts.uploaded, { name: file.name }));
-    else complain(answer?.data?.error?.message ?? texts.failed);
+    let answer = await send("");
+    if (answer.data.error?.code === "upload_exists" && confirm(fill(texts.replace, { name: file.name }))) answer = await send("?replace=true");
+    if (answer.ok) announce(fill(texts.uploaded, { name: file.name }));
+    else complain(wordsOf(answer.data.error));
   }
   const said = problem.textContent;
   await list();

@@ -5,10 +5,11 @@ import { get, post } from "./http.js";
 import "./keeping.js";
 import "./palette.js";
 import { remember } from "./preferences.js";
-
+import { worked } from "./toast.js";
 
 const page = find("#page");
 const opener = find('[data-drawer="open"]');
+const narrow = matchMedia("(max-width: 48rem)");
 
 function drawer(open) {
   document.body.classList.toggle("drawer", open);
@@ -22,16 +23,18 @@ function drawer(open) {
 
 for (const button of findAll("[data-drawer]")) {
   button.addEventListener("click", () => {
-    if (document.body.classList.contains("narrowed") && !matchMedia("(max-width: 48rem)").matches) document.dispatchEvent(new Event("toolhost:sidebar"));
+    if (document.body.classList.contains("narrowed") && !narrow.matches) document.dispatchEvent(new Event("toolhost:sidebar"));
     else drawer(button.dataset.drawer === "open");
   });
 }
 
 // On a wide page the list is folded away, and stays so; on a narrow one it is a drawer anyway.
 document.addEventListener("toolhost:sidebar", () => {
-  if (matchMedia("(max-width: 48rem)").matches) return drawer(!document.body.classList.contains("drawer"));
+  if (narrow.matches) return drawer(!document.body.classList.contains("drawer"));
   remember("sidebar", document.body.classList.toggle("narrowed") ? "closed" : "open");
 });
+
+narrow.addEventListener("change", () => document.body.classList.contains("drawer") && drawer(false));
 
 const menu = find("#user-menu");
 document.addEventListener("click", (event) => {
@@ -40,9 +43,11 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && menu.open) {
+    event.preventDefault(); // it is meant for this alone
     menu.open = false;
     find("summary", menu).focus();
   } else if (event.key === "Escape" && document.body.classList.contains("drawer")) {
+    event.preventDefault();
     drawer(false);
   } else if (event.ctrlKey && event.shiftKey && event.key.toLowerCase() === "o") {
     event.preventDefault();
@@ -52,7 +57,8 @@ document.addEventListener("keydown", (event) => {
 
 find("#sign-out").addEventListener("click", async () => {
   document.dispatchEvent(new Event("toolhost:leaving"));
-  await post("/api/auth/logout", {});
+  if (!worked(await post("/api/auth/logout", {}))) return;
+  sessionStorage.clear(); // what was deleted a moment ago, and drafts
   location.assign("/login");
 });
 
@@ -67,10 +73,16 @@ export function showWaiting(count) {
 
 /** Fetch the list of conversations anew. */
 export async function refreshSidebar(here) {
-  const answer = await get(`/ui/sidebar${here ? `?here=${encodeURIComponent(here)}` : ""}`).catch(() => null);
-  if (!answer?.ok) return;
+  const answer = await get(`/ui/sidebar${here ? `?here=${encodeURIComponent(here)}` : ""}`);
+  if (!answer.ok) return;
   const list = find("#conversations");
-  if (!find(".rename", list)) list.innerHTML = answer.data.html; // nobody's typing is taken away
+  if (!find(".rename", list)) {
+    // Nobody's typing is taken away, and nobody's place in the list.
+    const held = list.contains(document.activeElement) ? document.activeElement : null;
+    const item = held?.closest("li")?.dataset.item;
+    list.innerHTML = answer.data.html;
+    if (item) find(`li[data-item="${item}"] ${held.localName}`, list)?.focus();
+  }
   const heading = find("#page-title");
   if (heading && answer.data.title) {
     heading.textContent = answer.data.title;
@@ -78,5 +90,3 @@ export async function refreshSidebar(here) {
   }
   showWaiting(answer.data.waiting);
 }
-
-

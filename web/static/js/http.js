@@ -10,7 +10,8 @@ export async function renew() {
   return navigator.locks ? navigator.locks.request("toolhost-refresh", attempt) : attempt();
 }
 
-/** Send, and sign in again once if the hour is over; null where that was not possible, and the page is left. */
+/** Send, and sign in again once if the hour is over; null where that was not possible, and the page is left. Throws where
+    the server cannot be reached. */
 async function send(path, options = {}) {
   const response = await fetch(path, { redirect: "manual", ...options });
   if (response.status !== 401 && response.type !== "opaqueredirect") return response;
@@ -19,25 +20,33 @@ async function send(path, options = {}) {
   return null;
 }
 
-/** A request. Answers {ok, status, data}. */
-export async function request(path, options = {}) {
-  const response = await send(path, options);
-  if (!response) return { ok: false, status: 401, data: null };
-  const text = await response.text();
+/** A request. Answers {ok, status, data}; where no answer came, that is an error like those of the server. */
+export async function request(path, options = {}, read = body) {
+  try {
+    const response = await send(path, options);
+    if (response) return { ok: response.ok, status: response.status, data: await read(response) };
+  } catch {
+    // Nobody can be reached, or the connection broke in the middle of the answer.
+  }
+  return { ok: false, status: 0, data: { error: { code: "network" } } };
+}
+
+async function body(response) {
   const kind = response.headers.get("content-type") || "";
-  return { ok: response.ok, status: response.status, data: kind.includes("json") ? JSON.parse(text) : text };
+  return kind.includes("json") ? response.json() : response.text();
 }
 
 /** A file that is made on demand, offered to be saved under the name the server gave it. The data are its headers. */
-export async function download(path) {
-  const response = await send(path);
-  if (!response?.ok) return { ok: false, status: response?.status ?? 401, data: response && (await response.json()) };
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
-  link.download = /filename="?([^";]+)/.exec(response.headers.get("content-disposition"))[1];
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
-  return { ok: true, status: response.status, data: response.headers };
+export function download(path) {
+  return request(path, {}, async (response) => {
+    if (!response.ok) return body(response);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = /filename="?([^";]+)/.exec(response.headers.get("content-disposition"))[1];
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
+    return response.headers;
+  });
 }
 
 export const get = (path) => request(path);

@@ -29,7 +29,7 @@ offer(); // a browser may have kept what was chosen
 for (const button of buttons) {
   const act = () => ways[button.dataset.out](`/api/users/${encodeURIComponent(who.value)}`);
   handle(button, problemOf(out), act, () => {
-    said.textContent = `${button.textContent}: ${who.value}`;
+    said.textContent = `${button.textContent}${out.dataset.colon} ${who.value}`;
     said.hidden = false;
   });
 }

@@ -1,21 +1,22 @@
 // What one does with conversations in the list: name, pin, take along, share, delete and undo.
 
 import { announce, fill, find, findAll } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import { get, patch, post, remove } from "./http.js";
 import { refreshSidebar } from "./frame.js";
+import { tell, worked } from "./toast.js";
 
 const UNDO_MS = 8000;
 const menu = find("#item-menu");
 const list = find("#conversations");
 const here = () => /^\/c\/([^/]+)$/.exec(location.pathname)?.[1] ?? null;
 let opened = null; // the conversation whose menu is open
-let opener = null;
+const opener = () => find(`[data-menu="${opened}"]`, list); // the list may be another by now
 
 // The menu
 
 function open(button) {
   opened = button.dataset.menu;
-  opener = button;
   const pinned = button.closest("li").hasAttribute("data-pinned");
   const pin = find('[data-do="pin"]', menu);
   pin.textContent = pinned ? pin.dataset.unpin : pin.dataset.pin;
@@ -32,13 +33,13 @@ function open(button) {
 function close(back = true) {
   if (menu.hidden) return;
   menu.hidden = true;
-  opener.removeAttribute("aria-expanded");
-  if (back) opener.focus();
+  opener()?.removeAttribute("aria-expanded");
+  if (back) opener()?.focus();
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-menu]");
-  if (button && (menu.hidden || opener !== button)) return open(button);
+  if (button && (menu.hidden || opened !== button.dataset.menu)) return open(button);
   if (!menu.contains(event.target) || event.target.closest("a")) close(false);
 });
 
@@ -63,9 +64,11 @@ menu.addEventListener("click", (event) => {
     rename(id);
   } else if (action === "pin") {
     close();
-    patch(`/api/conversations/${id}`, { pinned: find('[data-do="pin"]', menu).dataset.to === "true" }).then(() => refreshSidebar(here()));
+    patch(`/api/conversations/${id}`, { pinned: find('[data-do="pin"]', menu).dataset.to === "true" })
+      .then(worked)
+      .then(() => refreshSidebar(here()));
   } else if (action === "share") {
-    close(false);
+    close();
     share(id);
   } else if (action === "delete") {
     close(false);
@@ -98,7 +101,7 @@ export async function rename(id) {
     input.remove();
     link.hidden = false;
     link.focus();
-    if (keep && title) await patch(`/api/conversations/${id}`, { title });
+    if (keep && title) worked(await patch(`/api/conversations/${id}`, { title }));
     refreshSidebar(here());
   };
   input.addEventListener("keydown", (event) => {
@@ -119,48 +122,31 @@ document.addEventListener("keydown", (event) => {
 
 // Deleting, and taking it back
 
-const toast = find("#toast");
-let timer = 0;
+const texts = find("#toast").dataset;
+const DELETED = "toolhost-deleted";
 
 async function drop(id) {
-  const answer = await remove(`/api/conversations/${id}`);
-  if (!answer.ok) return;
-  sessionStorage.setItem("toolhost-deleted", JSON.stringify({ id, until: Date.now() + UNDO_MS }));
+  if (!worked(await remove(`/api/conversations/${id}`))) return;
+  sessionStorage.setItem(DELETED, JSON.stringify({ id, until: Date.now() + UNDO_MS }));
   if (here() === id) return location.assign("/");
+  (find(`li[data-item="${here()}"] a`, list) ?? find("#open-palette")).focus(); // what had the focus goes with it
   refreshSidebar(here());
   offer();
 }
 
-/** Offer to take the last deletion back, for as long as that may be done. */
+/** Offer to take the last deletion back, for as long as that may be done, on this page or on the next. */
 function offer() {
-  const kept = JSON.parse(sessionStorage.getItem("toolhost-deleted") || "null");
-  const left = (kept?.until ?? 0) - Date.now();
-  if (left <= 0) return;
-  clearTimeout(timer);
-  find("span", toast).textContent = toast.dataset.deleted;
-  find("button", toast).hidden = false;
-  toast.hidden = false;
-  toast.dataset.id = kept.id;
-  timer = setTimeout(settle, left);
+  const { id, until } = JSON.parse(sessionStorage.getItem(DELETED) || "{}");
+  if (!(until > Date.now())) return;
+  tell(texts.deleted, () => restore(id), until - Date.now());
 }
 
-function settle() {
-  sessionStorage.removeItem("toolhost-deleted");
-  toast.hidden = true;
-}
-
-find("button", toast).addEventListener("click", async () => {
-  clearTimeout(timer);
-  const answer = await post(`/api/conversations/${toast.dataset.id}/restore`, {});
-  settle();
-  if (!answer.ok) {
-    find("span", toast).textContent = toast.dataset.late;
-    find("button", toast).hidden = true;
-    toast.hidden = false;
-    timer = setTimeout(settle, 4000);
-  }
+async function restore(id) {
+  sessionStorage.removeItem(DELETED);
+  const answer = await post(`/api/conversations/${id}/restore`, {});
+  if (!answer.ok) tell(answer.status ? texts.late : wordsOf());
   refreshSidebar(here());
-});
+}
 
 // Links
 
@@ -169,16 +155,23 @@ const sharing = find("#share-dialog");
 async function share(id) {
   sharing.dataset.id = id;
   find("#share-new").hidden = true;
-  find("#share-problem").hidden = true;
+  complain("");
   await listShares();
   sharing.showModal();
+}
+
+function complain(text) {
+  const problem = find("#share-problem");
+  problem.textContent = text;
+  problem.hidden = !text;
 }
 
 async function listShares() {
   const box = find("#share-list");
   const answer = await get(`/api/conversations/${sharing.dataset.id}/shares`);
   box.replaceChildren();
-  for (const one of answer.data?.shares ?? []) {
+  if (!answer.ok) return box.append(wordsOf(answer.data.error));
+  for (const one of answer.data.shares) {
     const row = document.createElement("li");
     const when = new Date(one.created).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
     const said = document.createElement("span");
@@ -188,9 +181,12 @@ async function listShares() {
     button.className = "button button-small";
     button.textContent = box.dataset.revoke;
     button.addEventListener("click", async () => {
-      await remove(`/api/conversations/${sharing.dataset.id}/shares/${one.id}`);
+      const ended = await remove(`/api/conversations/${sharing.dataset.id}/shares/${one.id}`);
+      if (!ended.ok) return complain(wordsOf(ended.data.error));
+      complain("");
       find("#share-new").hidden = true;
-      listShares();
+      await listShares();
+      find("#share-make").focus();
     });
     row.append(said, button);
     box.append(row);
@@ -200,11 +196,8 @@ async function listShares() {
 
 find("#share-make")?.addEventListener("click", async () => {
   const answer = await post(`/api/conversations/${sharing.dataset.id}/shares`, {});
-  if (!answer.ok) {
-    find("#share-problem").textContent = answer.data?.error?.message ?? "";
-    find("#share-problem").hidden = false;
-    return;
-  }
+  if (!answer.ok) return complain(wordsOf(answer.data.error));
+  complain("");
   const link = find("#share-link");
   link.value = location.origin + answer.data.path;
   find("#share-new").hidden = false;

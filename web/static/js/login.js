@@ -2,6 +2,7 @@
 
 import { find } from "./dom.js";
 import { complain, send } from "./door.js";
+import { wordsOf } from "./errors.js";
 import { renew } from "./http.js";
 
 const form = find("#login");
@@ -23,7 +24,6 @@ if (form.dataset.renew === "yes") {
     });
 }
 
-const errors = JSON.parse(form.dataset.errors);
 const second = find("#second-factor");
 
 form.addEventListener("submit", async (event) => {
@@ -45,6 +45,6 @@ form.addEventListener("submit", async (event) => {
     form.elements.totp.focus();
     return;
   }
-  complain(form, errors[code] || answer.data.error.message);
+  complain(form, wordsOf(answer.data.error));
   form.elements[second.hidden ? "password" : "totp"].select();
 });

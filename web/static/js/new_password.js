@@ -2,11 +2,11 @@
 
 import { find } from "./dom.js";
 import { complain, send } from "./door.js";
+import { wordsOf } from "./errors.js";
 import { token } from "./token.js";
 
 const form = find("#new-password");
 const kind = form.dataset.kind;
-const errors = JSON.parse(form.dataset.errors);
 
 if (kind !== "change" && !token) complain(form, form.dataset.noToken);
 
@@ -28,7 +28,7 @@ form.addEventListener("submit", async (event) => {
   const answer = await send(form, ...requests[kind]);
   if (answer === null) return;
   if (answer.status >= 400) {
-    complain(form, errors[answer.data.error.code] || answer.data.error.message);
+    complain(form, wordsOf(answer.data.error));
   } else if (kind === "invite") {
     const login = await send(form, "/api/auth/login", { username: field("username"), password });
     location.replace(login && login.status === 200 ? "/" : "/login");

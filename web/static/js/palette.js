@@ -10,8 +10,9 @@ const list = find("#palette-list");
 const sheet = find("#keys");
 let at = 0;
 let asked = 0;
+let shown = null; // the words whose finds are listed
 
-export function openPalette() {
+function openPalette() {
   if (palette.open) return palette.close();
   input.value = "";
   palette.showModal();
@@ -21,8 +22,10 @@ export function openPalette() {
 
 async function look() {
   const mine = ++asked;
-  const answer = await get(`/ui/search?q=${encodeURIComponent(input.value)}`).catch(() => null);
-  if (mine !== asked || !answer?.ok) return; // another letter was typed meanwhile
+  const words = input.value;
+  const answer = await get(`/ui/search?q=${encodeURIComponent(words)}`);
+  if (mine !== asked || !answer.ok) return; // another letter was typed meanwhile
+  shown = words;
   list.replaceChildren(nodes(answer.data));
   select(0);
 }
@@ -53,12 +56,14 @@ input.addEventListener("input", () => {
   clearTimeout(typing);
   typing = setTimeout(look, 100);
 });
-input.addEventListener("keydown", (event) => {
+input.addEventListener("keydown", async (event) => {
   if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     event.preventDefault();
     select(at + (event.key === "ArrowDown" ? 1 : -1));
   } else if (event.key === "Enter") {
     event.preventDefault();
+    clearTimeout(typing);
+    if (input.value !== shown) await look(); // whoever types fast means what they typed
     choose(findAll("[role=option]", list)[at]);
   }
 });

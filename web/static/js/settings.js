@@ -1,6 +1,7 @@
 // The settings pages: what they share, and the two that need no script of their own.
 
 import { find, findAll } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import { showWaiting } from "./frame.js";
 import { post, removeWith } from "./http.js";
 import { chooseLanguage, chooseTheme } from "./preferences.js";
@@ -19,8 +20,7 @@ find(".settings-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline:
 const seen = find("[data-through]");
 if (seen) {
   post("/api/reviews/events", { through: Number(seen.dataset.through) })
-    .then((reply) => reply.ok && findAll("[data-unseen]").forEach((badge) => badge.remove()))
-    .catch(() => {}); // it counts as unseen until the next look
+    .then((reply) => reply.ok && findAll("[data-unseen]").forEach((badge) => badge.remove()));
 }
 
 // What cannot be undone needs its name typed; the server asks for it too.
@@ -33,8 +33,8 @@ if (erase) {
     event.preventDefault();
     if (button.disabled) return;
     button.disabled = true;
-    const reply = await removeWith("/api/me/data", { confirm: typed.value }).catch(() => null);
-    if (reply?.ok) {
+    const reply = await removeWith("/api/me/data", { confirm: typed.value });
+    if (reply.ok) {
       const said = document.createElement("p");
       said.className = "note";
       said.setAttribute("role", "status");
@@ -44,7 +44,7 @@ if (erase) {
       return;
     }
     const problem = find("#erase-problem");
-    problem.textContent = reply?.data?.error?.message || erase.dataset.unreachable;
+    problem.textContent = wordsOf(reply.data.error);
     problem.hidden = false;
     button.disabled = false;
   });

@@ -2,10 +2,10 @@
 
 import { find } from "./dom.js";
 import { complain, send } from "./door.js";
+import { wordsOf } from "./errors.js";
 import { token } from "./token.js";
 
 const form = find("#setup");
-const errors = JSON.parse(form.dataset.errors);
 
 if (!token) complain(form, form.dataset.noToken);
 
@@ -22,7 +22,7 @@ form.addEventListener("submit", async (event) => {
   const answer = await send(form, "/api/setup", { token, username, password });
   if (answer === null) return;
   if (answer.status !== 201) {
-    complain(form, errors[answer.data.error.code] || answer.data.error.message);
+    complain(form, wordsOf(answer.data.error));
     return;
   }
   const login = await send(form, "/api/auth/login", { username, password });

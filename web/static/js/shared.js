@@ -3,21 +3,18 @@
 import { arm } from "./cards.js";
 import "./code.js";
 import { find } from "./dom.js";
+import { wordsOf } from "./errors.js";
+import { post } from "./http.js";
 
 const problem = find("#problem");
 
 async function show() {
-  const response = await fetch("/api/shared", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ token: location.hash.slice(1) }),
-  }).catch(() => null);
-  if (!response?.ok) {
-    problem.textContent = response ? problem.dataset.gone : problem.dataset.unreachable;
+  const { ok, status, data: shown } = await post("/api/shared", { token: location.hash.slice(1) });
+  if (!ok) {
+    problem.textContent = status ? problem.dataset.gone : wordsOf();
     problem.hidden = false;
     return;
   }
-  const shown = await response.json();
   find("#thread").innerHTML = shown.html;
   if (shown.title) {
     find("#page-title").textContent = shown.title;

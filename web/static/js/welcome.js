@@ -1,6 +1,7 @@
 // The first run's page: asking a model whether it answers.
 
 import { find, prose } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import { showWaiting } from "./frame.js";
 import { post } from "./http.js";
 
@@ -11,11 +12,10 @@ document.addEventListener("click", async (event) => {
   const texts = button.closest("ul").dataset;
   button.disabled = true;
   said.textContent = texts.working;
-  const answer = await post(`/api/models/${encodeURIComponent(button.dataset.test)}/test`, {}).catch(() => null);
+  const answer = await post(`/api/models/${encodeURIComponent(button.dataset.test)}/test`, {});
   button.disabled = false;
-  if (!answer?.data) said.textContent = texts.unreachable;
-  else if (answer.data.ok) said.textContent = `${texts.good} (${Math.round(answer.data.first_ms)} ms)`;
-  else said.replaceChildren(...prose([answer.data.error?.message, answer.data.error?.hint].filter(Boolean).join(" ")));
+  if (answer.data.ok) said.textContent = `${texts.good} (${Math.round(answer.data.first_ms)} ms)`;
+  else said.replaceChildren(...prose([wordsOf(answer.data.error), answer.data.error?.hint].filter(Boolean).join(" ")));
 });
 
 showWaiting(Number(document.body.dataset.waiting));
