@@ -292,7 +292,9 @@ class _Connection:
                     await self._send_run(run)
 
     async def _send_run(self, run: Run) -> None:
-        for event in run.since(self._sent.get(run.id, 0)):
+        # Looked up anew each time: while one is sent, the client may ask for those before it again.
+        while (sent := max(self._sent.get(run.id, 0), 0)) < run.seq:
+            event = run.events[sent]
             self._sent[run.id] = event["seq"]
             shown = event if self._fragments is None else await self._fragments.decorate(event, run)
             await websocket.send(json.dumps(shown, ensure_ascii=False))

@@ -1,11 +1,12 @@
 // The chat page: puts what the server renders in its place, and remembers how far it has read.
 
-import { append, arm, place } from "./cards.js";
+import { append, place, redraw } from "./cards.js";
 import "./code.js";
 import { Composer } from "./composer.js";
 import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { entries } from "./entries.js";
+import { wordsOf } from "./errors.js";
 import { filesChanged, filesPanel } from "./files.js";
 import { foldDone } from "./folding.js";
 import * as queued from "./queue.js";
@@ -21,7 +22,8 @@ const requested = new Map(); // run -> cards of calls that its model is still wr
 const scroller = find("#main");
 const thread = find("#thread");
 const status = find("#connection");
-const seen = JSON.parse(thread.dataset.seen);
+let seen = JSON.parse(thread.dataset.seen); // run -> the number of the last event that is shown
+let behind = false; // whether the server was asked for what is missing here
 const alive = new Map(); // run -> whether it waits for a person
 for (const [run, waits] of Object.entries(JSON.parse(thread.dataset.alive))) alive.set(run, waits);
 let conversation = thread.dataset.conversation || null;
@@ -115,7 +117,7 @@ function choice() {
 async function choose() {
   if (!conversation) return;
   const answer = await put(`/api/conversations/${conversation}/model`, { model: model.value, profile: profile?.value || null });
-  composer.complain(answer.ok ? "" : (answer.data?.error?.message ?? ""));
+  composer.complain(answer.ok ? "" : wordsOf(answer.data.error));
 }
 model?.addEventListener("change", choose);
 profile?.addEventListener("change", choose);
@@ -123,11 +125,8 @@ profile?.addEventListener("change", choose);
 guide((line) => composer.submit({ type: "message", text: line }, false, true));
 filesPanel({ conversation: () => conversation, call: (tool, values) => composer.submit({ type: "call", tool, arguments: values }, false, true) });
 document.addEventListener("toolhost:again", ({ detail }) => composer.submit({ type: "call", ...detail }, false, true));
-entries(thread, { conversation: () => conversation, send: (message) => composer.submit(message, false, true), reload, complain: (text) => composer.complain(text) });
-queued.queue(
-  (message) => connection.sendNow(message),
-  (run, text) => composer.rework(text, (changed) => connection.sendNow({ type: "edit", run_id: run, text: changed })),
-);
+entries(thread, { conversation: () => conversation, send: (message) => composer.submit(message, false, true), reload });
+queued.queue((message) => connection.sendNow(message), (run, text) => composer.rework(run, text));
 queued.restore(JSON.parse(thread.dataset.queued));
 
 const runStatus = find("#run-status");
@@ -142,10 +141,14 @@ const TERMINAL = new Set(["run.completed", "run.failed", "run.cancelled"]);
 
 function take(event) {
   if (event.run_id) {
-    if (event.seq <= (seen[event.run_id] || 0)) return; // had it before
+    const last = seen[event.run_id] || 0;
+    if (event.seq <= last) return; // had it before
+    if (event.seq > last + 1) return resume(); // what is between comes first
     seen[event.run_id] = event.seq;
   }
-  if (event.type === "tool.output") {
+  if (event.type === "resumed") {
+    behind = false;
+  } else if (event.type === "tool.output") {
     append(event.call_id, event.html);
   } else if (event.type === "tools.changed") {
     composer.menu.renew();
@@ -243,22 +246,28 @@ function begun(created) {
 }
 
 async function failed(event) {
-  if (event.error.code === "run_not_found") return reload();
+  const gone = event.error.code === "run_not_found"; // it ended or began meanwhile
+  if (gone && !event.ref) return reload();
   if (event.error.code === "conversation_not_found") return location.assign("/");
-  if (composer.refused(event.ref, event.error)) reload(); // what was cut out of the thread for it stands there again
+  if (composer.refused(event.ref, event.error) || gone) reload(); // what was cut out of the thread for it stands there again
 }
+
+let asked = 0;
 
 /** The page was away for longer than the server remembers: take the thread as it is now. */
 async function reload() {
+  const mine = ++asked;
   const answer = await get(`/c/${conversation}/thread`);
-  if (!answer.ok) return;
-  thread.innerHTML = answer.data.html;
+  if (!answer.ok || mine !== asked) return; // it is being taken once more
+  redraw(thread, answer.data.html);
   tainted(answer.data.external);
-  Object.assign(seen, answer.data.seen);
+  seen = answer.data.seen; // and nothing that came while it was on its way: it is not in there, and comes again
+  behind = false;
+  requested.clear();
+  standing("");
   alive.clear();
   for (const [run, waits] of Object.entries(answer.data.alive)) alive.set(run, waits);
   queued.restore(answer.data.queued);
-  arm(thread);
   foldDone(thread);
   runs();
   resume();
@@ -267,12 +276,13 @@ async function reload() {
 // Connection
 
 function resume() {
-  if (conversation) connection.sendNow({ type: "resume", conversation_id: conversation, seen });
+  if (conversation && !behind) behind = connection.sendNow({ type: "resume", conversation_id: conversation, seen });
 }
 
 const connection = new Connection({
   event: take,
   opened() {
+    behind = false;
     if (dropped) {
       announce(texts.connected);
       composer.complain("");

@@ -7,7 +7,7 @@ import { ToolMenu } from "./menu.js";
 const touch = matchMedia("(pointer: coarse)").matches;
 
 export class Composer {
-  /** `send({type, ...})` answers nothing; `accepted(ref)` and `refused(ref, text)` tell how it went. */
+  /** `send({type, ...})` answers nothing; `accepted(ref)` and `refused(ref, error)` tell how it went. */
   constructor(send, stop) {
     this.send = send;
     this.input = find("#message");
@@ -16,7 +16,8 @@ export class Composer {
     this.stopButton = find("#stop");
     this.pending = new Map();
     this.count = 0;
-    this.menu = new ToolMenu(this.input, (name, option) => this.chosen(name, option));
+    this.aside = []; // what was being written when something else came between
+    this.menu = new ToolMenu(this.input, (name) => this.chosen(name));
     this.form = new ToolForm(
       (tool, values) => this.submit({ type: "call", tool, arguments: values }, true),
       () => this.input.focus(),
@@ -31,8 +32,8 @@ export class Composer {
     });
     find("#show-tools").addEventListener("click", () => {
       this.form.close();
-      if (!this.input.value.startsWith("/")) this.input.value = "/";
-      this.input.focus();
+      if (this.input.value.startsWith("/")) this.input.focus();
+      else this.fill("/");
       this.changed();
     });
     this.stopButton.addEventListener("click", stop);
@@ -41,18 +42,36 @@ export class Composer {
       if (starter) this.fill(starter.dataset.line);
     });
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !this.stopButton.hidden && !this.menu.shown && !this.form.shown) stop();
-      const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+      const elsewhere = event.target.closest?.("input, select, dialog"); // which Escape empties or closes
+      const free = !event.defaultPrevented && !elsewhere && !this.menu.shown && !this.form.shown;
+      if (event.key === "Escape" && free && !this.stopButton.hidden) stop();
+      const typing = event.target.closest?.("input, textarea, select, dialog, [contenteditable]");
       if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
         event.preventDefault();
         this.fill("/");
       }
     });
+    this.keepDraft();
     this.changed(false);
   }
 
+  /** What is written and not sent is there again when this page is, unless its person signs out. */
+  keepDraft() {
+    const place = () => `toolhost-draft ${document.body.dataset.user} ${location.pathname}`;
+    this.input.value = sessionStorage.getItem(place()) ?? "";
+    let kept = true;
+    document.addEventListener("toolhost:leaving", () => (kept = false));
+    addEventListener("pagehide", () => {
+      if (this.input.value && kept) sessionStorage.setItem(place(), this.input.value);
+      else sessionStorage.removeItem(place());
+    });
+  }
+
+  /** Write a text. What stood there comes back when the text is sent or taken out. */
   fill(text) {
     this.form.close();
+    if (this.input.value) this.aside.push([this.input.value, this.reworking]);
+    this.reworking = null;
     this.input.value = text;
     this.input.focus();
     this.input.setSelectionRange(text.length, text.length);
@@ -60,6 +79,7 @@ export class Composer {
   }
 
   changed(menu = true) {
+    if (!this.input.value) [this.input.value, this.reworking] = this.aside.pop() ?? ["", null];
     const text = this.input.value;
     this.input.style.height = "auto";
     this.input.style.height = `${this.input.scrollHeight}px`;
@@ -83,19 +103,21 @@ export class Composer {
         event.preventDefault();
         event.stopPropagation();
         this.menu.close();
+        if (this.input.value === "/") this.clear();
         return;
       }
       const option = this.menu.current;
       if (event.key === "Tab" && !event.shiftKey && option) {
         event.preventDefault();
-        this.fill(`/${option.dataset.tool} `);
+        this.input.value = `/${option.dataset.tool} `;
+        this.changed();
         return;
       }
       if (event.key === "Enter" && !event.shiftKey && option) {
         event.preventDefault();
         const exact = this.menu.named(this.input.value.slice(1).trim());
         if (exact && exact.dataset.required === "0") this.submitText();
-        else this.chosen((exact || option).dataset.tool, exact || option);
+        else this.chosen((exact || option).dataset.tool);
         return;
       }
     }
@@ -106,57 +128,53 @@ export class Composer {
     }
   }
 
-  chosen(name) {
-    this.menu.close();
+  clear() {
     this.input.value = "";
     this.changed(false);
+  }
+
+  chosen(name) {
+    this.menu.close();
+    this.clear();
     this.form.open(name);
   }
 
-  /** Bring a text back to be changed; `done(text)` takes it instead of the next message. */
-  rework(text, done) {
-    this.reworking = done;
+  /** Bring the text of a message that waits for its turn back to be changed. */
+  rework(run, text) {
     this.fill(text);
+    this.reworking = run;
   }
 
   submitText() {
     const text = this.input.value;
     if (!text.trim()) return;
     this.menu.close();
-    if (this.reworking) {
-      this.reworking(text);
-      this.reworking = null;
-      this.input.value = "";
-      this.changed(false);
-      return;
-    }
-    this.submit({ type: "message", text }, false);
+    this.submit(this.reworking ? { type: "edit", run_id: this.reworking, text } : { type: "message", text }, false);
   }
 
   submit(message, fromForm, fromThread = false) {
     this.complain("");
     const ref = `m${++this.count}`;
     this.pending.set(ref, { text: message.text, fromForm, fromThread });
-    if (!fromForm && !fromThread) {
-      this.input.value = "";
-      this.changed(false);
-    }
+    if (fromForm) this.form.sent = ref;
+    else if (!fromThread) this.clear();
     this.send({ ...message, ref });
   }
 
   accepted(ref) {
     const sent = this.pending.get(ref);
     this.pending.delete(ref);
-    if (sent?.fromForm) this.form.close();
+    if (sent?.fromForm && this.form.sent === ref) this.form.close();
   }
 
   /** What was refused comes back into the composer, with the reason. */
   refused(ref, error) {
     const sent = this.pending.get(ref);
     this.pending.delete(ref);
-    if (sent?.text && !sent.fromForm && !this.input.value) {
-      this.input.value = sent.text;
-      this.changed(false);
+    if (this.form.sent === ref) this.form.sent = null;
+    if (sent?.text && !sent.fromForm) {
+      this.fill(sent.text);
+      this.menu.close();
     }
     this.complain(error.hint ? `${error.message} ${error.hint}` : error.message);
     if (sent && !sent.fromForm) this.input.focus();
@@ -172,4 +190,3 @@ export class Composer {
     this.stopButton.hidden = !yes;
   }
 }
-

@@ -1,6 +1,7 @@
 // The form of a tool: fetched from the server, read into arguments.
 
 import { element, fill, find, findAll, strings } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import { get } from "./http.js";
 
 const texts = strings("formStrings");
@@ -12,6 +13,7 @@ export class ToolForm {
     this.run = run;
     this.closed = closed;
     this.complain = complain;
+    this.sent = null; // what it was sent as, until that is accepted or refused
     this.box.addEventListener("click", (event) => {
       if (event.target.closest('[data-form="cancel"]')) this.close();
     });
@@ -27,7 +29,7 @@ export class ToolForm {
     this.box.addEventListener("submit", (event) => {
       event.preventDefault();
       const form = event.target;
-      const values = this.read(form);
+      const values = this.sent === null && read(form, this.complain);
       if (values) this.run(form.dataset.tool, values);
     });
   }
@@ -38,7 +40,8 @@ export class ToolForm {
 
   async open(tool) {
     const answer = await get(`/ui/form/${encodeURIComponent(tool)}`);
-    if (!answer.ok) return;
+    if (!answer.ok) return this.complain(wordsOf(answer.data.error));
+    this.sent = null;
     this.box.replaceChildren(element(answer.data));
     this.box.hidden = false;
     (find("input, textarea, select", this.box) || find("button.button-primary", this.box)).focus();
@@ -46,14 +49,11 @@ export class ToolForm {
 
   close() {
     if (!this.shown) return;
+    this.sent = null;
     this.box.hidden = true;
     this.box.replaceChildren();
     this.complain("");
     this.closed();
-  }
-
-  read(form) {
-    return read(form, this.complain);
   }
 }
 

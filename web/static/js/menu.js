@@ -4,7 +4,7 @@ import { find, findAll, nodes } from "./dom.js";
 import { get } from "./http.js";
 
 export class ToolMenu {
-  /** `choose(name, option)` is called when a tool is chosen for its form. */
+  /** `choose(name)` is called when a tool is chosen for its form. */
   constructor(input, choose) {
     this.input = input;
     this.box = find("#tool-menu");
@@ -14,14 +14,14 @@ export class ToolMenu {
     this.box.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays in the text
     this.box.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
-      if (option) this.choose(option.dataset.tool, option);
+      if (option) this.choose(option.dataset.tool);
     });
   }
 
   /** Other tools may be called than before: take the list as it is now. */
   async renew() {
-    const answer = await get("/ui/tools").catch(() => null);
-    if (!answer?.ok) return;
+    const answer = await get("/ui/tools");
+    if (!answer.ok) return;
     find("#tool-list").replaceChildren(nodes(answer.data));
     this.options = findAll("[role=option]", this.box);
     const name = /^\/([^\s]*)$/.exec(this.input.value);

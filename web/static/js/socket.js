@@ -49,6 +49,8 @@ export class Connection {
     this.handlers.state(navigator.onLine ? "connecting" : "offline", this.attempt);
     // A refused handshake looks like any other failure from here: ask whether the session still stands.
     if (code === 4401 || this.attempt % 3 === 0) await this.handlers.ended();
+    if (this.stopped || this.socket.readyState !== WebSocket.CLOSED) return; // hurried meanwhile
+    clearTimeout(this.timer);
     const wait = Math.min(LONGEST_MS, FIRST_MS * 2 ** (this.attempt - 1)) * (0.75 + Math.random() / 2);
     this.timer = setTimeout(() => this.open(), wait);
   }
@@ -74,8 +76,9 @@ export class Connection {
     else this.queue.push(text);
   }
 
-  /** Send now or not at all: what says where we were makes no sense later. */
+  /** Send now or not at all: what says where we were makes no sense later. Returns whether it was sent. */
   sendNow(message) {
     if (this.ready) this.socket.send(JSON.stringify(message));
+    return this.ready;
   }
 }
