@@ -96,3 +96,25 @@ def test_no_page_has_a_serious_finding(chat, watched_page, server, ada, talk, sc
     page.locator("#user-menu summary").click()
     found += findings(page, "menu", scheme)
     assert found == []
+
+
+def test_enlarged_four_times_everything_is_in_reach(chat, talk) -> None:
+    page = chat(f"/c/{talk}", viewport={"width": 320, "height": 256})
+    page.mouse.move(160, 130)
+    page.mouse.wheel(0, 1_000_000)
+    expect(page.locator("#send")).to_be_in_viewport(ratio=1)
+    page.mouse.wheel(0, -1_000_000)
+    page.locator(".drawer-open").click()
+    page.mouse.wheel(0, 1_000_000)
+    expect(page.locator("#user-menu summary")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_on_paper_is_all_that_was_said_and_nothing_to_press(chat, talk) -> None:
+    page = chat(f"/c/{talk}", color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.locator("#sidebar")).to_be_hidden()
+    expect(page.locator("#composer")).to_be_hidden()
+    assert page.evaluate("[...document.querySelectorAll('#main, .output')].every((one) => getComputedStyle(one).overflowY === 'visible')")
+    assert page.evaluate("document.documentElement.scrollHeight >= document.querySelector('#thread').offsetHeight")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 31, 30)"
