@@ -115,6 +115,8 @@ def test_on_paper_is_all_that_was_said_and_nothing_to_press(chat, talk) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     expect(page.locator("#sidebar")).to_be_hidden()
     expect(page.locator("#composer")).to_be_hidden()
-    assert page.evaluate("[...document.querySelectorAll('#main, .output')].every((one) => getComputedStyle(one).overflowY === 'visible')")
+    assert page.evaluate(
+        "[...document.querySelectorAll('#main, .output')].every((one) => getComputedStyle(one).overflowY === 'visible')"
+    )
     assert page.evaluate("document.documentElement.scrollHeight >= document.querySelector('#thread').offsetHeight")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 31, 30)"

@@ -70,12 +70,13 @@ def test_whatever_the_checklist_finds_is_said_in_each_language() -> None:
 
 def test_what_the_host_says_of_a_call_is_said_in_french_by_its_code() -> None:
     french, root = catalogue("fr"), WEB.parent
-    table = (root / "docs" / "reference" / "errors.md").read_text().partition("## Decisions")[2].partition("\n## ")[0]
+    errors = (root / "docs" / "reference" / "errors.md").read_text()
+    table = errors.partition("## Decisions")[2].partition("\n## ")[0]
     codes = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
     assert len(codes) > 25
     assert {f"reason.{code}" for code in codes} <= french.keys()
-    files = (root / "docs" / "reference" / "errors.md").read_text().partition("## Policy files")[2].partition("\n## ")[0]
-    problems = set(re.findall(r"^\| `(\w+)`", files, re.MULTILINE)) - {"as_expected", "uncovered"}  # `policy test` alone
+    files = errors.partition("## Policy files")[2].partition("\n## ")[0]
+    problems = set(re.findall(r"^\| `(\w+)`", files, re.MULTILINE)) - {"as_expected", "uncovered"}  # no problems
     assert {f"problem.{code}" for code in problems} <= french.keys()
     said = re.findall(r'^    "(\w+)": "([^"]+)",$', (root / "core" / "calls" / "foreseen.py").read_text(), re.MULTILINE)
     said += re.findall(r'case="(\w+)",\s+said="([^"]+)"', (root / "core" / "health.py").read_text())
