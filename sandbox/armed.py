@@ -31,6 +31,7 @@ __all__ = ["Armed"]
 _CHUNK = 1 << 16
 _SETUP = 20.0  # seconds; a loaded machine needs one
 _KILL = 5.0
+_PARTING = 0.5
 _LOOK, _LOOKS = 0.001, 1000  # seconds, and how often, until what was killed is gone
 
 
@@ -233,12 +234,15 @@ class Armed:
         self._ending.add_done_callback(lambda _: then())
 
     async def _remove_group(self) -> None:
-        """Remove the control group, once bubblewrap itself has left it."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_KILL):
-                if self._joining is not None:
-                    await asyncio.wait((self._joining,))
-                await self._channel.gone(self._started.call)
+        """Remove the control group, once bubblewrap itself has left it; one that does not see its end is killed."""
+        if self._joining is not None:
+            await asyncio.wait((self._joining,), timeout=_KILL)
+        for patience in (_PARTING, _KILL):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._channel.gone(self._started.call)
+                    break
+            self._channel.kill(self._started.call)
         self.group.remove()
 
     async def destroy(self) -> None:
@@ -303,9 +307,10 @@ class Armed:
             self._stands()
             return
         self._status += data
-        if self._status.startswith(READY):
+        length = report_length(bytes(self._status))
+        if self._status.startswith(READY) or length is not None:
             self._stands()
-        if self._said is None and (length := report_length(bytes(self._status))) is not None:
+        if self._said is None and length is not None:
             self._said = ended(bytes(self._status[:length]))
             self._look_for_the_end()
 

@@ -120,7 +120,7 @@ class Pool:
         while line.parked:
             armed = line.parked.pop()
             line.unused = min(line.unused, len(line.parked))
-            if armed.alive:
+            if armed.alive and armed.stands:
                 return armed
             self._discard(armed)
         line.wanted = min(line.wanted + 1, self._most)

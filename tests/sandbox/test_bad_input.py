@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from driver import Driver, becomes, children, no_sandboxes, own, processes, writable
+from driver import Driver, becomes, children, gone, no_sandboxes, own, processes, writable
 
 TRUE = {"programs": ["true"], "arguments": []}
 
@@ -174,6 +174,7 @@ _STEPS = {
     "it ended without": "printf '{\"child-pid\": ' >&9; exit 1",
     "without a word": "printf '{\"child-pid\": 1}' >&9; printf R >&2; exit 0",
     "without a": "printf R >&2; kill -SEGV $$",
+    "refused a limit": "printf '!limits\\n+\\n126\\n' >&2; exec /usr/bin/sleep 98775",  # and waits to be let go
 }
 _DYING = """#!/bin/bash
 case "$1" in --help|--version) exec /usr/games/bwrap "$1";; esac
@@ -199,10 +200,12 @@ def test_a_bubblewrap_that_ends_at_any_of_its_steps_is_named_and_nothing_runs(st
         for cpu, said in enumerate(_STEPS, 11):
             for isolation in ("call", "conversation"):
                 talk = {"isolation": isolation, "conversation": "c", "limits": {"cpu": cpu}}
-                error = dying.sh("echo ran # 98775", **talk)["error"]
-                assert (error["type"], error["code"]) == ("SandboxUnavailable", "setup_failed"), said
+                error = dying.ask(10, programs=["sh"], arguments=["-c", "echo ran # 98775"], **talk)["error"]
+                limit = said == "refused a limit"
+                assert error["code"] == ("limits_refused" if limit else "setup_failed"), said
+                assert error["type"] == ("PlanRefused" if limit else "SandboxUnavailable")
                 assert said in error["text"]
-        assert not processes("98775")
+        assert gone("98775")
         assert no_sandboxes(dying)
     finally:
         dying.close()

@@ -53,6 +53,22 @@ def test_a_host_killed_while_sandboxes_are_made_leaves_none(own_box: Driver, wor
     own_box.close()
 
 
+def test_a_bubblewrap_that_was_stopped_goes_with_its_call(own_box: Driver, work: Path) -> None:
+    os.mkfifo(work / "go")
+    os.chown(work / "go", work.stat().st_uid, -1)
+    own_box.send(programs=["sh"], arguments=["-c", "read x < /workspace/go; echo $x"], roots=[writable(work)])
+    with (work / "go").open("w") as go:
+        (spawner,) = children(own_box.process.pid)
+        (bubblewrap,) = children(spawner)
+        os.kill(bubblewrap, signal.SIGSTOP)
+        go.write("ran\n")
+    assert own_box.read()["stdout"] == "ran\n"
+    own_box.ask(do="disarm")
+    assert ended(bubblewrap, within=2)
+    own_box.close()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/toolhost/call-{own_box.process.pid}-*"))
+
+
 def test_closing_ends_the_spawner_and_every_call(own_box: Driver) -> None:
     own_box.sh("true")
     spawner = children(own_box.process.pid)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import Driver, becomes, own, readable, writable
+from driver import Driver, becomes, children, own, readable, writable
 
 
 @pytest.fixture
@@ -70,6 +71,18 @@ def test_a_working_folder_that_is_covered_is_entered_covered(pool: Driver, work:
         assert "secret" not in said["stdout"]
     assert sorted(os.listdir(work / "private")) == ["secret"]
     assert os.listdir(work / "hooks") == []
+
+
+def test_one_in_which_nothing_waits_for_a_call_any_more_is_not_used(pool: Driver) -> None:
+    pool.sh("true")
+    assert armed(pool) == 1
+    (spawner,) = children(pool.process.pid)
+    (launcher,) = [child for bubblewrap in children(spawner) for child in children(bubblewrap)]
+    (waiting,) = children(launcher)
+    os.kill(waiting, signal.SIGKILL)
+    # It sleeps again: it has said so, and waits for its own end.
+    assert becomes(lambda: not children(launcher) and "State:\tS" in Path(f"/proc/{launcher}/status").read_text())
+    assert pool.sh("echo ran")["stdout"] == "ran\n"
 
 
 def test_each_is_used_once(pool: Driver) -> None:
