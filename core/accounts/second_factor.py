@@ -70,11 +70,14 @@ class SecondFactor:
             UsageError: `totp_active` where there is one already.
         """
         if user.totp:
-            raise UsageError("totp_active", "A second factor is in force already.", "Remove it first.")
+            raise _active()
         totp = self._factory().new()
         stored = await asyncio.to_thread(totp.to_json, encrypt=True)
         async with self._database.begin() as connection:
-            await connection.execute(update(users).where(users.c.id == user.id).values(totp_pending=stored))
+            # Not over one that was put in force meanwhile.
+            begin = update(users).where(users.c.id == user.id, users.c.totp.is_(None)).values(totp_pending=stored)
+            if (await connection.execute(begin)).rowcount != 1:
+                raise _active()
         return Offer(secret=totp.pretty_key(sep=" "), uri=totp.to_uri(label=user.username))
 
     async def confirm(self, user: User, code: object, client: Client) -> tuple[str, ...]:
@@ -96,7 +99,10 @@ class SecondFactor:
         codes = tuple("".join(secrets.choice(_LETTERS) for _ in range(16)) for _ in range(_CODES))
         async with self._database.begin() as connection:
             values = {"totp": pending, "totp_pending": None, "totp_counter": counter}
-            await connection.execute(update(users).where(users.c.id == user.id).values(values))
+            # One of many at once: each would be shown recovery codes, and only the last ones would work.
+            confirm = update(users).where(users.c.id == user.id, users.c.totp_pending == pending).values(values)
+            if (await connection.execute(confirm)).rowcount != 1:
+                raise _wrong()
             await connection.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user.id))
             await connection.execute(
                 insert(recovery_codes), [{"user_id": user.id, "hash": digest_of(one)} for one in codes]
@@ -176,6 +182,10 @@ class SecondFactor:
         key = base64.b32encode(load_secret(self._state / "totp.key")).decode()
         factory: type[TOTP] = TOTP.using(secrets={"1": key}, issuer="Toolhost")
         return factory
+
+
+def _active() -> UsageError:
+    return UsageError("totp_active", "A second factor is in force already.", "Remove it first.")
 
 
 def _wrong() -> AccessError:

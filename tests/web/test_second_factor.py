@@ -42,8 +42,8 @@ def confirmed(eve) -> tuple[Device, list[str]]:
     return device, answer.json["recovery_codes"]
 
 
-def login(server, totp: object) -> tuple[int, str]:
-    answer = server.stranger().post("/api/auth/login", {"username": "eve", "password": PASSWORD, "totp": totp})
+def login(server, totp: object, username: str = "eve") -> tuple[int, str]:
+    answer = server.stranger().post("/api/auth/login", {"username": username, "password": PASSWORD, "totp": totp})
     return answer.status, "" if answer.status == 200 else answer.code
 
 
@@ -63,6 +63,15 @@ def test_of_many_uses_of_one_code_at_once_one_succeeds(server, eve, confirmed) -
     code = confirmed[0].code()
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(lambda _: login(server, code)[0], range(4))) == [200, 401, 401, 401]
+
+
+def test_of_many_who_put_one_in_force_at_once_one_is_shown_codes_that_work(server, ada) -> None:
+    olga = server.add_user("olga")
+    code = Device(olga.post("/api/auth/totp").json["secret"]).code()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: olga.post("/api/auth/totp/confirm", {"code": code}), range(6)))
+    shown = [answer.json["recovery_codes"] for answer in answers if answer.status == 200]
+    assert [login(server, codes[0], "olga") for codes in shown] == [(200, "")]
 
 
 def test_a_recovery_code_signs_in_once(server, eve, confirmed) -> None:
