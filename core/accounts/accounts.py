@@ -14,7 +14,7 @@ from toolhost.accounts.keys import PREFIX, Keys
 from toolhost.accounts.links import Links
 from toolhost.accounts.model import Client, Principal, SignedIn, User, read_username, user_of
 from toolhost.accounts.passwords import Passwords
-from toolhost.accounts.people import People
+from toolhost.accounts.people import People, password_wrong
 from toolhost.accounts.record import Recorder
 from toolhost.accounts.second_factor import SecondFactor
 from toolhost.accounts.sessions import Sessions
@@ -99,13 +99,17 @@ class Accounts:
                 `totp_wrong` come after a right password only.
             MachineError: `login_busy`.
         """
-        user, renewed = await self._known(username, password, client)
+        user, stored, renewed = await self._known(username, password, client)
         if user.totp:
             await self._second(user, totp, client)
         if renewed is not None:
+            still = users.c.id == user.id, users.c.password_hash == stored
             async with self._database.begin() as connection:
-                await connection.execute(update(users).where(users.c.id == user.id).values(password_hash=renewed))
-        return await self.sessions.open(user, client)
+                await connection.execute(update(users).where(*still).values(password_hash=renewed))
+        signed_in = await self.sessions.open(user, client, password=renewed or stored)
+        if signed_in is None:
+            raise self._failed(client, user.username, user.id)
+        return signed_in
 
     async def step_up(self, principal: Principal, password: object, client: Client, *, totp: object = None) -> None:
         """Have a signed-in person prove again who they are.
@@ -113,7 +117,7 @@ class Accounts:
         Raises:
             AccessError: `password_wrong`, `totp_required`, `totp_wrong`.
         """
-        user = await self._same(principal, password, client)
+        user, _ = await self._same(principal, password, client)
         if user.totp:
             await self._second(user, totp, client)
         await self.sessions.prove(principal, client)
@@ -127,13 +131,17 @@ class Accounts:
             AccessError: `password_wrong` where the current one is.
             UsageError: `password_unchanged`, or a password that cannot be used.
         """
-        user = await self._same(principal, current, client)
+        user, stored = await self._same(principal, current, client)
         if current == password:
             raise UsageError("password_unchanged", "The new password is the old one.", "Choose another one.")
-        await self.people.set_password(user, password, principal.actor(client))
+        hashed = await self.people.set_password(user, password, principal.actor(client), known=stored)
         # A password alone is no new proof where a code belongs to it.
         proved = principal.proved if user.totp else None
-        return await self.sessions.open((await self.people.get(user.username)).user, client, proved=proved)
+        changed = (await self.people.get(user.username)).user
+        signed_in = await self.sessions.open(changed, client, password=hashed, proved=proved)
+        if signed_in is None:  # changed once more, or shut out
+            raise password_wrong()
+        return signed_in
 
     async def authenticate(self, token: str) -> Principal:
         """Whose access token or API key this is.
@@ -176,15 +184,15 @@ class Accounts:
         await self.changes.made()
         return kid
 
-    async def _same(self, principal: Principal, password: object, client: Client) -> User:
+    async def _same(self, principal: Principal, password: object, client: Client) -> tuple[User, str]:
         try:
-            return (await self._known(principal.user.username, password, client))[0]
+            return (await self._known(principal.user.username, password, client))[:2]
         except AccessError:
-            # Not a 401: whoever mistypes here stays signed in.
-            raise AccessError("password_wrong", "The password is wrong.", "Type it again.") from None
+            raise password_wrong() from None
 
-    async def _known(self, username: object, password: object, client: Client) -> tuple[User, str | None]:
-        """The user of a name and a password, after the same work whatever is wrong."""
+    async def _known(self, username: object, password: object, client: Client) -> tuple[User, str, str | None]:
+        """The user of a name and a password with the hash it was compared with, and one to put in its place; after the
+        same work whatever is wrong."""
         try:
             name = read_username(username)
         except UsageError:
@@ -193,9 +201,12 @@ class Accounts:
             row = (await connection.execute(select(users).where(users.c.username == name))).first() if name else None
         right, renewed = await self._passwords.verify(password, None if row is None else row.password_hash)
         if row is None or not right or row.disabled:
-            self._recorder.failure("login_failed", client, user=name, user_id=None if row is None else row.id)
-            raise AccessError("login_failed", "The name or the password is wrong.", "Check both and try again.")
-        return user_of(row), renewed
+            raise self._failed(client, name, None if row is None else row.id)
+        return user_of(row), row.password_hash, renewed
+
+    def _failed(self, client: Client, name: str, user_id: str | None) -> AccessError:
+        self._recorder.failure("login_failed", client, user=name, user_id=user_id)
+        return AccessError("login_failed", "The name or the password is wrong.", "Check both and try again.")
 
     async def _second(self, user: User, totp: object, client: Client) -> None:
         try:

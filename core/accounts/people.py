@@ -13,14 +13,14 @@ from toolhost.accounts.model import Account, User, read_username, user_of
 from toolhost.accounts.passwords import Passwords
 from toolhost.accounts.record import Recorder
 from toolhost.accounts.sessions import Sessions
-from toolhost.errors import AccessError, UsageError
+from toolhost.errors import AccessError, ToolHostError, UsageError
 from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor
 from toolhost.rights import ROLES
 from toolhost.storage import Database
 from toolhost.storage.tables import links, users
 
-__all__ = ["People", "add", "read_role"]
+__all__ = ["People", "add", "password_wrong", "read_role"]
 
 
 class People:
@@ -109,30 +109,28 @@ class People:
         """
         return await self._change("user_enabled", username, {"disabled": False}, None, by)
 
-    async def set_password(
-        self, user: User, password: object, by: Actor, *, must_change: bool = False, end_sessions: bool = True
-    ) -> None:
-        """Give somebody another password.
+    async def set_password(self, user: User, password: object, by: Actor, *, known: str) -> str:
+        """Give somebody another password in the place of the one they have just proved; every session of theirs ends.
 
         Args:
             user: Who.
             password: The new one.
-            by: Who sets it; the person themselves, as a rule.
-            must_change: Whether they have to choose another one first.
-            end_sessions: Whether every session of theirs ends.
+            by: Who sets it: the person themselves.
+            known: The hash of the one they proved.
+
+        Returns:
+            The hash of the new one.
 
         Raises:
             UsageError: A password that cannot be used.
+            AccessError: `password_wrong` where it was changed meanwhile.
         """
         hashed = await self._passwords.hash(self._passwords.check(password, user.username))
-        values = {"password_hash": hashed, "must_change": must_change}
-        await self._change("password_changed", user.username, values, None, by, end_sessions=end_sessions)
-
-    async def stored_hash(self, user: User) -> str:
-        """The hash of somebody's password."""
-        async with self._database.begin() as connection:
-            query = select(users.c.password_hash).where(users.c.id == user.id)
-            return str((await connection.execute(query)).scalar_one())
+        values, still = {"password_hash": hashed, "must_change": False}, users.c.password_hash == known
+        await self._change(
+            "password_changed", user.username, values, still, by, end_sessions=True, refusal=password_wrong()
+        )
+        return hashed
 
     async def _change(
         self,
@@ -143,6 +141,7 @@ class People:
         by: Actor,
         *,
         end_sessions: bool = False,
+        refusal: ToolHostError | None = None,
         **details: object,
     ) -> Account:
         """Change somebody, recorded before it counts: what cannot be recorded is not done."""
@@ -154,11 +153,7 @@ class People:
             if row is None:
                 if (await connection.execute(select(users.c.id).where(who))).first() is None:
                     raise _unknown()
-                raise UsageError(
-                    "last_admin",
-                    "This is the only administrator who can sign in.",
-                    "Make somebody else an administrator first: `toolhost user role NAME admin`.",
-                )
+                raise refusal or _last_admin()
             if end_sessions:
                 await Sessions.end_of(connection, row.id, by)
             await _end_links(connection, row, password="password_hash" in values)
@@ -211,6 +206,19 @@ def read_role(role: object) -> str:
     if not isinstance(role, str) or role not in ROLES:
         raise UsageError("role_invalid", f"There is no role {role!r}.", f"Roles: {', '.join(ROLES)}.")
     return role
+
+
+def password_wrong() -> AccessError:
+    """The refusal of a password that is not somebody's. Not a 401: whoever mistypes it stays signed in."""
+    return AccessError("password_wrong", "The password is wrong.", "Type it again.")
+
+
+def _last_admin() -> UsageError:
+    return UsageError(
+        "last_admin",
+        "This is the only administrator who can sign in.",
+        "Make somebody else an administrator first: `toolhost user role NAME admin`.",
+    )
 
 
 def _another_admin() -> ColumnElement[bool]:

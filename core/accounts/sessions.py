@@ -89,16 +89,25 @@ class Sessions:
 
     # Opening and renewing
 
-    async def open(self, user: User, client: Client, *, proved: int | None = None) -> SignedIn:
+    async def open(self, user: User, client: Client, *, password: str, proved: int | None = None) -> SignedIn | None:
         """Open a session for somebody who has just proved who they are.
 
         Args:
             user: Who.
             client: From where.
+            password: The hash of the password they proved it with.
             proved: When they last proved it in full, in milliseconds since the epoch; None for now.
+
+        Returns:
+            The session; None where that is their password no more, or they were shut out meanwhile: proving it takes
+            time, and whoever changes it ends every session.
         """
         session_id, refresh, now = new_id("s"), new_opaque_token(), now_ms()
+        here = users.c.id == user.id, users.c.password_hash == password, users.c.disabled.is_(False)
         async with self._database.begin() as connection:
+            # First, for the lock: from here on nobody changes the password until the session is there.
+            if (await connection.execute(update(users).where(*here).values(last_login=now))).rowcount != 1:
+                return None
             await connection.execute(
                 insert(sessions).values(
                     id=session_id,
@@ -113,7 +122,6 @@ class Sessions:
                 )
             )
             await connection.execute(insert(refresh_tokens).values(hash=digest_of(refresh), session_id=session_id))
-            await connection.execute(update(users).where(users.c.id == user.id).values(last_login=now))
             self._recorder.by_user("login", user, client, session=session_id)
         return self._signed_in(user, session_id, refresh)
 

@@ -152,6 +152,19 @@ def test_a_reset_link_sets_a_password_once_and_ends_the_sessions(server, ada, ka
     karla.sign_in("karla", "a fresh and long one")
 
 
+def test_who_signs_in_with_the_old_password_meanwhile_has_no_session_afterwards(server, ada, threads) -> None:
+    server.add_user("otto")
+    token = ada.post("/api/users/otto/reset").json["path"].partition("=")[2]
+    old = {"username": "otto", "password": PASSWORD}
+    tries = [threads.submit(server.stranger().post, "/api/auth/login", old) for _ in range(4)]
+    fresh = {"token": token, "password": "a fresh and long one"}
+    reset = threads.submit(server.stranger().post, "/api/passwords/reset", fresh)
+    tries += [threads.submit(server.stranger().post, "/api/auth/login", old) for _ in range(4)]
+    assert reset.result().status == 200
+    tokens = [answer.json["access_token"] for answer in (each.result() for each in tries) if answer.status == 200]
+    assert {Person(server, token).get(ME).status for token in tokens} <= {401}
+
+
 def test_what_somebody_may_no_longer_give_or_take_ends_with_their_role(server, ada) -> None:
     norbert = server.add_user("norbert", "admin")
 
