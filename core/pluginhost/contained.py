@@ -138,7 +138,11 @@ class Contained(ABC):
 
     @abstractmethod
     async def _read_stdout(self) -> None:
-        """Take all that it writes, until it writes no more."""
+        """Take all that it writes, until it writes no more.
+
+        Raises:
+            PluginError: Why it has to go.
+        """
 
     @abstractmethod
     def _not_ready(self, within: float) -> PluginError:
@@ -178,7 +182,7 @@ class Contained(ABC):
 
     async def _supervise(self) -> None:
         """Read everything it writes, until it is gone; then fail what it has not answered."""
-        stdout = asyncio.create_task(self._read_stdout())
+        stdout = asyncio.create_task(self._take_stdout())
         stderr = asyncio.create_task(self._read_stderr())
         try:
             end = self._death(await self._execution.wait())
@@ -215,6 +219,14 @@ class Contained(ABC):
         error = PluginError("worker_protocol", f"The plugin's {self.WHAT} {what}.")
         self._fail(error)
         return error
+
+    async def _take_stdout(self) -> None:
+        try:
+            await self._read_stdout()
+        except PluginError as error:
+            self._fail(error)
+        except (RecursionError, ValueError):  # what JSON's reader still took and others do not
+            self._violation("sent a message that is nested too deeply, or none of its kind")
 
     async def _read_stderr(self) -> None:
         told = self._redaction.stream()

@@ -288,8 +288,6 @@ class Server(Contained):
             while chunk := await self._execution.stdout.read(CHUNK):
                 for line in splitter.feed(chunk):
                     self._take(self._gate.receive(line))
-        except PluginError as error:
-            self._fail(error)
         finally:
             self._incoming.end()
 

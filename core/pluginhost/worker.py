@@ -177,12 +177,9 @@ class Worker(Contained):
 
     async def _read_stdout(self) -> None:
         splitter = LineSplitter(4 * self.plan.limits.output + (1 << 20))
-        try:
-            while chunk := await self._execution.stdout.read(CHUNK):
-                for line in splitter.feed(chunk):
-                    self._receive(self._without_secrets(read_message(line)))
-        except PluginError as error:
-            self._fail(error)
+        while chunk := await self._execution.stdout.read(CHUNK):
+            for line in splitter.feed(chunk):
+                self._receive(self._without_secrets(read_message(line)))
 
     def _without_secrets(self, message: dict[str, Any]) -> dict[str, Any]:
         """A message before anything is cut from it: half a secret could not be found.

@@ -126,10 +126,20 @@ def dropped(ctx: ToolContext) -> str:
     os.write(4, b"".join(said))
     return ctx.run("echo", "then").wait().stdout
 
+@tool
+def nested(ctx: ToolContext) -> str:
+    """Answer with what only a reader of JSON gets to the bottom of."""
+    import os, time
+    value = "[" * 900 + "]" * 900
+    part = '{"type":"json","value":%s}' % value
+    line = '{"op":"result","id":"%s","content":[%s]}' % (ctx._send.__self__.call_id, part)
+    os.write(4, line.encode() + b"\\n")
+    time.sleep(15)
+
 @hookimpl
 def register_tools(register):
     for one in (run, run_sync, stream, stream_sync, many, instead, sooner, left, fetch, ask, ask_sync, leak,
-                leak_place, keep, dropped):
+                leak_place, keep, dropped, nested):
         register(one)
 '''
 
@@ -152,7 +162,7 @@ allow = ["ok.com:80", "ok.com:443", "mixed.org:80", "loop.org:80"]
 wall = "20s"
 """
 SECRET = (
-    'plugin = "keeper"\n[tools]\nallow = ["leak", "leak_place", "keep"]\n'
+    'plugin = "keeper"\n[tools]\nallow = ["leak", "leak_place", "keep", "nested"]\n'
     '[commands]\nallow = ["echo {text...}", "cat"]\n'
 )
 
@@ -182,7 +192,7 @@ def host() -> Iterator[Hosted]:
 
 
 def call(host: Hosted, name: str, more: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
-    plugin = "keeper" if name in ("leak", "leak_place", "keep") else "errands"
+    plugin = "keeper" if name in ("leak", "leak_place", "keep", "nested") else "errands"
     return host.ask(tool=f"{plugin}.{name}", arguments=arguments, workspace=str(host.workspace), **(more or {}))
 
 
@@ -328,6 +338,11 @@ def test_a_secret_is_no_argument_of_a_command(host: Hosted) -> None:
     for name in ("leak", "leak_place"):
         assert call(host, name)["error"]["code"] == "secret_in_command"
     assert "hunter2" not in (host.data / "state" / "audit.log").read_text()
+    assert call(host, "keep")["stdout"] == str(len("[redacted]"))
+
+
+def test_a_value_that_is_too_deep_to_look_for_secrets_in_it_ends_its_worker_alone(host: Hosted) -> None:
+    assert call(host, "nested")["error"]["code"] == "worker_protocol"
     assert call(host, "keep")["stdout"] == str(len("[redacted]"))
 
 
