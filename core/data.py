@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -52,7 +53,8 @@ class DataDirectory:
         """Create what is missing and seed the packaged policies where there is no policies folder yet.
 
         Raises:
-            MachineError: `data_not_writable` where a folder cannot be made or written.
+            MachineError: `data_not_writable` where a folder cannot be made or written, `data_not_trusted` where others
+                could put another in its place.
         """
         seed = not self.policies.exists()
         for folder, mode in (
@@ -69,6 +71,15 @@ class DataDirectory:
         for folder in (self.state, self.workspaces):
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise self._not_writable(folder, PermissionError(errno.EACCES, "Permission denied"))
+        for folder in (self.root, self.state):
+            status = folder.stat()
+            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
+                raise MachineError(
+                    "data_not_trusted",
+                    f"Others could replace the policies, the keys and the audit log: {folder} is writable by more than "
+                    "root and the user who runs toolhost.",
+                    f"See that nobody did, then: chown {os.geteuid()} {folder} && chmod go-w {folder}",
+                )
         if seed:
             self._seed_policies()
 

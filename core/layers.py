@@ -167,15 +167,16 @@ def _policies(settings: Settings) -> list[Check]:
         for warning in file.policy.warnings
     ]
     for path in (settings.policies, *sorted(settings.policies.glob("*.toml"))):
-        if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        status = path.stat()
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
             checks.append(
                 _fail(
                     "policies folder",
-                    f"{path} can be written by others, who could grant anything.",
-                    f"chmod go-w {path}",
+                    f"{path} can be written by others than root and the host's user, who could grant anything.",
+                    f"chown {os.geteuid()} {path} && chmod go-w {path}",
                 )
             )
-    return checks or [_pass("policies", "Every policy file is valid, and only its owner can write it.")]
+    return checks or [_pass("policies", "Every policy file is valid, and only root and the host's user can write it.")]
 
 
 _REPAIR = "Correct that line; a running server takes the file in by itself."

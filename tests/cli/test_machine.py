@@ -42,6 +42,29 @@ def test_somebody_else_s_data_directory_is_left_as_it_is(toolhost, space: Path) 
     assert other.stat().st_uid == os.geteuid()
 
 
+@pytest.mark.parametrize("inner", ["", "state"])
+def test_a_data_directory_in_which_others_could_replace_a_folder_is_not_used(
+    toolhost, data: Path, policies: Path, inner: str
+) -> None:
+    assert toolhost("tools").returncode == 0
+    mode = stat.S_IMODE((data / inner).stat().st_mode)
+    (data / inner).chmod(mode | 0o002)
+    done = toolhost("tools")
+    assert (done.returncode, error_of(done)) == (1, "data_not_trusted")
+    assert f"chmod go-w {data / inner}" in done.stderr
+    (data / inner).chmod(mode)
+    assert toolhost("tools").returncode == 0
+
+
+@as_root
+def test_the_doctor_names_a_policy_of_somebody_who_is_neither_root_nor_the_host(toolhost, policies: Path) -> None:
+    assert toolhost("tools").returncode == 0
+    os.chown(policies / "git.toml", 65534, 65534)
+    done = toolhost("doctor")
+    assert done.returncode == 1
+    assert f"{policies / 'git.toml'} can be written by others than root and the host's user" in done.stdout
+
+
 def test_a_data_directory_given_as_a_link_is_not_followed_by_root(toolhost, space: Path) -> None:
     target = space / "target"
     target.mkdir()
