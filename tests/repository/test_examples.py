@@ -225,4 +225,5 @@ def test_scripts_run_serves_and_a_second_run_installs_nothing(serve, space: Path
     errors.write_text("")
     second = serve(command=[str(ROOT / "scripts" / "run")])
     assert second.url
-    assert "toolhost: " not in errors.read_text()
+    # What it may say is whose command is on this machine's PATH.
+    assert not re.search(r"toolhost: (?!/usr/local/bin/toolhost is another)", errors.read_text())
