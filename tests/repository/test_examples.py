@@ -141,7 +141,7 @@ def test_no_command_of_the_pages_is_left_out() -> None:
         file, _, name = place.partition("::")
         assert f"def {name}(" in (TESTS / file).read_text(), place
     languages = {language for page in PAGES for language, _ in FENCE.findall((ROOT / page).read_text())}
-    assert languages <= {"sh", "toml", "python", "json", ""}, "commands stand in blocks of sh"
+    assert languages <= {"sh", "toml", "python", "json", "ini", ""}, "commands stand in blocks of sh"
     (made,) = [line for line in NOWHERE if line.startswith("useradd")]
     assert made in re.sub(r"\s+", " ", (ROOT / "scripts" / "environment.sh").read_text())
 
