@@ -151,7 +151,7 @@ class Keys:
                     expires=key.expires,
                 )
             )
-            self._recorder.by_actor("key_created", by, user=owner.username, key=key.id, scopes=list(key.scopes))
+            self._recorder.by_actor("key_created", by, account=owner.username, key=key.id, scopes=list(key.scopes))
         return key, text
 
     async def list(self, owner: User | None = None) -> list[ApiKey]:
@@ -194,7 +194,7 @@ class Keys:
         async with self._database.begin() as connection:
             count = (await connection.execute(change)).rowcount
             await self._changes.mark(connection)
-            self._recorder.by_actor("keys_revoked", by, user=user.username, count=count)
+            self._recorder.by_actor("keys_revoked", by, account=user.username, count=count)
         await self._changes.made()
         return count
 

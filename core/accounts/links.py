@@ -116,7 +116,7 @@ class Links:
         async with self._database.begin() as connection:
             await connection.execute(delete(links).where(links.c.user_id == user.id, links.c.used.is_(None)))
         token = await self._new("reset", RESET_SECONDS, by, user_id=user.id)
-        self._recorder.by_actor("password_reset_offered", by, user=user.username)
+        self._recorder.by_actor("password_reset_offered", by, account=user.username)
         return token
 
     async def accept(self, token: object, username: object, password: object, client: Client) -> User:

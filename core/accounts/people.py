@@ -18,7 +18,7 @@ from toolhost.identifiers import new_id, now_ms
 from toolhost.model import Actor
 from toolhost.rights import ROLES
 from toolhost.storage import Database
-from toolhost.storage.tables import links, users
+from toolhost.storage.tables import links, sessions, users
 
 __all__ = ["People", "add", "password_wrong", "read_role"]
 
@@ -53,12 +53,14 @@ class People:
 
         Raises:
             UsageError: `username_invalid`, `username_taken`, `role_invalid`, or a password that cannot be used.
+            AccessError: `not_authenticated` where whoever creates them was shut out meanwhile.
         """
         chosen, name = read_role(role), read_username(username)
         hashed = await self._passwords.hash(self._passwords.check(password, name))
         async with self._database.begin() as connection:
             user = await add(connection, name, hashed, chosen, must_change=must_change)
-            self._recorder.by_actor("user_created", by, user=name, role=chosen)
+            await _check_still_there(connection, by)
+            self._recorder.by_actor("user_created", by, account=name, role=chosen)
         return user
 
     async def list(self) -> list[Account]:
@@ -158,9 +160,20 @@ class People:
                 await Sessions.end_of(connection, row.id, by)
             await _end_links(connection, row, password="password_hash" in values)
             await self._changes.mark(connection)
-            self._recorder.by_actor(event, by, user=row.username, **details)
+            self._recorder.by_actor(event, by, account=row.username, **details)
         await self._changes.made()
         return _account(row)
+
+
+async def _check_still_there(connection: AsyncConnection, by: Actor) -> None:
+    """Refuse what an administrator began before they were shut out: hashing a password takes time, and more in a queue.
+
+    To be asked once the transaction has written something: from then on nobody is shut out until it ends.
+    """
+    out = exists().where(users.c.id == by.user_id, or_(users.c.role != "admin", users.c.disabled.is_(True)))
+    left = exists().where(sessions.c.id == by.session_id, sessions.c.revoked.is_(True))
+    if (await connection.execute(select(or_(out, left)))).scalar_one():
+        raise AccessError("not_authenticated", "The session has ended.", "Sign in again.")
 
 
 async def _end_links(connection: AsyncConnection, row: Row[*tuple[Any, ...]], *, password: bool) -> None:

@@ -34,8 +34,8 @@ class Recorder:
         )
 
     def by_actor(self, event: str, actor: Actor, **details: object) -> None:
-        """What somebody did to an account."""
-        self._audit.write("auth", event, {"by": actor.username, "ip": actor.ip, **details}, actor=actor)
+        """What somebody did; to whom is `account`, since the record's `user` is who did it."""
+        self._audit.write("auth", event, details, actor=actor)
 
     def failure(
         self, event: str, client: Client, category: Literal["auth", "security"] = "auth", **details: object

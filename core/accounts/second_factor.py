@@ -149,7 +149,7 @@ class SecondFactor:
             await connection.execute(update(users).where(users.c.id == user.id).values(values))
             await connection.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user.id))
             await self._changes.mark(connection)
-            self._recorder.by_actor("totp_disabled", by, user=user.username)
+            self._recorder.by_actor("totp_disabled", by, account=user.username)
         await self._changes.made()
 
     async def recovery_codes_left(self, user: User) -> int:

@@ -223,17 +223,17 @@ class Sessions:
             raise AccessError("session_not_found", "There is no such open session.", "List them and check the id.")
         self._recorder.by_actor("session_revoked", by, session=session_id)
 
-    async def revoke_all(self, by: Actor, *, user_id: str | None = None, but: str | None = None) -> int:
+    async def revoke_all(self, by: Actor, *, user: User | None = None, but: str | None = None) -> int:
         """End every session, or every one of a user, and what was begun in them; returns how many.
 
         Args:
             by: Who ends them.
-            user_id: Whose; None for everybody's.
+            user: Whose; None for everybody's.
             but: A session that stays.
         """
         wanted = sessions.c.id != (but or "")
-        count = await self._end(wanted if user_id is None else wanted & (sessions.c.user_id == user_id))
-        self._recorder.by_actor("sessions_revoked", by, user_id=user_id, count=count)
+        count = await self._end(wanted if user is None else wanted & (sessions.c.user_id == user.id))
+        self._recorder.by_actor("sessions_revoked", by, account=user and user.username, count=count)
         return count
 
     @staticmethod

@@ -57,8 +57,10 @@ class AuditQuery:
                 return False
         if self.event is not None and not fnmatch.fnmatchcase(str(body.get("event")), self.event):
             return False
-        if self.user is not None and self.user not in (body.get("user_id"), body["details"].get("user")):
-            return False
+        if self.user is not None:
+            details = body["details"]
+            if self.user not in (body.get("user_id"), details.get("user"), details.get("account")):
+                return False
         if self.since is not None or self.until is not None:
             moment = moment_of(body)
             if (self.since is not None and moment < self.since) or (self.until is not None and moment >= self.until):

@@ -51,7 +51,7 @@ def revoke(session_id: str | None, username: str | None, everybody: bool) -> Non
         if session_id is not None:
             await accounts.sessions.revoke(session_id, LOCAL_ADMINISTRATOR)
             return 1
-        user_id = None if username is None else (await accounts.people.get(username)).user.id
-        return await accounts.sessions.revoke_all(LOCAL_ADMINISTRATOR, user_id=user_id)
+        user = None if username is None else (await accounts.people.get(username)).user
+        return await accounts.sessions.revoke_all(LOCAL_ADMINISTRATOR, user=user)
 
     click.echo(f"Sessions ended: {run_with_accounts(end)}.")

@@ -165,6 +165,36 @@ def test_who_signs_in_with_the_old_password_meanwhile_has_no_session_afterwards(
     assert {Person(server, token).get(ME).status for token in tokens} <= {401}
 
 
+def test_the_audit_log_says_who_did_what_to_whom(server, ada) -> None:
+    before = len(server.audit())
+    assert ada.post("/api/users", {"username": "paul", "password": "a fresh and long one"}).status == 201
+    ada.request("PATCH", "/api/users/paul", {"role": "operator", "disabled": True})
+    ada.request("PATCH", "/api/users/paul", {"disabled": False})
+    ada.post("/api/users/paul/reset")
+    for what in ("sessions", "keys", "totp"):
+        ada.request("DELETE", f"/api/users/paul/{what}")
+    server.command("user", "disable", "paul")
+    done = [(one["event"], one["details"]) for one in server.audit()[before:]]
+    assert [event for event, _ in done] == [
+        "user_created", "user_role_changed", "user_disabled", "user_enabled", "password_reset_offered",
+        "sessions_revoked", "keys_revoked", "totp_disabled", "user_disabled",
+    ]  # fmt: skip
+    assert [details["user"] for _, details in done] == ["ada"] * 8 + ["local"]
+    assert {details["account"] for _, details in done} == {"paul"}
+    found = ada.get("/api/audit?user=paul").json["records"]
+    assert [one["event"] for one in found] == [event for event, _ in reversed(done)]
+
+
+def test_an_administrator_who_is_shut_out_makes_nobody_any_more(server, ada, threads) -> None:
+    rosa = server.add_user("rosa", "admin")
+    fields = {"password": "a fresh and long one", "role": "admin"}
+    made = [threads.submit(rosa.post, "/api/users", {"username": f"ally-{n}", **fields}) for n in range(6)]
+    assert ada.request("PATCH", "/api/users/rosa", {"disabled": True}).status == 200
+    assert {each.result().status for each in made} <= {201, 401}
+    told = [one for one in server.audit() if one["details"].get("account", "").startswith(("ally-", "rosa"))]
+    assert told[-1]["event"] == "user_disabled"
+
+
 def test_what_somebody_may_no_longer_give_or_take_ends_with_their_role(server, ada) -> None:
     norbert = server.add_user("norbert", "admin")
 

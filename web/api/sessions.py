@@ -28,7 +28,7 @@ async def revoke_others() -> ResponseReturnValue:
     """End every session but this one."""
     here = current()
     sessions = site().accounts.sessions
-    return {"ended": await sessions.revoke_all(current_actor(), user_id=here.user.id, but=here.session_id)}
+    return {"ended": await sessions.revoke_all(current_actor(), user=here.user, but=here.session_id)}
 
 
 @blueprint.delete("/<session_id>")

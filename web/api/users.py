@@ -69,7 +69,7 @@ async def end_sessions(username: str) -> ResponseReturnValue:
     """End every session of somebody."""
     accounts = site().accounts
     user = (await accounts.people.get(username)).user
-    return {"ended": await accounts.sessions.revoke_all(current_actor(), user_id=user.id)}
+    return {"ended": await accounts.sessions.revoke_all(current_actor(), user=user)}
 
 
 @blueprint.delete("/users/<username>/keys")
