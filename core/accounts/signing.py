@@ -27,17 +27,16 @@ class SigningKeys:
 
     Args:
         current: At least 32 bytes.
-        previous: The one before, while its tokens may still be about.
+        previous: The one before, and until when it counts (seconds since the epoch): while its tokens may be about.
         state: The folder the keys were read from; None for keys that are given and cannot be rotated here.
 
     Attributes:
         kid: Of the current key.
-        generation: Grows each time the keys are taken anew.
     """
 
-    def __init__(self, current: bytes, previous: bytes | None = None, *, state: Path | None = None) -> None:
+    def __init__(self, current: bytes, previous: tuple[bytes, int] | None = None, *, state: Path | None = None) -> None:
         self._state = state
-        self.generation = 0
+        self._generation = 0
         self._take(current, previous)
 
     @classmethod
@@ -55,6 +54,13 @@ class SigningKeys:
     def current(self) -> bytes:
         """The key that signs."""
         return self._keys[self.kid]
+
+    @property
+    def generation(self) -> int:
+        """Grows each time that the keys are others. Asked before a token is believed: it ends the old key in time."""
+        if self._until is not None and time.time() >= self._until:
+            self._take(self.current, None)
+        return self._generation
 
     def key(self, kid: object) -> bytes | None:
         """The key of this id, or None."""
@@ -87,10 +93,12 @@ class SigningKeys:
         self.reload()
         return self.kid
 
-    def _take(self, current: bytes, previous: bytes | None) -> None:
-        self.generation += 1
+    def _take(self, current: bytes, previous: tuple[bytes, int] | None) -> None:
+        self._generation += 1
         self.kid = _kid(current)
-        self._keys = {self.kid: current} if previous is None else {_kid(previous): previous, self.kid: current}
+        old = {} if previous is None else {_kid(previous[0]): previous[0]}
+        self._keys = {**old, self.kid: current}
+        self._until = None if previous is None else previous[1]
 
 
 def load_secret(path: Path) -> bytes:
@@ -122,10 +130,10 @@ def load_secret(path: Path) -> bytes:
     return key
 
 
-def _previous(state: Path) -> bytes | None:
+def _previous(state: Path) -> tuple[bytes, int] | None:
     try:
         key, until = (state / "jwt.previous.key").read_text().split()
-        return base64.b64decode(key) if int(until) > time.time() else None
+        return (base64.b64decode(key), int(until)) if int(until) > time.time() else None
     except (OSError, ValueError):
         return None  # none, or not whole: then its tokens are not accepted, which is the safe side
 

@@ -10,6 +10,10 @@ import pytest
 from webserver import PASSWORD, Person, WebServer
 from websockets.exceptions import ConnectionClosed
 
+from toolhost.accounts.signing import SigningKeys
+from toolhost.accounts.tokens import AccessTokens
+from toolhost.errors import AccessError
+
 ME = "/api/auth/me"
 SOON = 30.0  # seconds; a second is promised, and a busy machine is no failure of that
 
@@ -89,6 +93,21 @@ def test_a_new_signing_key_leaves_sessions_and_old_tokens_for_their_hour(server,
     assert karla.get(ME, headers={"Authorization": f"Bearer {old}"}, anonymous=True).status == 200
     for name in ("jwt.key", "jwt.previous.key"):
         assert (server.data / "state" / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_an_old_signing_key_counts_for_its_grace_and_no_longer(tmp_path, monkeypatch) -> None:
+    """Also in a server that runs on: whoever rotates a stolen key wants it to end."""
+    import jwt
+
+    keys, now = SigningKeys.load(tmp_path, None), int(time.time())
+    tokens, stolen, kid = AccessTokens(keys), keys.current, keys.kid
+    keys.rotate()
+    claims = {"iss": "toolhost", "aud": "toolhost", "typ": "access", "sub": "u_1", "sid": "s_1", "jti": "1"}
+    forged = jwt.encode({**claims, "iat": now, "exp": now + 36_000}, stolen, "HS256", headers={"kid": kid})
+    assert tokens.read(forged).session_id == "s_1"
+    monkeypatch.setattr(time, "time", lambda: now + 3700)
+    with pytest.raises(AccessError):
+        tokens.read(forged)
 
 
 def test_a_person_sees_and_ends_their_own_sessions_only(server, ada, bob) -> None:
