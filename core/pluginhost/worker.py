@@ -55,7 +55,7 @@ class Worker(Contained):
             secrets: What each secret of the plan holds; nothing that the worker says shows them.
 
         Raises:
-            PluginError: `plugin_import_failed` or another code of the worker, `worker_not_ready`, `worker_died`,
+            PluginError: `plugin_error` or another code of the worker, `worker_not_ready`, `worker_died`,
                 `worker_protocol`.
             SandboxError: Where the plan cannot be carried out.
         """
