@@ -115,7 +115,7 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 for name in os.listdir(base):
                     made = _CALL.fullmatch(name)
-                    if made is not None and _started(int(made[1])) != made[2]:
+                    if made is not None and _is_gone(int(made[1]), made[2]):
                         remove(f"{base}/{name}")
 
 
@@ -282,6 +282,20 @@ def _owned(split: list[_Hierarchy]) -> dict[str, str]:
                 found |= dict.fromkeys(hierarchy.controllers, folder)
                 break
     return found
+
+
+def _is_gone(pid: int, started: str) -> bool:
+    """Whether a process has ended. One that /proc does not show, as with `hidepid`, may live: a signal tells."""
+    seen = _started(pid)
+    if seen:
+        return seen != started
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _started(pid: int) -> str:

@@ -145,6 +145,29 @@ def test_a_running_host_s_groups_are_left_to_it(counted: Driver, state: Path) ->
     assert counted.read(10)["limits"]["cpu"]["enforced_by"] == "cgroup1"
 
 
+FOLLOWING = """
+import os, pwd
+from toolhost.sandbox.cgroups import Cgroups
+user = pwd.getpwnam("toolhost")
+os.setgroups([]); os.setresgid(*[user.pw_gid] * 3); os.setresuid(*[user.pw_uid] * 3)
+print(os.path.exists(f"/proc/{os.getppid()}"), Cgroups.find().version)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a /proc of its own")
+def test_a_host_that_proc_does_not_show_is_not_taken_for_gone(counted: Driver) -> None:
+    """With `hidepid`, which careful administrators mount, a process that gave up root is hidden from its own user."""
+    counted.send(programs=["sleep"], arguments=["98785"], limits={"wall": 3})
+    assert eventually(lambda: processes("98785") != [])
+    before = groups(counted.process.pid)
+    mount = "mount -t proc -o hidepid=invisible proc /proc"
+    hidden = ["unshare", "--mount", "sh", "-c", f'{mount} && "$@"', "sh", sys.executable, "-c", FOLLOWING]
+    following = subprocess.run(hidden, capture_output=True, text=True, timeout=30)
+    assert following.stdout == "False cgroup1\n", following.stderr
+    assert set(before) <= set(groups(counted.process.pid))
+    assert counted.read(10)["status"] == "timeout"
+
+
 def test_a_required_limit_that_nothing_holds_for_the_tree_refuses_the_call(box: Driver) -> None:
     held = in_use(box, "memory")
     said = box.sh("echo ran", require=["memory"])
