@@ -6,6 +6,7 @@ Nothing is asked before that. This module is imported by every plugin, so it imp
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Completed", "Errand", "Errands", "OnPiece", "Piece", "Response", "Stream"]
 
 _T = TypeVar("_T")
+_NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
+"""Codecs of Python that no page is written in; `punycode` takes hours for a few megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +116,12 @@ class Response:
         _, _, charset = self.headers.get("content-type", "").lower().partition("charset=")
         name = charset.split(";")[0].strip(" \"'") or "utf-8"
         try:
-            return self.body.decode(name, "replace")
-        except LookupError:
-            return self.body.decode("utf-8", "replace")
+            known = codecs.lookup(name).name
+            if known not in _NO_CHARSETS:
+                return self.body.decode(known, "replace")
+        except (LookupError, ValueError):
+            pass
+        return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
         """The body's JSON value.

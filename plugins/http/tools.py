@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -122,8 +123,7 @@ def _text(answer: Response) -> str:
     if "charset=" not in answer.headers.get("content-type", "").lower():
         charset = declared_charset(answer.body)
         if charset is not None:
-            with suppress(LookupError):
-                return answer.body.decode(charset, "replace")
+            return dataclasses.replace(answer, headers={"content-type": f"text/html; charset={charset}"}).text
     return answer.text
 
 

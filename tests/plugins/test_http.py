@@ -14,6 +14,8 @@ from hosted import Hosted
 from internet import Internet
 from pluginbench import POLICIES
 
+from toolhost import Response
+
 POLICY = (POLICIES / "http.toml").read_text()
 
 
@@ -87,6 +89,15 @@ def test_other_texts_come_as_they_are_and_files_are_saved(online: Hosted) -> Non
     posted = call(online, "request", url="http://ok.com/x", body="hello", headers={"X-Mine": "1"})["stdout"]
     assert posted.startswith("200\n")
     assert posted.endswith("\n\nhello from ok.com\n")
+
+
+@pytest.mark.parametrize(
+    "charset", ["punycode", "PunyCode", "idna", "undefined", "unicode_escape", "hex", "zip", "none"]
+)
+def test_a_charset_of_no_page_is_not_tried(charset: str) -> None:
+    """Python has codecs that take hours for a few megabytes, and some that are no encoding of texts."""
+    answer = Response(headers={"content-type": f"text/plain; charset={charset}"}, body=b"x" * 2_000_000 + b"-zzz\\n")
+    assert answer.text == "x" * 2_000_000 + "-zzz\\n"
 
 
 def test_a_redirect_to_a_server_that_is_not_named_is_not_followed(online: Hosted) -> None:
