@@ -12,6 +12,7 @@ from quart.typing import ResponseReturnValue
 
 from toolhost.sandbox.uninterrupted import whole
 from toolhost.web.access import SAFE, is_abandonable
+from toolhost.web.guard import ask_again
 
 __all__ = ["Finishing"]
 
@@ -24,4 +25,5 @@ class Finishing(Quart):
         if request.method in SAFE or is_abandonable(self, request.endpoint):
             return await super().dispatch_request(request_context)
         await request.get_data()  # all of it, from a client that is still there
+        await ask_again()
         return await whole(super().dispatch_request(request_context))

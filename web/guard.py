@@ -31,6 +31,7 @@ __all__ = [
     "LOOPBACK_NAMES",
     "abandonable",
     "admit",
+    "ask_again",
     "client",
     "count_work",
     "current",
@@ -99,7 +100,7 @@ async def admit() -> ResponseReturnValue | None:
     bind(request_id=g.request_id)  # for every entry of the log, in whatever layer it is written
     g.bearer = "Authorization" in incoming.headers
     if await site().accounts.blocks.blocked(incoming.remote_addr):
-        raise AccessError("address_blocked", "Your address gets no answer here.", "An administrator can change that.")
+        raise _blocked()
     access = access_of(current_app, incoming.endpoint)
     # An unknown page is open too: the 404 tells nothing that a stranger may not know.
     is_open = access.public or (incoming.endpoint is None and not is_api(incoming.path))
@@ -132,6 +133,27 @@ async def admit() -> ResponseReturnValue | None:
     _check_access(access)
     await site().host.permitted(g.actor, access.right, incoming.path)
     return None
+
+
+async def ask_again() -> None:
+    """Ask again who sends a request and what they may do, once all of it is there.
+
+    How long that takes the client decides, and its person may have been shut out meanwhile.
+
+    Raises:
+        AccessError: As `admit`.
+    """
+    if (principal := g.get("principal")) is None:
+        return
+    incoming = _incoming()
+    if await site().accounts.blocks.blocked(incoming.remote_addr):
+        raise _blocked()
+    g.principal = await site().accounts.check(principal)
+    _check_access(access_of(current_app, incoming.endpoint))
+
+
+def _blocked() -> AccessError:
+    return AccessError("address_blocked", "Your address gets no answer here.", "An administrator can change that.")
 
 
 def _count(incoming: BaseRequestWebsocket, access: Access, user_id: str | None) -> None:

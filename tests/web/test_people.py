@@ -1,5 +1,6 @@
 """People as administrators manage them: roles, links, ends; and what a running server notices of other processes."""
 
+import http.client
 import re
 import sqlite3
 import threading
@@ -212,6 +213,33 @@ def test_an_administrator_who_is_shut_out_makes_nobody_any_more(server, ada, thr
     assert {each.result().status for each in made} <= {201, 401}
     told = [one for one in server.audit() if (one["details"].get("account") or "").startswith(("ally-", "rosa"))]
     assert told[-1]["event"] == "user_disabled"
+
+
+def test_a_request_is_nobody_s_any_more_whose_end_comes_after_its_person_was_shut_out(server, ada) -> None:
+    """The body may come half a minute after the head."""
+    sara = server.add_user("sara", "admin")
+    held = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=SOON) for _ in range(6)]
+    requests = [
+        ("POST", "/api/invitations"),
+        ("POST", "/api/keys"),
+        ("POST", "/api/resume"),
+        ("POST", "/api/tools/files.list/call"),
+        ("POST", "/api/chat"),
+        ("PUT", f"/api/conversations/{sara.conversation()}/files/a.txt"),
+    ]
+    body = b'{"role": "admin", "name": "x", "scopes": ["admin"], "message": "hello"}'
+    for line, (method, path) in zip(held, requests, strict=True):
+        line.putrequest(method, path)
+        for name, value in {"Content-Length": len(body), "Content-Type": "application/json"}.items():
+            line.putheader(name, str(value))
+        line.putheader("Authorization", f"Bearer {sara.bearer}")
+        line.endheaders(body[:1])
+    assert sara.get(ME).status == 200
+    assert ada.request("PATCH", "/api/users/sara", {"disabled": True}).status == 200
+    for line, request in zip(held, requests, strict=True):
+        line.send(body[1:])
+        assert line.getresponse().status == 401, request
+        line.close()
 
 
 def test_what_somebody_may_no_longer_give_or_take_ends_with_their_role(server, ada) -> None:

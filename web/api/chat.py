@@ -19,7 +19,7 @@ from toolhost.identifiers import now_ms
 from toolhost.model import Actor
 from toolhost.web.bodies import read_object
 from toolhost.web.choices import read_choice, read_entry
-from toolhost.web.guard import abandonable, current, current_actor, requires
+from toolhost.web.guard import abandonable, ask_again, current, current_actor, requires
 from toolhost.web.live import Run
 from toolhost.web.site import Site, site
 from toolhost.web.staying import Stay
@@ -35,7 +35,9 @@ blueprint = Blueprint("chat_api", __name__, url_prefix="/api/chat")
 @abandonable
 async def chat() -> ResponseReturnValue:
     """Send a message; the events of its run follow. Who hangs up ends the watching, not the run."""
-    parts, actor, body = site(), current_actor(), await read_object()
+    parts, body = site(), await read_object()
+    await ask_again()
+    actor = current_actor()
     text, wanted, stream = body.get("message"), body.get("conversation_id"), body.get("stream", True)
     if not isinstance(text, str) or not isinstance(wanted, str | None) or not isinstance(stream, bool):
         raise UsageError(

@@ -15,7 +15,7 @@ from toolhost.downloads import open_download
 from toolhost.model import ExternalContent
 from toolhost.sandbox.collect import spelled
 from toolhost.uploads import receive
-from toolhost.web.guard import abandonable, current_actor, requires
+from toolhost.web.guard import abandonable, ask_again, current_actor, requires
 from toolhost.web.site import site
 from toolhost.web.workspace_panel import listing
 
@@ -68,8 +68,14 @@ async def upload(conversation_id: str, path: str) -> ResponseReturnValue:
         parts.sockets.tell_in(actor.user_id, conversation_id, "conversation.tainted", external_content=content)
 
     async with asyncio.timeout(_UPLOAD_SECONDS):
-        size = await receive(parts.host, actor, conversation_id, path, request.body, replace=replace, on_taint=tainted)
+        size = await receive(parts.host, actor, conversation_id, path, _arriving(), replace=replace, on_taint=tainted)
     return {"path": path, "size": size}, 201
+
+
+async def _arriving() -> AsyncIterator[bytes]:
+    async for piece in request.body:
+        yield piece
+    await ask_again()
 
 
 async def _pieces(file: FileIO, size: int) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from toolhost.errors import UsageError
 from toolhost.model import CallResult
 from toolhost.policy.annotations import hints_of
 from toolhost.web.bodies import read_object
-from toolhost.web.guard import abandonable, current_actor, requires
+from toolhost.web.guard import abandonable, ask_again, current_actor, requires
 from toolhost.web.site import site
 
 __all__ = ["blueprint", "status_of_result"]
@@ -45,7 +45,9 @@ async def index() -> ResponseReturnValue:
 @abandonable
 async def call(name: str) -> ResponseReturnValue:
     """Call a tool. Outside a conversation the call lasts as long as the request: who hangs up ends it."""
-    parts, actor, body = site(), current_actor(), await read_object()
+    parts, body = site(), await read_object()
+    await ask_again()
+    actor = current_actor()
     tool = parts.runs.granted(actor, name)
     arguments = body.get("arguments", {})
     conversation_id = body.get("conversation_id")

@@ -6,7 +6,7 @@ from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
 from toolhost.web.bodies import read_object
-from toolhost.web.guard import abandonable, count_work, current, current_actor, requires
+from toolhost.web.guard import abandonable, ask_again, count_work, current, current_actor, requires
 from toolhost.web.mcp.visit import Visit
 from toolhost.web.site import site
 
@@ -21,6 +21,7 @@ blueprint = Blueprint("mcp", __name__)
 async def speak() -> ResponseReturnValue:
     """Speak the Model Context Protocol: list the tools and call them. Who hangs up ends the call."""
     body = await read_object()
+    await ask_again()
     method = body.get("method")
     # Before the SDK reads it, which may begin a stream with status 200.
     if method == "tools/call":
