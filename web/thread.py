@@ -96,7 +96,11 @@ def _position(run: Run) -> int:
 
 
 async def card_of_call(parts: Site, actor: Actor, call_id: str) -> Card | None:
-    """The card of one stored call, or None."""
+    """The card of one call, or None. While it is carried out its run has it: its record still says that it waits."""
+    for run in parts.runs.alive_of_all():
+        call = run.calls.get(call_id)
+        if run.actor.user_id == actor.user_id and call is not None and call.started is not None:
+            return card_of_live(call, output=call.output)
     waiting = {pending.call_id: pending for pending in await parts.host.pending_approvals(actor)}
     record = await parts.host.call_record(call_id, actor)
     return (

@@ -171,6 +171,7 @@ def test_stop_ends_a_run(chat) -> None:
     say(page, "/shell.run script='echo started; sleep 60'")
     approve(page)
     expect(settled(page, "running").locator(".output").first).to_contain_text("started")
+    expect(page.locator("#waiting-bar")).to_be_hidden()  # it was answered, though the answer goes on
     page.get_by_role("button", name="Stop").click()
     settled(page, "cancelled")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
@@ -241,11 +242,12 @@ def test_two_clicks_are_one_answer(chat) -> None:
 
 def test_the_approvals_page_answers_too(chat, server) -> None:
     page = chat()
-    say(page, "/shell.run script='echo from the other page'")
+    say(page, "/shell.run script='echo from the other page; sleep 60'")
     settled(page, "waiting")
     page.goto(server.origin + "/approvals")
     approve(page)
-    expect(settled(page, "done")).to_contain_text("from the other page")
+    settled(page, "running").get_by_role("button", name="End this call").click()
+    expect(settled(page, "cancelled")).to_contain_text("from the other page")
     expect(page.locator("#waiting-badge")).to_be_hidden()
 
 

@@ -10,11 +10,18 @@ document.addEventListener("toolhost:answered", async ({ detail }) => {
   refreshSidebar(null);
 });
 
+// The answer to a call that was approved comes when it has ended: until then, it is shown how far it has come.
+const SOON_MS = 1500;
+setInterval(() => {
+  for (const form of findAll("[data-approval][data-sent]")) follow(form.closest(".card").dataset.call, find("#thread"));
+}, SOON_MS);
+
 // All that is shown can be refused at once. Nothing approves more than one call: each is looked at.
 const every = find("#refuse-all");
 every?.addEventListener("click", async () => {
   every.disabled = true;
   for (const form of findAll("[data-approval]")) await answer(form, "refuse");
+  every.disabled = false;
 });
 document.addEventListener("toolhost:waiting", () => {
   if (every) every.hidden = !find("[data-approval]");

@@ -37,10 +37,14 @@ function successor(control, card) {
 
 const question = (card) => find("[data-approval]", card)?.dataset.approval ?? find("[data-inquiry]", card)?.dataset.inquiry;
 
+const followed = new Map(); // call -> how often it was looked at
+
 /** Look what became of a call, and show it, unless its question is as open as before. */
 export async function follow(call, thread) {
+  const mine = (followed.get(call) ?? 0) + 1;
+  followed.set(call, mine);
   const answer = await get(`/ui/calls/${call}`);
-  if (!answer.ok) return;
+  if (!answer.ok || followed.get(call) !== mine) return; // it was looked at again meanwhile
   const old = document.getElementById(`call-${call}`);
   if (!old || !question(old) || question(old) !== question(element(answer.data))) place(thread, answer.data);
 }

@@ -6,7 +6,7 @@ import { Composer } from "./composer.js";
 import { announce, element, fill, find, findAll, nodes, strings } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { entries } from "./entries.js";
-import { wordsOf } from "./errors.js";
+import { inFull, wordsOf } from "./errors.js";
 import { filesChanged, filesPanel } from "./files.js";
 import { foldDone } from "./folding.js";
 import * as queued from "./queue.js";
@@ -176,7 +176,10 @@ function take(event) {
     thread.append(element(event.html));
     if (event.entry.kind === "user") following = true;
   } else if (event.html) {
+    const waited = document.getElementById(`call-${event.call_id}`)?.dataset.state === "waiting";
     const card = place(thread, event.html, event.request_id);
+    // An answer is told before it is taken, and carried out after that: it waits no longer once the call has begun.
+    if (waited && event.type === "tool.started") refreshSidebar(conversation);
     if (event.type === "tool.requested") requested.set(event.run_id, [...(requested.get(event.run_id) || []), card]);
     // Its name is the model's, which may use it again: from now on it is nobody's.
     if (event.type === "tool.rejected") card.removeAttribute("id");
@@ -192,7 +195,7 @@ function take(event) {
   else if (event.type === "accepted") composer.accepted(event.ref);
   else if (event.type === "error") failed(event);
   if (/^(approval\.|tool\.(asked|answered)$)/.test(event.type) || TERMINAL.has(event.type)) refreshSidebar(conversation);
-  if (event.type === "run.failed" && !thread.lastElementChild?.matches(".message-error")) composer.complain(event.error.message);
+  if (event.type === "run.failed" && !thread.lastElementChild?.matches('.message-error, .card[data-state="error"]')) composer.complain(inFull(event.error));
   if (event.type === "tool.shortened") shortened(event);
   if (event.type === "tool.completed") {
     foldDone(thread);

@@ -1,6 +1,7 @@
 // The composer: a text that grows, the `/` menu, a tool's form, and Send or Stop.
 
 import { find } from "./dom.js";
+import { inFull } from "./errors.js";
 import { ToolForm } from "./form.js";
 import { ToolMenu } from "./menu.js";
 
@@ -176,7 +177,7 @@ export class Composer {
       this.fill(sent.text);
       this.menu.close();
     }
-    this.complain(error.hint ? `${error.message} ${error.hint}` : error.message);
+    this.complain(inFull(error));
     if (sent && !sent.fromForm) this.input.focus();
     return Boolean(sent?.fromThread);
   }

@@ -71,10 +71,13 @@ export function showWaiting(count) {
   document.dispatchEvent(new CustomEvent("toolhost:waiting", { detail: count }));
 }
 
+let asked = 0;
+
 /** Fetch the list of conversations anew. */
 export async function refreshSidebar(here) {
+  const mine = ++asked;
   const answer = await get(`/ui/sidebar${here ? `?here=${encodeURIComponent(here)}` : ""}`);
-  if (!answer.ok) return;
+  if (!answer.ok || mine !== asked) return; // it has changed once more meanwhile
   const list = find("#conversations");
   if (!find(".rename", list)) {
     // Nobody's typing is taken away, and nobody's place in the list.
