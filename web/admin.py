@@ -45,7 +45,6 @@ async def incident() -> ResponseReturnValue:
     return await render_template(
         "admin_incident.html",
         plugins=sorted(plugins, key=lambda plugin: plugin.name),
-        stopped=parts.host.stopping.stopped,
         people=await parts.accounts.people.list(),
         blocks=await parts.accounts.blocks.list(),
         **await section("incident"),

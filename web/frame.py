@@ -39,6 +39,7 @@ async def frame(page: str = "", *, here: str | None = None) -> dict[str, Any]:
         "sharing": parts.host.settings.shares,
         "problem": parts.host.sandbox_problem,
         "degraded": parts.host.sandbox is None,
+        "stopped": parts.host.stopping.stopped,
     }
 
 

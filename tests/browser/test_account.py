@@ -122,3 +122,14 @@ def test_an_administrator_changes_roles_and_makes_links(server, ada, watched_pag
     row.get_by_role("button", name="Shut out").click()
     expect(page.locator('[data-user="jon"]')).to_contain_text("shut out")
     look(page, "admin-people-jon")
+
+
+def test_a_viewer_is_told_what_is_theirs(server, ada, watched_page) -> None:
+    server.add_user("vera", "viewer")
+    page = watched_page(expected=("status of 403",))
+    page.goto(server.origin + "/login")
+    sign_in(page, "vera")
+    expect(page.locator("#hero")).to_contain_text("No tool is granted to you yet.")
+    expect(page.locator(".model-note")).to_have_count(0)  # which tells to call tools
+    page.goto(server.origin + "/admin/people")
+    expect(page.locator(".lead code").first).to_have_text("viewer")

@@ -87,5 +87,8 @@ def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_i
     page.wait_for_load_state()
     both_ways(page, "admin-stopped")
     assert ada.call("files.list").code == "panicked"
+    page.goto(server.origin + "/")
+    expect(page.locator("#main")).to_contain_text("no tool runs until it is resumed")
+    page.goto(server.origin + "/admin/incident")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#stopped")).to_have_count(0)

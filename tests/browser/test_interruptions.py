@@ -114,6 +114,7 @@ def test_a_session_that_ends_leaves_the_draft_where_it_was(signed_in, server) ->
     page.locator("#message").fill("a long thought")
     page.context.clear_cookies()
     line.cut(SIGNED_OUT)
+    page.wait_for_url("**/login?next=*")  # its scripts too
     page.get_by_label("Name").fill("ada")
     page.locator("#password").fill(PASSWORD)
     page.locator("#password").press("Enter")

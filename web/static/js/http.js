@@ -58,7 +58,7 @@ export const post = (path, body) => request(path, json("POST", body));
 
 /** To the login page, and back here afterwards. */
 export function leave() {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
 function json(method, body) {
