@@ -96,7 +96,10 @@ def requires(
 
 
 def abandonable(view: View) -> View:
-    """Let whoever hangs up end what a route does: it takes long, and how it ended is recorded all the same."""
+    """Let whoever hangs up end what a route does: it takes long, and how it ended is recorded all the same.
+
+    Such a route asks again by itself, by `ask_again`, once its body is there; for the others that is done.
+    """
     setattr(view, _ABANDONABLE, True)
     return view
 
