@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -24,6 +25,7 @@ from toolhost.policy.in_force import IN_FORCE, InForce, kept
 from toolhost.policy.offline import read_files
 from toolhost.sandbox import Check, probe
 from toolhost.settings import Settings, is_loopback
+from toolhost.staging import staging
 
 __all__ = ["examined"]
 
@@ -38,7 +40,7 @@ _HEADERS = {
 
 
 def examined(settings: Settings, execution: Sequence[Check] | None = None) -> dict[str, Any]:
-    """Everything that the doctor finds, as its JSON object; nothing is written. Blocks, for seconds.
+    """Everything that the doctor finds, as its JSON object; nothing is left behind. Blocks, for seconds.
 
     Args:
         settings: The settings.
@@ -251,8 +253,12 @@ def _passwords() -> list[Check]:
 
 
 def _execution(settings: Settings) -> list[Check]:
-    """The sandbox, tried out."""
-    return probe()
+    """The sandbox, tried out where the host's own stand: whether programs may run from there is a part of it."""
+    with contextlib.ExitStack() as stack:
+        place = None
+        with contextlib.suppress(OSError):  # there is no state yet, or no room in it
+            place = stack.enter_context(staging(settings.data / "state"))
+        return probe(place)
 
 
 def _audit(settings: Settings) -> list[Check]:

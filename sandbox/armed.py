@@ -19,6 +19,7 @@ from typing import Any
 
 from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.channel import Channel, Started
+from toolhost.sandbox.diagnosis import fix_of
 from toolhost.sandbox.errors import SandboxError, SandboxUnavailable, limits_refused
 from toolhost.sandbox.pipes import Feed, Pipes
 from toolhost.sandbox.processes import children, deserted, exit_status, newest_child, parent
@@ -57,7 +58,9 @@ class Armed:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._dead: asyncio.Future[None] = self._loop.create_future()
         self._over: asyncio.Future[None] = self._loop.create_future()
+        self._silent = False  # all that was to be said on the status pipe was said
         self._covered = False
+        self._killed = False
         self._again = again
         self._joining: asyncio.Future[None] | None = None
         if group.is_joined:
@@ -94,13 +97,15 @@ class Armed:
                 f"The sandbox did not stand after {_SETUP:g} s.",
                 "Try again when the machine has less to do; if it stays so, run `toolhost doctor`.",
             ) from None
+        if not self._status.startswith(READY):
+            self._read_status()  # its last words may have come with its end
         if self._status.startswith(LIMITS_REFUSED):
             raise limits_refused()
         if self._pidfd < 0 or not self._status.startswith(READY):
             said = bytes(self._status.removeprefix(READY)).decode(errors="backslashreplace").strip()
             said = said.removeprefix("bwrap: ")
             raise SandboxUnavailable(
-                "setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", "Run `toolhost doctor`."
+                "setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", fix_of(said)
             )
         self._channel.settle(self._started.call)
         if self._joining is not None:
@@ -118,8 +123,8 @@ class Armed:
 
     @property
     def alive(self) -> bool:
-        """Whether it still stands, at this very moment."""
-        if self._dead.done() or self._pidfd < 0:
+        """Whether it still stands, at this very moment, and nobody has begun to end it."""
+        if self._killed or self._dead.done() or self._pidfd < 0:
             return False
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
@@ -156,6 +161,7 @@ class Armed:
         """
         del self._status[: report_length(bytes(self._status))]
         self._ready, self._over = self._loop.create_future(), self._loop.create_future()
+        self._silent = report_length(bytes(self._status)) is not None
         if self._fed is not None:
             self._fed.stop()
         self._let_tool_go()
@@ -169,6 +175,7 @@ class Armed:
 
     def kill(self) -> None:
         """Kill the whole sandbox: its pid 1, never bubblewrap, which could leave a command running behind it."""
+        self._killed = True
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -304,12 +311,13 @@ class Armed:
             data = b""
         if not data:
             self._loop.remove_reader(self.pipes.status)
+            self._silent = True
             self._stands()
             return
         self._status += data
         length = report_length(bytes(self._status))
-        if self._status.startswith(READY) or length is not None:
-            self._stands()
+        self._silent = length is not None
+        self._stands()
         if self._said is None and length is not None:
             self._said = ended(bytes(self._status[:length]))
             self._look_for_the_end()
@@ -339,9 +347,9 @@ class Armed:
             self._stands()
 
     def _stands(self) -> None:
-        """Both have spoken: the launcher (or it has died), and bubblewrap about the launcher's pid."""
-        failed = bool(self._status) and not self._status.startswith(READY)
-        if not self._ready.done() and ((self._pidfd >= 0 and self._status) or failed or self._dead.done()):
+        """Both have spoken: the launcher, and bubblewrap about the launcher's pid; or there is nothing to wait for."""
+        stands = self._pidfd >= 0 and self._status.startswith(READY)
+        if not self._ready.done() and (stands or self._silent or self._dead.done()):
             self._ready.set_result(None)
 
     def _hold_child(self) -> None:

@@ -115,12 +115,17 @@ def find_bubblewrap(folders: Sequence[str] = _FOLDERS) -> str:
 
 def _check_version(path: str) -> None:
     try:
-        said = subprocess.run([path, "--help"], env={}, capture_output=True, timeout=10, check=False, text=True)
-        version = subprocess.run([path, "--version"], env={}, capture_output=True, timeout=10, check=False, text=True)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SandboxUnavailable("bubblewrap_broken", f"{path} cannot be run: {error}.", "") from error
+        said, version = (
+            subprocess.run([path, word], env={}, capture_output=True, timeout=10, check=False, text=True)
+            for word in ("--help", "--version")
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise _broken(path, f"cannot be run: {error}") from error
     numbers = re.search(r"(\d+)\.(\d+)\.(\d+)", version.stdout)
-    found = tuple(int(one) for one in numbers.groups()) if numbers else (0, 0, 0)
+    if said.returncode or numbers is None:
+        words = (said.stderr or version.stderr).strip()
+        raise _broken(path, f"does not say what it can do: {words or f'it ended with {said.returncode}'}")
+    found = tuple(int(one) for one in numbers.groups())
     help_text = said.stdout + said.stderr
     if found < _MINIMUM or "--bind-fd" not in help_text or "--disable-userns" not in help_text:
         raise SandboxUnavailable(
@@ -128,3 +133,7 @@ def _check_version(path: str) -> None:
             f"{path} is version {'.'.join(map(str, found))}; needed is 0.8.0 with --bind-fd.",
             "apt-get update && apt-get install bubblewrap (Debian 12 with security updates, or later)",
         )
+
+
+def _broken(path: str, what: str) -> SandboxUnavailable:
+    return SandboxUnavailable("bubblewrap_broken", f"{path} {what}.", "apt-get install --reinstall bubblewrap")

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from toolhost.sandbox.diagnosis import fix_of
 from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
 
 __all__ = ["FULL", "Channel", "Launch", "Started"]
@@ -252,7 +253,7 @@ class Channel:
             kind, code, text, hint = message["error"]
             if asked is not None and not asked.done():
                 made = PlanRefused if kind == "PlanRefused" else SandboxUnavailable
-                asked.set_exception(made(code, text, hint))
+                asked.set_exception(made(code, text, fix_of(text) if code == "launch_failed" else hint))
         elif "gone" in message:
             ended = self._gone.pop(call, None)
             if ended is not None and not ended.done():

@@ -1,4 +1,4 @@
-"""Why a namespace cannot be made here, and the exact fix."""
+"""Why a namespace or a sandbox cannot be made here, and the exact fix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import sys
 
 from toolhost.sandbox.errors import SandboxUnavailable
 
-__all__ = ["namespace_refusal"]
+__all__ = ["ASK_DOCTOR", "fix_of", "namespace_refusal"]
+
+ASK_DOCTOR = "Run `toolhost doctor`."
+"""Where the cause is not known."""
+
+_KINDS = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
+_ENOUGH = 15_000  # namespaces of a kind; a sandbox has one of each
+_CONTAINER = "Start this container with --security-opt seccomp=unconfined --security-opt systempaths=unconfined."
 
 
 def _setting(path: str) -> str:
@@ -18,11 +25,10 @@ def _setting(path: str) -> str:
         return ""
 
 
-def namespace_refusal(number: int, what: str) -> SandboxUnavailable:
+def namespace_refusal(what: str) -> SandboxUnavailable:
     """The error for a spawner that could not make its namespaces.
 
     Args:
-        number: errno, or 0.
         what: The step that failed.
     """
     if _setting("user/max_user_namespaces") == "0":
@@ -45,10 +51,29 @@ def namespace_refusal(number: int, what: str) -> SandboxUnavailable:
             f"echo '{profile}' > /etc/apparmor.d/toolhost && apparmor_parser -r /etc/apparmor.d/toolhost "
             "(or, for every program, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0)",
         )
-    where = (
-        " (this looks like a container: run it with user namespaces allowed)" if os.path.exists("/.dockerenv") else ""
-    )
-    text = f"{what}" if number else what
     return SandboxUnavailable(
-        "namespaces_failed", f"The spawner could not make its namespaces: {text}{where}.", "Run `toolhost doctor`."
+        "namespaces_failed", f"The spawner could not make its namespaces: {what}.", fix_of(what)
     )
+
+
+def fix_of(said: str) -> str:
+    """What to do where a sandbox or its namespaces could not be made.
+
+    Args:
+        said: By whoever could not make it: the kernel, bubblewrap, or its launcher.
+    """
+    if "No space left on device" in said or "namespaces exceeded" in said:
+        low = [kind for kind in _KINDS if _is_low(_setting(f"user/max_{kind}_namespaces"))]
+        if low:
+            return "sysctl -w " + " ".join(f"user.max_{kind}_namespaces={_ENOUGH}" for kind in low)
+    if "mount proc" in said or ("Operation not permitted" in said and os.path.exists("/.dockerenv")):
+        return _CONTAINER  # a part of /proc is covered, so that the kernel lets nobody have a whole one
+    if "execvp" in said and "Permission denied" in said:
+        return "Have the data directory on a file system that is not mounted noexec."
+    if "execvp" in said:
+        return "apt-get install --reinstall dash libc6"
+    return ASK_DOCTOR
+
+
+def _is_low(setting: str) -> bool:
+    return setting.isdecimal() and int(setting) < _ENOUGH

@@ -15,6 +15,7 @@ from typing import Literal
 from toolhost.sandbox import bubblewrap, seccomp
 from toolhost.sandbox.attacks import ATTACKS
 from toolhost.sandbox.destinations import PROXY
+from toolhost.sandbox.diagnosis import ASK_DOCTOR
 from toolhost.sandbox.errors import SandboxError
 from toolhost.sandbox.outcome import Outcome
 from toolhost.sandbox.plan import SandboxPlan
@@ -51,20 +52,25 @@ class Check:
     fix: str = ""
 
 
-def probe() -> list[Check]:
-    """Try every layer. Starts processes and makes a temporary folder; call it before any event loop or thread."""
+def probe(place: Path | None = None) -> list[Check]:
+    """Try every layer. Starts processes and makes a temporary folder; call it before any event loop or thread.
+
+    Args:
+        place: Where that folder is made: what the file system there allows is tried with it.
+    """
     checks: list[Check] = []
     try:
         path = bubblewrap.find_bubblewrap()
         checks.append(Check(layer="bubblewrap", status="pass", message=f"{path} can be used."))
         size = len(seccomp.filter_bytes(network=False)) // 8
         checks.append(Check(layer="seccomp", status="pass", message=f"The filter has {size} instructions."))
-        with tempfile.TemporaryDirectory(prefix="toolhost-probe-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix="toolhost-probe-", dir=place, ignore_cleanup_errors=True) as folder:
             sandbox = Sandbox.start(Path(folder).resolve())
             checks.append(Check(layer="namespaces", status="pass", message="The spawner has namespaces of its own."))
             checks += asyncio.run(_try(sandbox))
     except SandboxError as error:
-        checks.append(Check(layer=_layer(error.code), status="fail", message=error.message, fix=error.hint))
+        fix = error.hint if error.hint != ASK_DOCTOR else ""  # it is the doctor who asks
+        checks.append(Check(layer=_layer(error.code), status="fail", message=error.message, fix=fix))
     return checks
 
 

@@ -109,7 +109,7 @@ class Sandbox:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(launcher)
-            raise namespace_refusal(*said.get("fatal", (0, "the spawner ended at once")))
+            raise namespace_refusal(said.get("fatal", "the spawner ended at once"))
         return cls(Channel(ours, pid), tool_roots, launcher, cgroups, leftovers, armament or Armament())
 
     def reserve(self, plan: SandboxPlan) -> Reservation:

@@ -73,7 +73,7 @@ def serve(connection: socket.socket, bwrap: str, state: str, tool_roots: str, sp
         try:
             namespaces = enter(tool_roots)
         except OSError as error:
-            connection.send(json.dumps({"fatal": [error.errno or 0, str(error)]}).encode())
+            connection.send(json.dumps({"fatal": str(error)}).encode())
             os._exit(1)
         connection.send(b'{"up": true}')
         _Spawner(connection, bwrap, Mounts(namespaces, spares), halt).run()
