@@ -2,8 +2,12 @@
 
 import http.server
 import json
+import os
+import subprocess
 import threading
 from pathlib import Path
+
+import pytest
 
 LAYERS = ["network", "transport", "application", "execution", "audit"]
 
@@ -29,6 +33,20 @@ def test_text_says_the_same(toolhost) -> None:
     done = toolhost("doctor")
     assert done.returncode == 0
     assert [line.split()[1] for line in done.stdout.splitlines() if not line.startswith(" ")] == [*LAYERS, "checklist"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_only_where_the_data_directory_stands_must_programs_be_allowed_to_run(toolhost, data: Path) -> None:
+    subprocess.run(["mount", "--bind", data, data], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,noexec", data], check=True)
+        done = toolhost("doctor", "--json")
+        assert verdicts(done)["execution"] == "fail"
+        assert "noexec" in done.stdout
+    finally:
+        subprocess.run(["umount", "-l", data], check=True)
+    assert verdicts(toolhost("doctor", "--json"))["execution"] != "fail"
+    assert not list((data / "state").glob(".staged-*"))
 
 
 def test_an_address_others_reach_fails_the_network(toolhost) -> None:
