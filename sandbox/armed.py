@@ -104,9 +104,7 @@ class Armed:
         if self._pidfd < 0 or not self._status.startswith(READY):
             said = bytes(self._status.removeprefix(READY)).decode(errors="backslashreplace").strip()
             said = said.removeprefix("bwrap: ")
-            raise SandboxUnavailable(
-                "setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", fix_of(said)
-            )
+            raise SandboxUnavailable("setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", fix_of(said))
         self._channel.settle(self._started.call)
         if self._joining is not None:
             joining, self._joining = self._joining, None

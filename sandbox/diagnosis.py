@@ -51,9 +51,7 @@ def namespace_refusal(what: str) -> SandboxUnavailable:
             f"echo '{profile}' > /etc/apparmor.d/toolhost && apparmor_parser -r /etc/apparmor.d/toolhost "
             "(or, for every program, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0)",
         )
-    return SandboxUnavailable(
-        "namespaces_failed", f"The spawner could not make its namespaces: {what}.", fix_of(what)
-    )
+    return SandboxUnavailable("namespaces_failed", f"The spawner could not make its namespaces: {what}.", fix_of(what))
 
 
 def fix_of(said: str) -> str:
