@@ -401,8 +401,9 @@ class Runs:
             running = [call.call_id for call in run.calls.values() if call.state == "running"]
             if [call_id for call_id in running if self._host.cancel(call_id, run.actor)]:
                 return
-        if run.task is not None and not run.task.cancelling():
-            run.task.cancel()  # once: a second one would come while the run writes down how it ended
+        if run.task is not None:
+            # Behind its first step: a task that is cancelled before it takes that says nothing of its end.
+            asyncio.get_running_loop().call_soon(_cancel, run.task)
 
     async def _waits(self, run: Run) -> None:
         if run.kind == "message":
@@ -465,6 +466,11 @@ _STATES: dict[str, RunState] = {
     "run.cancelled": "cancelled",
 }
 _INTERNAL = ToolHostError("internal_error", "Something went wrong in the server.")
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    if not task.cancelling():  # once: a second one would come while the run writes down how it ended
+        task.cancel()
 
 
 def _refused_by(error: BaseException) -> Exception:
