@@ -69,6 +69,7 @@ def terms_of(plan: SandboxPlan, call: Call) -> Terms:
         "kind": plan.kind,
         "run": list(plan.argv) if plan.kind == "command" else None,
         "arguments": plan.arguments,
+        "stdin": plan.stdin,
         "cwd": _relative(plan.cwd, names),
         "roots": [_root(root, names[root.target]) for root in plan.roots],
         "network": list(plan.network),
@@ -122,6 +123,7 @@ def grant_text(terms: Terms, scope: Scope, *, conversation_id: str | None, sourc
     lines = [
         ("tool", terms["tool"]),
         ("run", terms["run"]) if terms["kind"] == "command" else ("arguments", terms["arguments"]),
+        ("stdin", terms.get("stdin") or None),
         ("cwd", terms["cwd"]),
         ("read", [root["folder"] for root in of if not root["write"]]),
         ("write", [root["folder"] for root in of if root["write"]]),

@@ -29,6 +29,17 @@ def test_a_data_directory_that_cannot_be_written_is_named(toolhost) -> None:
     assert "/proc/nowhere" in done.stderr
 
 
+def test_a_data_directory_may_have_any_name_and_everything_is_in_it(toolhost, space: Path) -> None:
+    folder = space / "odd"
+    odd = folder / "a b%41?mode=memory#\n'é"
+    there = {"TOOLHOST_DATA": str(odd)}
+    assert toolhost("call", "system.uname", env=there).returncode == 0
+    assert (odd / "state" / "toolhost.db").stat().st_size
+    assert list(folder.iterdir()) == [odd]
+    doctor = toolhost("doctor", "--json", env=there)
+    assert "The database is sound." in doctor.stdout
+
+
 def test_somebody_else_s_data_directory_is_left_as_it_is(toolhost, space: Path) -> None:
     other = space / "other"
     other.mkdir(mode=0o755)
