@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Literal
+from urllib.parse import quote
 
 from toolhost.addresses import ask_server, listeners
 from toolhost.audit import verify
@@ -211,7 +212,7 @@ def _state(settings: Settings) -> list[Check]:
     if stat.S_IMODE(state.stat().st_mode) & 0o077:
         checks.append(_fail("state folder", f"Others can enter {state}.", f"chmod 0700 {state}"))
     try:
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+        connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=5)
         try:
             (verdict,) = connection.execute("PRAGMA quick_check").fetchone()
             (administrators,) = connection.execute(

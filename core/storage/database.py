@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, CursorResult, Executable, event
+from sqlalchemy import URL, Connection, CursorResult, Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from toolhost.errors import MachineError
@@ -36,7 +36,9 @@ class Database:
             MachineError: `database_newer`.
         """
         _create_private(path)
-        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": 10})
+        # Not as a text: a `%` or `?` in the path would mean something else there.
+        address = URL.create("sqlite+aiosqlite", database=str(path))
+        engine = create_async_engine(address, connect_args={"timeout": 10})
         event.listen(engine.sync_engine, "connect", _configure)
         try:
             async with engine.begin() as connection:
