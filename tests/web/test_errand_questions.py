@@ -18,9 +18,9 @@ from toolhost import ToolContext, ToolOutput, hookimpl, tool
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 
 @tool
-async def make(ctx: ToolContext, name: str) -> ToolOutput:
+async def make(ctx: ToolContext, name: str, told: str = "some input") -> ToolOutput:
     "Make a file, and a picture."
-    await ctx.run("touch", name, stdin="some input")
+    await ctx.run("touch", name, stdin=told)
     with open("plot.png", "wb") as file:
         file.write(base64.b64decode(PNG))
     return ToolOutput(text="made", files=["plot.png"])
@@ -142,6 +142,20 @@ def test_a_page_that_is_loaded_while_a_tool_s_command_waits_shows_that_command(g
         socket.send("approve", approval_id=waiting["approval_id"])
         assert socket.to_the_end()[-1]["type"] == "run.completed"
     assert "data-approval=" not in grace.get(f"/c/{conversation}/thread").json["html"]
+
+
+def test_a_yes_that_counts_again_covers_no_other_standard_input(grace: Person) -> None:
+    conversation, asked = grace.conversation(), []
+    for told in ("harmless", "harmless", "harmful"):
+        with grace.socket() as socket:
+            socket.send("message", text=f"/maker.make name=told.txt told={told}", conversation_id=conversation)
+            seen = socket.until("approval.required", "tool.completed", timeout=60)[-1]
+            asked.append(seen["type"] == "approval.required")
+            if asked[-1]:
+                assert told in seen["grants"]["conversation"], "what would be written down says it"
+                socket.send("approve", approval_id=seen["approval_id"], scope="conversation")
+            socket.to_the_end()
+    assert asked == [True, False, True]
 
 
 def test_stopping_a_run_withdraws_the_question_of_its_tool(grace: Person) -> None:
