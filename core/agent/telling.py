@@ -37,8 +37,12 @@ watches every call and may have to approve it.
 """
 
 # Any spelling of the marks, also with invisible characters or spaces in between.
-_UNSEEN = r"\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
-_MARK = re.compile(rf"<(?=[{_UNSEEN}/\\]*tool[_{_UNSEEN}-]*output)", re.IGNORECASE)
+_UNSEEN = (
+    r"\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff"
+)
+_TOOL, _OUTPUT = (f"[{_UNSEEN}]*".join(word) for word in ("tool", "output"))
+_MARK = re.compile(rf"<(?=[{_UNSEEN}/\\]*{_TOOL}[_{_UNSEEN}-]*{_OUTPUT})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
