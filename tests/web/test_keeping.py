@@ -110,6 +110,7 @@ def owner(sharing: WebServer) -> Person:
 def test_a_link_shows_and_does_nothing_and_ends(sharing: WebServer, owner: Person) -> None:
     conversation = write(owner, "for everybody **to read**")
     owner.call("shell.run", conversation, script="echo waiting")
+    owner.call("files.list", conversation)
     made = owner.post(f"/api/conversations/{conversation}/shares")
     assert made.status == 201
     token = made.json["path"].removeprefix("/shared#")
@@ -120,6 +121,10 @@ def test_a_link_shows_and_does_nothing_and_ends(sharing: WebServer, owner: Perso
     assert 'data-state="waiting"' in answer.json["html"]
     for doing in ("data-approval=", "data-decision", 'data-card="more"', "data-entry-do"):
         assert doing not in answer.json["html"]
+    own_view = owner.get(f"/c/{conversation}/thread").text
+    for told in ("sha256:", "pane-sandbox-", "pane-json-"):
+        assert told in own_view
+        assert told not in answer.json["html"]
     for path in (f"/c/{conversation}", f"/api/conversations/{conversation}", "/api/tools"):
         assert stranger.get(path).status in (303, 401)
     [listed] = owner.get(f"/api/conversations/{conversation}/shares").json["shares"]
