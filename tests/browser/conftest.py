@@ -16,7 +16,7 @@ from webserver import ROOT, Person, WebServer
 
 expect.set_options(timeout=30_000)  # a machine that is busy is slow, not wrong
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -82,7 +82,7 @@ def ada(server: WebServer) -> Person:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Chromium as it is without windows: the same engine, for two thirds of the processor time."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
