@@ -150,7 +150,8 @@ def test_a_form_that_is_sent_twice_is_one_call(chat) -> None:
     form = page.locator("#tool-form")
     form.get_by_label("path").fill("twice.txt")
     form.get_by_label("content").fill("once")
-    form.get_by_role("button", name="Run").dblclick(force=True)
+    # Not by the mouse: its second click falls on whatever is there by then.
+    form.locator("form").evaluate("form => { form.requestSubmit(); form.requestSubmit(); }")
     expect(form).to_be_hidden()
     say(page, "/files.list")
     expect(page.locator(".card").last).to_contain_text("files.list")
