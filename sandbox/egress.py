@@ -26,7 +26,6 @@ from toolhost.sandbox.resolver import Resolve, Resolver
 __all__ = ["Connection", "EgressBroker", "EgressLimits", "OnConnection", "serving"]
 
 _DIAL_SECONDS = 10.0
-_ATTEMPT_SECONDS = 5.0
 _ATTEMPTS = 4
 _RETRY_SECONDS = 0.1
 _BURST = 32
@@ -227,13 +226,14 @@ class EgressBroker:
 
     async def _reach(self, addresses: Sequence[str], link: Link) -> socket.socket:
         failure: OSError = ConnectionRefusedError("no address")
+        patience = _DIAL_SECONDS / max(1, len(addresses))  # one that never answers must not take the others' turn
         for address in addresses:
             link.address = address
             outside = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
             try:
                 outside.setblocking(False)
                 outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                async with asyncio.timeout(_ATTEMPT_SECONDS):
+                async with asyncio.timeout(patience):
                     await asyncio.get_running_loop().sock_connect(outside, (address, link.port))
             except OSError as error:
                 outside.close()

@@ -253,6 +253,22 @@ async def test_a_name_with_one_address_that_is_not_public_is_refused_as_a_whole(
     assert not reached
 
 
+async def test_addresses_that_never_answer_leave_the_others_their_turn(bench: Bench) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"here")
+
+    async with server(handler) as port, bench.broker("*"):
+        with contextlib.ExitStack() as stack:
+            for address in ("127.0.0.2", "127.0.0.3"):  # nobody accepts there, and the queue of one is full
+                deaf = stack.enter_context(socket.socket())
+                deaf.bind((address, port))
+                deaf.listen(0)
+                stack.enter_context(socket.create_connection((address, port), timeout=WITHIN))
+            bench.names["ok.com"] = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+            answer = await bench.say(b"CONNECT ok.com:%d HTTP/1.1\r\nHost: x\r\n\r\n" % port)
+    assert answer.endswith(b"here")
+
+
 @pytest.mark.parametrize(
     "literal", ["127.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"]
 )
