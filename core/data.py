@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -74,11 +75,12 @@ class DataDirectory:
         for folder in (self.root, self.state):
             status = folder.stat()
             if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
+                named = shlex.quote(str(folder))
                 raise MachineError(
                     "data_not_trusted",
                     f"Others could replace the policies, the keys and the audit log: {folder} is writable by more than "
                     "root and the user who runs toolhost.",
-                    f"See that nobody did, then: chown {os.geteuid()} {folder} && chmod go-w {folder}",
+                    f"See that nobody did, then: chown {os.geteuid()} {named} && chmod go-w {named}",
                 )
         if seed:
             self._seed_policies()
