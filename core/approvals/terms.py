@@ -42,16 +42,19 @@ STANDING_DAYS = 30
 """How long a grant lives, whichever it is: nothing that was said once holds for ever."""
 
 
-def approval_digest(plan: SandboxPlan, user_id: str, conversation_id: str | None, change: str | None = None) -> str:
-    """What an answer is bound to: the person, the conversation, every field of the plan, and the change it was shown.
+def approval_digest(
+    plan: SandboxPlan, user_id: str, conversation_id: str | None, change: str | None = None, *, tainted: bool = False
+) -> str:
+    """What an answer is bound to: the person, the conversation, every field of the plan, and what else it was shown.
 
     Args:
         plan: The plan.
         user_id: Who is asked.
         conversation_id: Where, or None.
         change: Digest of what would change in files, where that was shown.
+        tainted: Whether it was asked because of what the conversation has taken in.
     """
-    bound = json.dumps([user_id, conversation_id, change]).encode() + b"\n" + plan.canonical()
+    bound = json.dumps([user_id, conversation_id, change, tainted]).encode() + b"\n" + plan.canonical()
     return "sha256:" + hashlib.sha256(bound).hexdigest()
 
 

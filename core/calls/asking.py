@@ -31,6 +31,7 @@ from toolhost.calls.results import ended, not_run
 from toolhost.errors import ApprovalError, UsageError
 from toolhost.model import Actor, Call, CallResult
 from toolhost.policy.courtesy import courteous
+from toolhost.policy.taint import TAINTED
 from toolhost.policy.values import Policy, Rule, ToolRule
 from toolhost.sandbox.uninterrupted import to_the_end, whole
 
@@ -152,7 +153,7 @@ class Asking:
             raise ApprovalError(
                 "plan_changed",
                 "What would run now is not what was asked about: a policy, a plugin, a path or a file that it changes "
-                "has changed since.",
+                "has changed since, or the conversation has taken in content from elsewhere.",
                 "Make the call again and look at the new question.",
             )
         # As asked and as now: a yes in person to what a program asked counts for that alone.
@@ -313,7 +314,8 @@ class Asking:
     def _digest(call: Call, considered: Considered, change: Change | None) -> str:
         assert considered.plan is not None
         shown = None if change is None else change.digest
-        return approval_digest(considered.plan, call.actor.user_id, call.conversation_id, shown)
+        tainted = considered.decision.code == TAINTED
+        return approval_digest(considered.plan, call.actor.user_id, call.conversation_id, shown, tainted=tainted)
 
     @staticmethod
     async def _change(call: Call, considered: Considered) -> Change | None:

@@ -223,6 +223,22 @@ def test_no_grant_answers_for_a_tainted_call_and_a_yes_to_one_leaves_none(person
     assert person.call("reach.ask", here).json["status"] == "approval_required"
 
 
+def test_a_yes_to_what_was_asked_before_content_came_in_runs_nothing(person: Person) -> None:
+    here = person.conversation()
+    send, read = (person.call(f"reach.{tool}", here).json for tool in ("ask", "read"))
+    assert (send["decision"]["code"], read["decision"]["code"]) == ("rule_ask", "rule_ask")
+    assert person.call("reach.fetch", here).json["status"] == "ok"
+    refused = person.post(f"/api/approvals/{send['approval_id']}", {"decision": "approve"})
+    assert (refused.status, refused.code) == (409, "plan_changed")
+    assert "has taken in content from elsewhere" in refused.text
+    assert person.get(f"/api/calls/{send['call_id']}").json["status"] == "refused"
+    kept = person.post(f"/api/approvals/{read['approval_id']}", {"decision": "approve"})
+    assert kept.json["stdout"] == "read x\n", "it cannot reach out"
+    again = person.call("reach.ask", here).json
+    assert again["decision"]["code"] == "tainted"
+    assert person.post(f"/api/approvals/{again['approval_id']}", {"decision": "approve"}).json["stdout"] == "ask x\n"
+
+
 def test_an_upload_into_a_conversations_own_workspace_counts(person: Person, place: WebServer) -> None:
     here = person.conversation()
     assert person.call("reach.send", person.conversation()).json["status"] == "ok"
