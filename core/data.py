@@ -72,7 +72,7 @@ class DataDirectory:
         for folder in (self.state, self.workspaces):
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise self._not_writable(folder, PermissionError(errno.EACCES, "Permission denied"))
-        for folder in (self.root, self.state):
+        for folder in (self.root, self.state, self.policies):
             status = folder.stat()
             if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
                 named = shlex.quote(str(folder))

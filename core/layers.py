@@ -159,7 +159,9 @@ def _policies(settings: Settings) -> list[Check]:
             )
         ]
     declared = declared_settings(settings.plugins)
-    reading = read_files(settings.policies, data=settings.data, plugins=settings.plugins, declared=declared)
+    reading = read_files(
+        settings.policies, data=settings.data, plugins=settings.plugins, declared=declared, in_force=True
+    )
     state = settings.data / "state"
     serving = kept(state / IN_FORCE) if DataDirectory(settings).is_served() else None
     checks = [_fail("policies", f"{problem}{_meanwhile(problem, serving)}", _REPAIR) for problem in reading.problems]

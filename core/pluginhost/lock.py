@@ -165,7 +165,7 @@ class PluginLock:
 
     def _parsed(self) -> Document | Problem:
         try:
-            return parse_document(read_bytes(self._file, LOCK, _MAX_BYTES), LOCK)
+            return parse_document(read_bytes(self._file, LOCK, _MAX_BYTES, in_force=True), LOCK)
         except DocumentError as error:
             return error.problem
 

@@ -91,13 +91,14 @@ def read_document(path: Path, file: str) -> Document:
     return parse_document(read_bytes(path, file), file)
 
 
-def read_bytes(path: Path, file: str, most: int = MAX_BYTES) -> bytes:
+def read_bytes(path: Path, file: str, most: int = MAX_BYTES, *, in_force: bool = False) -> bytes:
     """The bytes of a regular file that only its owner can change, read while nobody does.
 
     Args:
         path: The file.
         file: Its name in messages.
         most: Bytes of the largest file that is read.
+        in_force: Whether what it says holds, so that nobody may own it but root and the user who runs Toolhost.
 
     Raises:
         DocumentError: For a link, a folder, a device, a file others may write or somebody writes, or one that is too
@@ -122,6 +123,15 @@ def read_bytes(path: Path, file: str, most: int = MAX_BYTES) -> bytes:
                     "file_writable_by_others",
                     f"Others than its owner may write this file (mode {stat.S_IMODE(info.st_mode):04o}), and whoever "
                     "writes a policy decides what runs: run `chmod go-w` on it.",
+                )
+            )
+        if in_force and info.st_uid not in (0, os.geteuid()):
+            raise DocumentError(
+                Problem.at(
+                    start,
+                    "file_owned_by_others",
+                    f"This file belongs to neither root nor the user who runs toolhost, but to uid {info.st_uid}, and "
+                    f"whoever writes a policy decides what runs: run `chown {os.geteuid()}` on it.",
                 )
             )
         with quiet(fd), os.fdopen(fd, "rb", closefd=False) as stream:

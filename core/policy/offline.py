@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from toolhost.policy.config_table import NONE_DECLARED, Declared
@@ -34,7 +35,13 @@ class Reading:
 
 
 def read_files(
-    path: Path, *, data: Path, plugins: Path, declared: Declared = NONE_DECLARED, copy: bool = False
+    path: Path,
+    *,
+    data: Path,
+    plugins: Path,
+    declared: Declared = NONE_DECLARED,
+    copy: bool = False,
+    in_force: bool = False,
 ) -> Reading:
     """Read a policy file, or every file of a folder; one that is being written is waited for, for a while.
 
@@ -44,22 +51,24 @@ def read_files(
         plugins: The plugins folder.
         declared: The settings of the plugins there are.
         copy: Whether a file may have another name than that of its plugin, as a copy of it has.
+        in_force: Whether they are those in force, which have to be the host's own.
     """
     return patiently(
-        lambda: _read_files(path, data, plugins, declared, copy),
+        lambda: _read_files(path, data, plugins, declared, copy, in_force),
         lambda reading: all(map(is_settled, reading.problems)),
     )
 
 
-def _read_files(path: Path, data: Path, plugins: Path, declared: Declared, copy: bool) -> Reading:
+def _read_files(path: Path, data: Path, plugins: Path, declared: Declared, copy: bool, in_force: bool) -> Reading:
     whole = path.is_dir()
     folder = path if whole else path.parent
     places = Places.of(data=data, policies=folder.absolute(), plugins=plugins)
-    loaded: LoadedHost = read_host(folder / HOST_FILE, HOST_FILE if whole else str(folder / HOST_FILE), places)
+    host_name = HOST_FILE if whole else str(folder / HOST_FILE)
+    loaded: LoadedHost = read_host(folder / HOST_FILE, host_name, places, in_force=in_force)
     problems = list(loaded.problems)
     named = policy_files(folder, problems) if whole else [] if path.stem in RESERVED else [path]
     host = loaded.host or HostPolicy()
-    read = _read_copy if copy and not whole else read_policy
+    read = _read_copy if copy and not whole else partial(read_policy, in_force=in_force)
     files = tuple(read(file, file.name if whole else str(file), host, places, declared) for file in named)
     for file in files:
         problems.extend(file.problems)

@@ -120,7 +120,7 @@ class PolicyStore:
                 problems=(Problem(file=HOST_FILE, line=1, column=1, code="host_policy_missing", message=message),)
             )
         else:
-            loaded = read_host(path, HOST_FILE, places)
+            loaded = read_host(path, HOST_FILE, places, in_force=True)
         if loaded.host is None:
             return before.host, PolicyFile(
                 name=HOST_FILE, content=known.content, since=known.since, problems=loaded.problems
@@ -130,13 +130,13 @@ class PolicyStore:
         return loaded.host, PolicyFile(name=HOST_FILE, content=loaded.host.content, since=now_ms(), stamp=stamp)
 
 
-def read_host(path: Path, file: str, places: Places) -> LoadedHost:
+def read_host(path: Path, file: str, places: Places, *, in_force: bool) -> LoadedHost:
     """The host policy of a folder. Where the file is missing the packaged one holds: absence grants nothing."""
     try:
         if not os.path.lexists(path):
             data, file = resources.files("toolhost.policies").joinpath(HOST_FILE).read_bytes(), _PACKAGED
         else:
-            data = read_bytes(path, file)
+            data = read_bytes(path, file, in_force=in_force)
     except DocumentError as error:
         return LoadedHost(problems=(error.problem,))
     return load_host(data, file, places)
@@ -158,7 +158,7 @@ def _read_policy(
     unchanged = same and stamp is not None and stamp == known.stamp and not known.problems
     if unchanged and policy is not None and not policy.missing and not any(map(changed, policy.programs.values())):
         return policy, known
-    loaded = _unobjectionable(read_policy(path, path.name, host, places, declared), objections)
+    loaded = _unobjectionable(read_policy(path, path.name, host, places, declared, in_force=True), objections)
     if loaded.policy is not None:
         if loaded.policy == policy:
             return policy, PolicyFile(name=path.name, content=known.content, since=known.since, stamp=stamp)
@@ -184,10 +184,12 @@ def _unobjectionable(loaded: Loaded, objections: Objections) -> Loaded:
     return Loaded(problems=tuple(problems)) if problems else loaded
 
 
-def read_policy(path: Path, file: str, host: HostPolicy, places: Places, declared: Declared = NONE_DECLARED) -> Loaded:
-    """Read one plugin's file. `file` is its name in messages."""
+def read_policy(
+    path: Path, file: str, host: HostPolicy, places: Places, declared: Declared = NONE_DECLARED, *, in_force: bool
+) -> Loaded:
+    """Read one plugin's file. `file` is its name in messages; `in_force` as for `read_bytes`, also above."""
     try:
-        data = read_bytes(path, file)
+        data = read_bytes(path, file, in_force=in_force)
     except DocumentError as error:
         return Loaded(problems=(error.problem,))
     return load_policy(data, file, path.stem, host=host, places=places, declared=declared)

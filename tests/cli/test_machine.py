@@ -68,12 +68,36 @@ def test_a_data_directory_in_which_others_could_replace_a_folder_is_not_used(
 
 
 @as_root
-def test_the_doctor_names_a_policy_of_somebody_who_is_neither_root_nor_the_host(toolhost, policies: Path) -> None:
+def test_a_policy_of_somebody_who_is_neither_root_nor_the_host_grants_nothing(toolhost, policies: Path) -> None:
+    allowed = ("policy", "explain", "system.uptime")
+    assert toolhost(*allowed).stdout.startswith("decision: allow")
+    os.chown(policies / "system.toml", 65534, 65534)
+    denied = toolhost(*allowed).stdout
+    assert denied.startswith("decision: deny")
+    assert "belongs to neither root nor the user who runs toolhost, but to uid 65534" in denied
+    assert "system.toml:1:1: file_owned_by_others" in toolhost("policy", "check").stdout
+    doctor = toolhost("doctor")
+    assert doctor.returncode == 1
+    assert f"{policies / 'system.toml'} can be written by others than root and the host's user" in doctor.stdout
+    os.chown(policies / "system.toml", 0, 0)
+    os.chown(policies / "host.toml", 65534, 65534)
+    assert toolhost(*allowed).stdout.startswith("decision: deny"), "without the host's denies nothing is granted"
+
+
+@as_root
+def test_a_policies_folder_of_somebody_who_is_neither_root_nor_the_host_is_not_used(toolhost, policies: Path) -> None:
     assert toolhost("tools").returncode == 0
-    os.chown(policies / "git.toml", 65534, 65534)
-    done = toolhost("doctor")
-    assert done.returncode == 1
-    assert f"{policies / 'git.toml'} can be written by others than root and the host's user" in done.stdout
+    os.chown(policies, 65534, 65534)
+    done = toolhost("tools")
+    assert (done.returncode, error_of(done)) == (1, "data_not_trusted")
+
+
+@as_root
+def test_a_draft_of_anybody_can_be_checked(toolhost, policies: Path, space: Path) -> None:
+    draft = space / "system.toml"
+    draft.write_bytes((policies / "system.toml").read_bytes())
+    os.chown(draft, 65534, 65534)
+    assert toolhost("policy", "check", str(draft)).stdout == ""
 
 
 def test_a_data_directory_given_as_a_link_is_not_followed_by_root(toolhost, space: Path) -> None:

@@ -19,4 +19,6 @@ def read(path: str | None) -> Reading:
         DataDirectory(settings).prepare()
     target = settings.policies if path is None else Path(path).absolute()
     declared = declared_settings(settings.plugins)
-    return read_files(target, data=settings.data, plugins=settings.plugins, declared=declared)
+    return read_files(
+        target, data=settings.data, plugins=settings.plugins, declared=declared, in_force=target == settings.policies
+    )
