@@ -101,6 +101,9 @@ class Host:
         self._follower: Follower | None = None
         self._listeners: list[Callable[[], None]] = []
         plugins.on_change = self._tools_changed
+        self._waiters: list[Callable[[str], None]] = []
+        asking.on_change(self._waiting_changed)
+        self.inquiries.on_change = self._waiting_changed
         self._records = records
         self.taints = taints
         self.stopping = stopping
@@ -462,6 +465,14 @@ class Host:
     def _tools_changed(self) -> None:
         for listener in self._listeners:
             listener()
+
+    def on_waiting_changed(self, listener: Callable[[str], None]) -> None:
+        """Have somebody told for whom (a user's id) something else waits than before."""
+        self._waiters.append(listener)
+
+    def _waiting_changed(self, user_id: str) -> None:
+        for listener in self._waiters:
+            listener(user_id)
 
     async def permitted(self, actor: Actor, action: str, resource: str) -> None:
         """Refuse what an extension does not let somebody do, although their role and scopes do.

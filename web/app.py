@@ -102,6 +102,7 @@ def create_app(host: Host, *, allowed_hosts: Iterable[str] = ()) -> Quart:
     accounts.changes.on_change(partial(withdraw, parts))
     host.on_tools_changed(lambda: parts.sockets.tell("tools.changed"))
     host.on_tools_changed(parts.mcp.tools_changed)
+    host.on_waiting_changed(lambda user_id: parts.sockets.tell("waiting.changed", user_id))
     host.stopping.on_stop(parts.messages.stop_all)
     app.extensions[EXTENSION] = parts
     measure(parts)

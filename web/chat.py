@@ -85,9 +85,10 @@ class _Connection:
         """Ask again whose this is."""
         await self._stay.recheck()
 
-    def tell(self, kind: str) -> None:
-        """Send an event that is no run's."""
-        self._reply(kind, None)
+    def tell(self, kind: str, user_id: str | None = None) -> None:
+        """Send an event that is no run's; where it is one person's, only to them."""
+        if user_id in (None, self._actor.user_id):
+            self._reply(kind, None)
 
     def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:
         """The same, where it follows a conversation of this person's."""

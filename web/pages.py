@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from quart import Blueprint, Response, make_response, redirect, render_template, request, send_from_directory, url_for
 from quart.typing import ResponseReturnValue
@@ -78,6 +79,16 @@ async def thread(conversation_id: str) -> ResponseReturnValue:
 @blueprint.get("/approvals")
 async def approvals() -> ResponseReturnValue:
     """Everything that waits for this person."""
+    return await render_template("approvals.html", **await _waiting(), **await frame("approvals"))
+
+
+@blueprint.get("/ui/approvals")
+async def waiting() -> ResponseReturnValue:
+    """The same without what is around it, for the page that shows it."""
+    return await render_template("_approvals.html", **await _waiting())
+
+
+async def _waiting() -> dict[str, Any]:
     parts, actor = site(), current_actor()
     pending = await parts.host.pending_approvals(actor)
     titles = {item.id: item.title for item in await parts.conversations.list(actor.user_id)}
@@ -88,7 +99,7 @@ async def approvals() -> ResponseReturnValue:
             where = item.conversation_id
             cards.append({"card": card, "conversation_id": where, "title": titles.get(where or "", "")})
     asked = {where: titles.get(where, "") for one in parts.host.inquiries.of(actor) if (where := one.conversation_id)}
-    return await render_template("approvals.html", items=cards, asked=asked, **await frame("approvals"))
+    return {"items": cards, "asked": asked}
 
 
 @blueprint.get("/shared")

@@ -20,8 +20,8 @@ class Closable(Protocol):
         """Ask again whether its person may be here."""
         ...
 
-    def tell(self, kind: str) -> None:
-        """Send an event that is no run's."""
+    def tell(self, kind: str, user_id: str | None = None) -> None:
+        """Send an event that is no run's; where it is one person's, only to them."""
         ...
 
     def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:
@@ -55,10 +55,10 @@ class Sockets:
         for socket in tuple(self._open):
             await socket.recheck()
 
-    def tell(self, kind: str) -> None:
-        """Send an event that is no run's to everybody."""
+    def tell(self, kind: str, user_id: str | None = None) -> None:
+        """Send an event that is no run's to everybody, or to one person."""
         for socket in tuple(self._open):
-            socket.tell(kind)
+            socket.tell(kind, user_id)
 
     def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:
         """Send an event that is no run's to whoever follows a conversation."""

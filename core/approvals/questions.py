@@ -7,7 +7,7 @@ worth nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -141,10 +141,15 @@ class Question:
 
 
 class Approvals:
-    """The questions of all people. Whoever reads names the person; only `pending_of_all` and `expire` do without."""
+    """The questions of all people. Whoever reads names the person; only `pending_of_all` and `expire` do without.
+
+    Attributes:
+        on_change: Told whose other questions are open than before.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.on_change: Callable[[str], None] = lambda user_id: None
 
     async def ask(
         self,
@@ -176,6 +181,7 @@ class Approvals:
                     expires=moment + LIFETIME_MS,
                 )
             )
+        self.on_change(actor.user_id)
         return identifier
 
     async def get(self, approval_id: str, actor: Actor) -> Question:
@@ -209,6 +215,7 @@ class Approvals:
             settled = (await connection.execute(query)).first() is not None
         if not settled:
             raise _expired() if question.expires <= moment else _answered()
+        self.on_change(question.user_id)
 
     async def expire(self) -> list[Question]:
         """Settle every question whose time is over; returns those that this settled."""
@@ -224,7 +231,10 @@ class Approvals:
         )
         async with self._database.begin() as connection:
             settled = set((await connection.execute(query)).scalars())
-        return [replace(question, state="expired") for question in late if question.id in settled]
+        expired = [replace(question, state="expired") for question in late if question.id in settled]
+        for user_id in {question.user_id for question in expired}:
+            self.on_change(user_id)
+        return expired
 
     async def pending(self, actor: Actor) -> list[Question]:
         """The actor's open questions, the oldest first."""

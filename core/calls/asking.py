@@ -6,7 +6,7 @@ The pipeline decides *that* somebody is asked and what happens on a yes; everyth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -63,6 +63,10 @@ class Asking:
         self._policies = policies
         self._watch = Watch(self._approvals, self._expire)
         self._digests: dict[str, tuple[Policy, frozenset[str]]] = {}
+
+    def on_change(self, told: Callable[[str], None]) -> None:
+        """Have somebody told whose other questions are open than before."""
+        self._approvals.on_change = told
 
     async def start(self) -> None:
         """Take over what an earlier process left: settle what is late, watch over what is open, end what ended."""

@@ -74,10 +74,14 @@ class Inquiries:
 
     Args:
         audit: Where each is recorded, with its answer.
+
+    Attributes:
+        on_change: Told who is asked something else than before.
     """
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
+        self.on_change: Callable[[str], None] = lambda user_id: None
         self._open: dict[str, tuple[Inquiry, asyncio.Future[str | None]]] = {}
         self._asked: dict[str, int] = {}
 
@@ -110,6 +114,7 @@ class Inquiries:
         answered: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._record("tool.asked", call, inquiry, question=inquiry.question, choices=list(inquiry.choices))
         self._open[inquiry.id] = inquiry, answered
+        self.on_change(inquiry.user_id)
         outcome, answer = "ended", None
         telling.inquired(inquiry.as_json())
         try:
@@ -121,6 +126,7 @@ class Inquiries:
             outcome = "expired"
         finally:
             del self._open[inquiry.id]
+            self.on_change(inquiry.user_id)
             telling.inquiry_settled(inquiry.id, outcome)
             said = None if answer is None else telling.redaction.text(answer)
             self._record("tool.answered", call, inquiry, outcome=outcome, answer=said)

@@ -111,3 +111,27 @@ def test_a_call_is_changed_on_the_page_of_all_questions(chat, server, ada) -> No
     expect(card.locator(".panel-ask .argv li").last).to_have_text("echo after")
     press(page, "Approve once")
     expect(page.locator(".card[data-state=done]")).to_contain_text("after")
+
+
+def test_what_is_asked_and_answered_elsewhere_is_seen_without_a_reload(chat, server, ada) -> None:
+    page = chat()
+    beside = chat()
+    beside.goto(server.origin + "/settings/appearance")
+    page.goto(server.origin + "/approvals")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "online")
+    refuse_all, before = page.get_by_role("button", name="Refuse all"), len(ada.get("/api/approvals").json["approvals"])
+    first, second = (ada.call("shell.run", script=f"echo {word}").json for word in ("first", "second"))
+    card = page.locator(f"#call-{first['call_id']}")
+    reason = card.get_by_placeholder("Reason")
+    reason.fill("not that")
+    expect(refuse_all).to_be_visible()
+    for one in (page, beside):
+        expect(one.locator("#waiting-badge")).to_have_text(str(before + 2))
+    ada.post(f"/api/approvals/{second['approval_id']}", {"decision": "approve"})
+    expect(page.locator(f"#call-{second['call_id']}[data-state=done]")).to_contain_text("second")
+    expect(reason).to_have_value("not that")  # and is still being written
+    expect(reason).to_be_focused()
+    ada.post(f"/api/approvals/{first['approval_id']}", {"decision": "refuse"})
+    expect(page.locator(f"#call-{first['call_id']}[data-state=refused]")).to_be_visible()
+    for one in (page, beside):
+        expect(one.locator("#waiting-badge")).to_have_text(str(before))

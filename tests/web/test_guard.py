@@ -42,6 +42,7 @@ def app(tmp_path):
             settings=load_settings({"data": str(tmp_path)}, {}),
             stopping=SimpleNamespace(on_stop=lambda listener: None),
             on_tools_changed=lambda listener: None,
+            on_waiting_changed=lambda listener: None,
             hooks=Hooks(),
         )
     )

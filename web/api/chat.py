@@ -79,7 +79,7 @@ class _Watcher:
         """Ask again whose this is."""
         await self._stay.recheck()
 
-    def tell(self, kind: str) -> None:
+    def tell(self, kind: str, user_id: str | None = None) -> None:
         """Nothing but the events of the run is sent."""
 
     def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:

@@ -168,7 +168,7 @@ class Visit:
         """Ask again whose this is."""
         await self._stay.recheck()
 
-    def tell(self, kind: str) -> None:
+    def tell(self, kind: str, user_id: str | None = None) -> None:
         """The SDK has its own news."""
 
     def tell_in(self, user_id: str, conversation_id: str, kind: str, **fields: Any) -> None:

@@ -11,9 +11,10 @@ import { filesChanged, filesPanel } from "./files.js";
 import { foldDone } from "./folding.js";
 import * as queued from "./queue.js";
 import { refreshSidebar, showWaiting } from "./frame.js";
+import { gathered } from "./gathered.js";
 import { get, leave, put, renew } from "./http.js";
 import "./inquiries.js";
-import { Connection } from "./socket.js";
+import { Connection, showState } from "./socket.js";
 import { guide } from "./tour.js";
 
 const texts = strings();
@@ -21,7 +22,6 @@ const messageTexts = strings("messageStrings");
 const requested = new Map(); // run -> cards of calls that its model is still writing
 const scroller = find("#main");
 const thread = find("#thread");
-const status = find("#connection");
 let seen = JSON.parse(thread.dataset.seen); // run -> the number of the last event that is shown
 let behind = false; // whether the server was asked for what is missing here
 const alive = new Map(); // run -> whether it waits for a person
@@ -57,6 +57,7 @@ function settle() {
 
 // What waits
 
+const look = gathered(() => refreshSidebar(conversation));
 const bar = find("#waiting-bar");
 
 document.addEventListener("toolhost:waiting", (event) => {
@@ -73,7 +74,6 @@ find("#waiting-show").addEventListener("click", () => {
 document.addEventListener("toolhost:command", (event) => {
   if (event.detail === "waiting") find("#waiting-show").click();
 });
-document.addEventListener("toolhost:answered", () => refreshSidebar(conversation));
 
 // Runs
 
@@ -152,6 +152,8 @@ function take(event) {
     append(event.call_id, event.html);
   } else if (event.type === "tools.changed") {
     composer.menu.renew();
+  } else if (event.type === "waiting.changed") {
+    look();
   } else if (event.type === "conversation.tainted") {
     tainted(event.html);
   } else if (event.type === "run.queued") {
@@ -176,10 +178,7 @@ function take(event) {
     thread.append(element(event.html));
     if (event.entry.kind === "user") following = true;
   } else if (event.html) {
-    const waited = document.getElementById(`call-${event.call_id}`)?.dataset.state === "waiting";
     const card = place(thread, event.html, event.request_id);
-    // An answer is told before it is taken, and carried out after that: it waits no longer once the call has begun.
-    if (waited && event.type === "tool.started") refreshSidebar(conversation);
     if (event.type === "tool.requested") requested.set(event.run_id, [...(requested.get(event.run_id) || []), card]);
     // Its name is the model's, which may use it again: from now on it is nobody's.
     if (event.type === "tool.rejected") card.removeAttribute("id");
@@ -194,7 +193,7 @@ function take(event) {
   else if (event.type === "conversation.created") begun(event.conversation);
   else if (event.type === "accepted") composer.accepted(event.ref);
   else if (event.type === "error") failed(event);
-  if (/^(approval\.|tool\.(asked|answered)$)/.test(event.type) || TERMINAL.has(event.type)) refreshSidebar(conversation);
+  if (TERMINAL.has(event.type)) look();
   if (event.type === "run.failed" && !thread.lastElementChild?.matches('.message-error, .card[data-state="error"]')) composer.complain(inFull(event.error));
   if (event.type === "tool.shortened") shortened(event);
   if (event.type === "tool.completed") {
@@ -286,6 +285,7 @@ const connection = new Connection({
   event: take,
   opened() {
     behind = false;
+    look(); // what came before is told to nobody
     if (dropped) {
       announce(texts.connected);
       composer.complain("");
@@ -296,8 +296,7 @@ const connection = new Connection({
     dropped = false;
   },
   state(name, attempt) {
-    status.dataset.state = name;
-    find(".connection-text", status).textContent = status.dataset[name];
+    showState(name);
     if (name === "online") return;
     if (attempt === 1) announce(name === "offline" ? texts.offline : fill(texts.reconnecting, { n: attempt }));
     if (attempt > 0) dropped = true;

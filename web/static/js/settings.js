@@ -3,6 +3,7 @@
 import { find, findAll } from "./dom.js";
 import { wordsOf } from "./errors.js";
 import { showWaiting } from "./frame.js";
+import { keepUp } from "./live.js";
 import { post, removeWith } from "./http.js";
 import { chooseLanguage, chooseTheme } from "./preferences.js";
 
@@ -51,3 +52,4 @@ if (erase) {
 }
 
 showWaiting(Number(document.body.dataset.waiting));
+keepUp();

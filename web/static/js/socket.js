@@ -1,8 +1,18 @@
 // The connection: it comes back by itself, says so, and goes on exactly where it was.
 
+import { find } from "./dom.js";
+
 const FIRST_MS = 400;
 const LONGEST_MS = 15000;
 const PING_MS = 25000; // keeps proxies from closing a quiet connection, and notices a dead one
+
+/** Show how the connection stands, where the page has a place for it. */
+export function showState(name) {
+  const status = find("#connection");
+  if (!status) return;
+  status.dataset.state = name;
+  find(".connection-text", status).textContent = status.dataset[name];
+}
 
 export class Connection {
   /** `handlers`: state(name, attempt), event(event), opened(), ended(). */

@@ -4,6 +4,7 @@ import { find, prose } from "./dom.js";
 import { wordsOf } from "./errors.js";
 import { showWaiting } from "./frame.js";
 import { post } from "./http.js";
+import { keepUp } from "./live.js";
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-test]");
@@ -19,3 +20,4 @@ document.addEventListener("click", async (event) => {
 });
 
 showWaiting(Number(document.body.dataset.waiting));
+keepUp();
