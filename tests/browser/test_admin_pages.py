@@ -92,3 +92,12 @@ def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_i
     page.goto(server.origin + "/admin/incident")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#stopped")).to_have_count(0)
+
+
+def test_why_a_plugin_is_out_of_service_is_said_in_the_pages_language(server, chat) -> None:
+    page = chat(locale="fr-FR")
+    for path in ("/admin/plugins", "/admin/incident"):
+        page.goto(server.origin + path)
+        reason = page.locator("#main").get_by_text("Son plugin.toml contient une erreur.")
+        expect(reason).to_be_visible()
+        expect(reason.locator("[lang=en]")).to_contain_text("plugin.toml")  # and in the host's own words, with the line

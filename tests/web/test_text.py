@@ -68,6 +68,15 @@ def test_whatever_the_checklist_finds_is_said_in_each_language() -> None:
         assert not fix or english.get(f"remedy.{case}", fix) == fix
 
 
+NO_QUARANTINE = {
+    *("folder_exists", "folder_not_writable", "grant_exists", "grant_not_writable", "lock_not_writable", "not_enabled"),
+    *("plugin_name_invalid", "plugin_not_found", "request_missing", "testing_as_root", "unknown_plugin"),  # commands
+    *("result_too_large", "secret_not_granted", "server_asks_back", "tool_raised", "unserialisable_result"),  # calls
+    "worker_closed",
+}
+"""What is said of plugins, and is no reason to keep one out of service."""
+
+
 def test_what_the_host_says_of_a_call_is_said_in_french_by_its_code() -> None:
     french, root = catalogue("fr"), WEB.parent
     errors = (root / "docs" / "reference" / "errors.md").read_text()
@@ -78,6 +87,10 @@ def test_what_the_host_says_of_a_call_is_said_in_french_by_its_code() -> None:
     files = errors.partition("## Policy files")[2].partition("\n## ")[0]
     problems = set(re.findall(r"^\| `(\w+)`", files, re.MULTILINE)) - {"as_expected", "uncovered"}  # no problems
     assert {f"problem.{code}" for code in problems} <= french.keys()
+    plugins = set(
+        re.findall(r"^\| `(\w+)`", errors.partition("## Plugins")[2].partition("\nThe [bundled")[0], re.MULTILINE)
+    )
+    assert {f"quarantine.{code}" for code in plugins - NO_QUARANTINE} <= french.keys()
     said = re.findall(r'^    "(\w+)": "([^"]+)",$', (root / "core" / "calls" / "foreseen.py").read_text(), re.MULTILINE)
     said += re.findall(r'case="(\w+)",\s+said="([^"]+)"', (root / "core" / "health.py").read_text())
     assert len(said) > 20
