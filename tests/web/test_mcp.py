@@ -272,6 +272,21 @@ def test_a_client_that_cannot_be_sent_anywhere_makes_the_same_call_again(admin: 
     assert "not today" in call()["content"][0]["text"]
 
 
+def test_the_same_call_made_many_times_at_once_asks_one_question(
+    admin: Person, program: Person, threads: ThreadPoolExecutor
+) -> None:
+    def call() -> dict[str, Any]:
+        arguments = {"path": "together.txt", "content": "x"}
+        return send(program, "tools/call", name="files.write", arguments=arguments).json["result"]
+
+    told = [answer.result(60) for answer in [threads.submit(call) for _ in range(6)]]
+    (question,) = waiting(admin)
+    assert {one["_meta"][RESULT]["approval_id"] for one in told} == {question["id"]}
+    assert admin.post(f"/api/approvals/{question['id']}", {"decision": "approve"}).json["status"] == "ok"
+    assert call()["_meta"][RESULT]["call_id"] == question["call_id"]
+    assert not waiting(admin)
+
+
 @pytest.mark.parametrize(("version", "tag"), [(OLD, "311.1"), (NEW, "312.1")])
 def test_who_hangs_up_ends_the_call_and_every_process_of_it(program: Person, version: str, tag: str) -> None:
     script = f"sleep {tag} & sleep {tag}; echo never"

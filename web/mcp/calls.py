@@ -32,7 +32,7 @@ from toolhost.calls.arguments import canonical
 from toolhost.errors import AccessError, ApprovalError, ToolHostError
 from toolhost.host import Host
 from toolhost.identifiers import new_id
-from toolhost.model import CallResult
+from toolhost.model import Actor, CallResult
 from toolhost.web.mcp.asked import Asked
 from toolhost.web.mcp.progress import telling
 from toolhost.web.mcp.results import refused, result_of, waiting
@@ -101,8 +101,7 @@ class Calls:
                 return await self._go_on(ctx, visit, params, question)
         result = await self._run(ctx, visit, tool.name, arguments)
         if result.status == "approval_required" and result.approval_id is not None:
-            self._asked.put(actor, tool.name, arguments, result.approval_id)
-            return self._ask(ctx, visit, result)
+            return self._ask(ctx, visit, await self._asked_once(actor, arguments, result, result.approval_id))
         return await result_of(self._host, actor, result, visit.origin)
 
     async def _run(self, ctx: Context, visit: Visit, name: str, arguments: Mapping[str, Any]) -> CallResult:
@@ -123,6 +122,24 @@ class Calls:
         self._host.cancel(call_id, visit.actor)
 
     # Waiting for a person
+
+    async def _asked_once(
+        self, actor: Actor, arguments: Mapping[str, Any], result: CallResult, approval_id: str
+    ) -> CallResult:
+        """What came of a call that asks; where its like came together with it, of the one that asked first.
+
+        A call made again is known by its arguments alone: of two questions it would find one and lose the other's call.
+        """
+        known, first = self._asked.find(actor, result.tool, arguments), None
+        if known is not None:
+            with suppress(ApprovalError):
+                first = await self._host.question(known, actor)
+        if first is None or not first.open:
+            self._asked.put(actor, result.tool, arguments, approval_id)
+            return result
+        with suppress(ApprovalError):  # it was answered in this very moment
+            await self._runs.answer(actor, approval_id, Answer(approve=False, reason="the same call waits already"))
+        return _asked_result(first)
 
     def _ask(self, ctx: Context, visit: Visit, result: CallResult) -> CallToolResult | InputRequiredResult:
         """Send the client to the person; where it cannot be sent, tell it where they answer."""
