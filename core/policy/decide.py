@@ -92,7 +92,7 @@ def asked_by(facts: Facts, policy: Policy) -> tuple[Rule | ToolRule, ...]:
     match = chosen(facts)
     tool = _short(facts.request.tool.name)
     asking = [rule for rule in policy.tool_rules(tool) if rule.outcome == "ask" and not facts.request.errand]
-    return (*asking, *([] if match is None else [match.rule]))
+    return (*asking, *([] if match is None else [match.rule, *_also_asking(match, facts)]))
 
 
 def alternatives(request: Request, policy: Policy | None) -> Iterator[Rule]:
@@ -147,7 +147,14 @@ def _by_command(rules: list[ToolRule], facts: Facts, policy: Policy) -> Decision
     strictest = max(rules, key=lambda rule: _STRICTNESS[rule.outcome], default=None)
     if strictest is not None and _STRICTNESS[strictest.outcome] > _STRICTNESS[match.rule.outcome]:
         return _granted(strictest, f"the tool {facts.request.tool.name}")
+    if asking := _also_asking(match, facts):
+        return _granted(asking[0], f"`{_brief(asking[0].text)}`, and the command can be read as that")
     return _granted(match.rule, f"`{_brief(match.rule.text)}`")
+
+
+def _also_asking(match: Match, facts: Facts) -> tuple[Rule, ...]:
+    """The asks that a command must not get around by another spelling: an allow of any arguments means no spelling."""
+    return facts.asks if match.rule.outcome == "allow" and match.rule.template.open else ()
 
 
 def _unmatched(facts: Facts, policy: Policy) -> Decision:

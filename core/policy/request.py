@@ -119,6 +119,7 @@ class Facts:
         denies: Denies of the plugin's policy that mean it.
         matches: Allows and asks that mean it, those that decide before the others first; of a call only up to one that
             can be used.
+        asks: Asks that mean it once they are read as widely as a deny; looked for where an allow takes any arguments.
         arguments: A worker tool's arguments with their paths as they are inside.
         refusal: Why nothing can run whatever the rules say, or None.
         steady: Whether nothing was looked up but programs and roots: then another look finds the same while these are.
@@ -131,6 +132,7 @@ class Facts:
     host_denies: tuple[DenyRule, ...] = ()
     denies: tuple[DenyRule, ...] = ()
     matches: tuple[Match, ...] = ()
+    asks: tuple[Rule, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     refusal: Refusal | None = None
     steady: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from toolhost.policy.deny import denies_arguments
+from toolhost.policy.deny import denies_arguments, denies_program
 from toolhost.policy.index import DenyIndex
 from toolhost.policy.lookup import Lookup
 from toolhost.policy.overlaps import apart
@@ -91,6 +91,7 @@ def _resolve(
         host_denies=host_denies,
         denies=denies,
         matches=matches,
+        asks=_asks(request.argv, program, policy, matches),
         arguments=arguments,
         refusal=refusal,
         steady=steady,
@@ -129,6 +130,23 @@ def _matches(
             yield match
             if match.refusal is None and not every:
                 return
+
+
+def _asks(
+    argv: tuple[str, ...] | None, program: Program | None, policy: Policy, matches: Iterable[Match]
+) -> tuple[Rule, ...]:
+    """The asks that mean a command by another spelling, which an allow of any arguments would let through unasked."""
+    if not argv or not any(match.rule.outcome == "allow" and match.rule.template.open for match in matches):
+        return ()
+    names = names_of(argv[0], program)
+    return tuple(
+        rule
+        for rule in policy.rules
+        if rule.outcome == "ask"
+        and rule.template.places  # without any it is about the program alone; a deny's would be about all of its uses
+        and denies_program(rule.template, names)
+        and denies_arguments(rule.template, argv[1:])
+    )
 
 
 def _looked_up(rule: Rule, spelled: Sequence[Taken], lookup: Lookup, network: Sequence[str]) -> Match:

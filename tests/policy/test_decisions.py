@@ -22,6 +22,39 @@ def test_ask_beats_allow_and_deny_beats_both(bench: Bench) -> None:
     assert [bench.decide(line).code for line in ("ls", "ls -a", "ls -a x")] == ["rule_allow", "rule_ask", "rule_deny"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "git push",
+        "git -C x push origin",
+        "git --no-pager push",
+        "/usr/bin/git push",
+        "git commit -qam x",
+        "git reset --har",
+    ],
+)
+def test_an_ask_beside_an_allow_of_any_arguments_is_not_avoided_by_another_spelling(bench: Bench, line: str) -> None:
+    ask = '"git push ...", "git commit -a -m {text}", "git reset --hard", "git"'
+    bench.load(probe=policy(allow='"git ...", "/usr/bin/git ..."', ask=ask))
+    considered = bench.command(line)
+    assert (considered.decision.outcome, considered.decision.source) == ("ask", "probe.toml:4")
+    assert "git" in (considered.decision.rule or "")
+    assert considered.plan is not None
+    assert considered.plan.argv[1:] == tuple(line.split()[1:]), "it runs as it was written"
+    assert "ask" in {rule.outcome for rule in considered.asked_by}, "a grant lives by the rule that asks"
+
+
+@pytest.mark.parametrize("line", ["git log push", "git log", "git commit -m x", "git --version"])
+def test_an_allow_of_any_arguments_allows_what_no_ask_means(bench: Bench, line: str) -> None:
+    bench.load(probe=policy(allow='"git ..."', ask='"git push ...", "git commit -a -m {text}", "git"'))
+    assert bench.decide(line).outcome == "allow"
+
+
+def test_an_allow_of_one_form_beside_an_ask_stays_an_allow(bench: Bench) -> None:
+    bench.load(probe=policy(allow='"ls -l {read...}"', ask='"ls [-a] {read...}"'))
+    assert [bench.decide(line).outcome for line in ("ls -l .", "ls .")] == ["allow", "ask"]
+
+
 def test_what_no_rule_matches_is_denied_without_a_source(bench: Bench) -> None:
     bench.load(probe=policy(allow='"uname -a"'))
     decision = bench.decide("uname -r")
