@@ -49,6 +49,8 @@ class Forwarded:
         found = None
         for part in reversed(header.split(",")):
             address = part.strip().removeprefix("[").partition("]")[0]
+            if address.count(":") == 1:  # some proxies add the port
+                address = address.partition(":")[0]
             try:
                 found = str(ipaddress.ip_address(address))
             except ValueError:

@@ -77,9 +77,15 @@ class Blocks:
             own: The address of whoever blocks, which they must not shut out.
 
         Raises:
-            UsageError: `block_invalid`, `block_yourself`.
+            UsageError: `block_invalid`, `block_everybody`, `block_yourself`.
         """
         network = _network(address)
+        if not network.prefixlen:
+            raise UsageError(
+                "block_everybody",
+                f"{network} is every IPv{network.version} address there is: everybody would be shut out, you too.",
+                "Block a smaller network. `toolhost panic` stops every tool; who may connect is for a firewall to say.",
+            )
         if not isinstance(reason, str) or len(reason) > _REASON or not reason.isprintable():
             raise UsageError("block_invalid", f"The reason is one line of up to {_REASON} characters.", "Shorten it.")
         if seconds is not None and (

@@ -14,6 +14,7 @@ __all__ = [
     "BOOLEAN",
     "CIDRS",
     "DURATION",
+    "HOSTS",
     "LIST",
     "ORIGINS",
     "PATH",
@@ -148,6 +149,15 @@ def _network(text: str) -> Network:
     return network
 
 
+def _host(text: str) -> str:
+    name = text.strip().lower()
+    if ":" in name:
+        return str(ipaddress.IPv6Address(name))
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", name):
+        raise ValueError  # a pattern or a whole address would be compared with names, and be none of them
+    return name
+
+
 def _origin(text: str) -> str:
     found = re.fullmatch(
         r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9]\d{0,4})?", text.strip()
@@ -186,6 +196,14 @@ CIDRS = Kind(
     "strings",
     lambda text: tuple(map(_network, _list(text))),
     _each(_network),
+    _joined,
+)
+HOSTS = Kind(
+    "host list",
+    "names or addresses, such as chat.example.org, with commas between them, in TOML an array of strings; no *, no "
+    "port",
+    lambda text: tuple(map(_host, _list(text))),
+    _each(_host),
     _joined,
 )
 ORIGINS = Kind(

@@ -14,6 +14,7 @@ from toolhost.settings.kinds import (
     BOOLEAN,
     CIDRS,
     DURATION,
+    HOSTS,
     LIST,
     ORIGINS,
     PATH,
@@ -173,7 +174,7 @@ class Settings:
     keyfile: Path | None = row(PATH, "Private key (PEM) for TLS; goes with `certfile`.")
     trusted_proxies: tuple[Network, ...] = row(CIDRS, "Proxies in front of the server, by their addresses.", default=())
     allowed_hosts: tuple[str, ...] = row(
-        LIST, "Names besides the loopback ones under which the server may be addressed.", default=()
+        HOSTS, "Names besides the loopback ones under which the server may be addressed.", default=()
     )
 
     allowed_origins: tuple[str, ...] = row(

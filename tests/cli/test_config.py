@@ -55,13 +55,13 @@ def test_flag_then_variable_then_file_then_default(toolhost, write: Write) -> No
 
 def test_every_type_is_read_from_text_and_from_toml(toolhost, write: Write) -> None:
     write(
-        'debug = true\nallowed_hosts = ["a.example", "b.example"]\ntrusted_proxies = ["10.0.0.0/8", "::1"]\n'
+        'debug = true\nallowed_hosts = ["a.example", "2001:db8::1"]\ntrusted_proxies = ["10.0.0.0/8", "::1"]\n'
         'certfile = "/etc/tls/cert.pem"\n'
     )
     from_file = shown(toolhost("config", "show", "--output", "json"))
     variables = {
         "TOOLHOST_DEBUG": "yes",
-        "TOOLHOST_ALLOWED_HOSTS": "a.example, b.example",
+        "TOOLHOST_ALLOWED_HOSTS": "A.example, 2001:DB8::1",
         "TOOLHOST_TRUSTED_PROXIES": "10.0.0.0/8,::1",
         "TOOLHOST_CERTFILE": "/etc/tls/cert.pem",
     }
@@ -80,6 +80,9 @@ def test_every_type_is_read_from_text_and_from_toml(toolhost, write: Write) -> N
         ("\n  port = '1'\n", "toolhost.toml:2:3: The setting port takes a number from 1 to 65535."),
         ("debug = 'yes'\n", "toolhost.toml:1:1: The setting debug takes true or false."),
         ("trusted_proxies = ['10.0.0.300']\n", "toolhost.toml:1:1: The setting trusted_proxies takes addresses"),
+        ("allowed_hosts = ['*']\n", "toolhost.toml:1:1: The setting allowed_hosts takes names or addresses"),
+        ("allowed_hosts = ['a.example:8001']\n", "The setting allowed_hosts takes names or addresses"),
+        ("allowed_hosts = ['https://a.example']\n", "The setting allowed_hosts takes names or addresses"),
         ("policies = 'here'\n", "toolhost.toml:1:1: The setting policies takes an absolute path."),
         ("data = '/tmp'\n", "toolhost.toml:1:1: data cannot be set in the file"),
         ("port = \n", "toolhost.toml:1:8: "),

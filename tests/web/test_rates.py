@@ -179,6 +179,25 @@ async def test_a_proxy_is_known_on_a_socket_for_both_kinds_of_addresses() -> Non
     assert clients == ["198.51.100.9", "198.51.100.9", "::ffff:192.0.3.7"]
 
 
+async def test_a_proxy_may_write_the_client_s_port() -> None:
+    clients: list[str] = []
+
+    async def app(scope, receive, send) -> None:
+        clients.append(scope["client"][0])
+
+    for said in (
+        b"198.51.100.9:4711",
+        b"[2001:db8::9]:4711",
+        b"2001:db8::9",
+        b"203.0.113.1, 198.51.100.9:1",
+        b":1",
+        b"x:1",
+    ):
+        scope = {"type": "http", "scheme": "http", "client": ("192.0.2.7", 1), "headers": [(b"x-forwarded-for", said)]}
+        await Forwarded(app, [ip_network("192.0.2.0/24")])(scope, None, None)
+    assert clients == ["198.51.100.9", "2001:db8::9", "2001:db8::9", "198.51.100.9", "192.0.2.7", "192.0.2.7"]
+
+
 def test_without_a_trusted_proxy_a_header_names_nobody(server, ada) -> None:
     answer = ada.get(ME, headers={"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "Forwarded": "for=x"})
     assert "strict-transport-security" not in answer.headers
@@ -225,6 +244,9 @@ def test_administrators_block_addresses_but_not_themselves(server, ada, bob) -> 
     assert ada.post("/api/blocks", {"address": "127.0.0.0/8"}).code == "block_yourself"
     for body in ({}, {"address": "x"}, {"address": "203.0.113.7", "seconds": 0}, {"address": "::1", "reason": "a\nb"}):
         assert ada.post("/api/blocks", body).code == "block_invalid"
+    for everybody in ("0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96"):
+        assert ada.post("/api/blocks", {"address": everybody}).code == "block_everybody"
+        assert "block_everybody" in server.run("block", "add", everybody).stderr
     assert bob.get("/api/blocks").code == "role_not_allowed"
     mapped = ada.post("/api/blocks", {"address": "::ffff:203.0.113.8/128", "seconds": 60})
     assert mapped.json["block"]["network"] == "203.0.113.8/32"
