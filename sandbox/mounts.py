@@ -4,7 +4,8 @@ A root is opened in A (the host's mounts), without following a link in any compo
 inode the plan names, cloned, given its flags, and mounted in B. From there on nobody but the spawner can change what
 its path means. Three cases:
 
-* plain roots are kept mounted at /roots/N for later calls, the least used unmounted first;
+* plain roots are kept mounted at /roots/N for later calls, the least used unmounted first, and all of them when
+  something is mounted or unmounted in A;
 * a root with another root inside it is put together per call at /calls/N and taken away once the sandbox stands;
 * the private /tmp is a tmpfs at /scratch/N, taken away likewise (the sandbox keeps its own reference).
 """
@@ -71,15 +72,21 @@ def open_root(source: str, device: int, inode: int) -> int:
 
 
 class Mounts:
-    """The mounts of B that come and go."""
+    """The mounts of B that come and go.
+
+    Attributes:
+        changes: A descriptor; where it is exceptional, `renew` is to be called.
+    """
 
     def __init__(self, namespaces: Namespaces, spares: str) -> None:
         self._namespaces = namespaces
-        self._kept: OrderedDict[tuple[int, int, int], str] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], str] = OrderedDict()
+        self._stale: set[str] = set()  # kept mounts that show what is not there any more
         self._busy: dict[int, list[str]] = {}  # mounts of one call
         self._launching: dict[int, set[str]] = {}  # kept mounts a sandbox in the making will still open by path
         self._next = 0
         self.masks = Masks(namespaces, spares)
+        self.changes = namespaces.mounted.fd
 
     def prepare(self, call: int, tool_root: str, scratch: int, roots: list[dict[str, Any]]) -> list[int]:
         """Mount what a call needs.
@@ -97,6 +104,8 @@ class Mounts:
             PlanRefused: A root or a path in it is not what the plan says.
             OSError: The kernel refused a mount.
         """
+        if self._namespaces.mounted.look():
+            self._let_go()
         self._busy[call] = []
         self._launching[call] = set()
         handed: list[int] = []  # to bubblewrap
@@ -132,6 +141,23 @@ class Mounts:
         self._launching.pop(call, None)
         for path in self._busy.pop(call, ()):
             _unmount(path)
+        self._unmount_stale()
+
+    def renew(self) -> None:
+        """Something was mounted or unmounted in A: keep no mount that may show what was there before."""
+        self._namespaces.mounted.read()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._stale.update(self._kept.values())
+        self._kept.clear()
+        self._unmount_stale()
+
+    def _unmount_stale(self) -> None:
+        needed = set().union(*self._launching.values())
+        for path in self._stale - needed:
+            self._stale.discard(path)
+            _unmount(path)
 
     def _scratch(self, call: int, size: int) -> int:
         path = f"/scratch/{call}"
@@ -148,15 +174,21 @@ class Mounts:
         try:
             fd = open_root(root["source"], root["device"], root["inode"])
             try:
+                if list(self._namespaces.mounted.beneath(root["source"])) != root["mounted"][1]:
+                    raise PlanRefused(
+                        "root_changed",
+                        f"What is mounted in the root {root['source']} is not what the spawner sees there.",
+                        "Ask again; if it stays so, restart the host.",
+                    )
                 folder = stat.S_ISDIR(os.fstat(fd).st_mode)
-                return _clone(fd, _attributes(root)), folder
+                return _clone(fd, _attributes(root), recursive=bool(root["mounted"][1])), folder
             finally:
                 os.close(fd)
         finally:
             self._namespaces.to_slim()
 
     def _plain(self, call: int, root: dict[str, Any]) -> int:
-        key = (root["device"], root["inode"], _attributes(root))
+        key = (root["device"], root["inode"], _attributes(root), root["mounted"][0])
         path = self._kept.get(key)
         if path is None:
             self._next += 1
@@ -243,11 +275,8 @@ def _attributes(root: dict[str, Any]) -> int:
     return made
 
 
-def _clone(fd: int, attributes: int) -> int:
+def _clone(fd: int, attributes: int, *, recursive: bool) -> int:
     try:
-        return kernel.clone_tree(fd, attributes)
+        return kernel.clone_tree(fd, attributes, recursive=recursive)
     except OSError as error:
-        # Mounts beneath the root came from the host and may not be parted from it: then they come along.
-        if error.errno != errno.EINVAL:
-            raise SandboxUnavailable("mount_refused", f"A root cannot be mounted: {error.strerror}.") from error
-    return kernel.clone_tree(fd, attributes, recursive=True)
+        raise SandboxUnavailable("mount_refused", f"A root cannot be mounted: {error.strerror}.") from error

@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 
 from toolhost.sandbox import kernel
+from toolhost.sandbox.mounted import MountTable
 
 __all__ = ["Namespaces", "enter"]
 
@@ -30,9 +31,14 @@ _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
 class Namespaces:
-    """Descriptors of A and B; the process is always in one of them."""
+    """Descriptors of A and B; the process is always in one of them.
 
-    def __init__(self, host: int, slim: int) -> None:
+    Attributes:
+        mounted: The mounts of A.
+    """
+
+    def __init__(self, host: int, slim: int, mounted: MountTable) -> None:
+        self.mounted = mounted
         self._host = host
         self._slim = slim
 
@@ -63,11 +69,12 @@ def enter(tool_roots: str) -> Namespaces:
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC)
     kernel.mount("none", "/", None, kernel.MS_SLAVE | kernel.MS_REC)
     host = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    mounted = MountTable()
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("none", "/", None, kernel.MS_PRIVATE | kernel.MS_REC)
     _build(tool_roots)
     slim = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    return Namespaces(host, slim)
+    return Namespaces(host, slim, mounted)
 
 
 def _build(tool_roots: str) -> None:

@@ -25,6 +25,7 @@ from toolhost.sandbox.egress import OnConnection, serving
 from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailable
 from toolhost.sandbox.execution import Execution, OnOutput, Run, reports
 from toolhost.sandbox.leftovers import Leftovers
+from toolhost.sandbox.mounted import host_table
 from toolhost.sandbox.outcome import LimitReport, Outcome
 from toolhost.sandbox.plan import NO_SECRETS, SandboxPlan
 from toolhost.sandbox.pool import Armament, Pool
@@ -87,6 +88,7 @@ class Sandbox:
             )
         bwrap = bubblewrap.find_bubblewrap()
         seccomp.filter_bytes(network=False)
+        host_table()
         tool_roots = ToolRoots(str(state.absolute()))
         launcher = tool_roots.prepare_folder()
         leftovers = Leftovers(str(state.absolute()))

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from toolhost.sandbox.mounted import Mounted, mounted_in
 from toolhost.sandbox.mounts import open_root
 from toolhost.sandbox.plan import SECRETS, Limits, Root, SandboxPlan
 from toolhost.sandbox.roots import root
 
 __all__ = ["Places", "Shape", "place"]
 
-_ABOUT_A_ROOT = ("source", "target", "device", "inode", "writable", "executable", "within")
+_ABOUT_A_ROOT = ("source", "target", "device", "inode", "writable", "executable", "within", "mounted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +31,14 @@ class Places:
         points: Mount points of the tool root, and whether each is a folder.
         targets: Where each root that bubblewrap mounts stands inside.
         secrets: Where each secret stands inside; a sandbox with any is made for its call alone.
+        version: Of what is mounted in the roots: another whenever that may have changed.
     """
 
     roots: tuple[dict[str, Any], ...]
     points: tuple[tuple[str, bool], ...]
     targets: tuple[str, ...]
     secrets: tuple[str, ...] = ()
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,7 @@ class Shape:
                 network=plan.network,
             )
 
-        return make(plan) if _moves(plan) else plan.derived(f"shape {tool_root}", make)
+        return make(plan) if _moves(plan) else plan.derived(f"shape {tool_root} {places.version}", make)
 
 
 def place(plan: SandboxPlan) -> Places:
@@ -101,8 +104,10 @@ def place(plan: SandboxPlan) -> Places:
     for each in plan.roots:
         os.close(open_root(each.source, each.device, each.inode))
     if _moves(plan):
-        return _place(plan)
-    return plan.derived("places", _place)
+        return _place(plan, {})
+    mounted = {each.source: mounted_in(each.source) for each in plan.roots}
+    version = max((version for version, _ in mounted.values()), default=0)
+    return plan.derived(f"places {version}", lambda plan: _place(plan, mounted))
 
 
 def _moves(plan: SandboxPlan) -> bool:
@@ -110,13 +115,16 @@ def _moves(plan: SandboxPlan) -> bool:
     return any(map(_is_below_tmp, plan.support))
 
 
-def _place(plan: SandboxPlan) -> Places:
+def _place(plan: SandboxPlan, mounted: Mapping[str, tuple[int, Mounted]]) -> Places:
     roots: list[dict[str, Any]] = []
     points: list[tuple[str, bool]] = []
+    versions = [0]
     for each in sorted((*plan.roots, *_support_below_tmp(plan)), key=lambda one: one.target.count("/")):
         fd = open_root(each.source, each.device, each.inode)
         folder = stat.S_ISDIR(os.fstat(fd).st_mode)
         os.close(fd)
+        beneath = mounted.get(each.source) or mounted_in(each.source)
+        versions.append(beneath[0])
         within = None
         for number, outer in reversed(list(enumerate(roots))):
             if each.target.startswith(outer["target"] + "/"):
@@ -136,12 +144,15 @@ def _place(plan: SandboxPlan) -> Places:
                 "hidden_globs": each.hidden_globs,
                 "protected": each.protected,
                 "within": within,
+                "mounted": beneath,
             }
         )
     targets = tuple(one["target"] for one in roots if one["within"] is None)
     secrets = tuple(f"{SECRETS}/{name}" for name in plan.secrets)
     points += [(target, False) for target in secrets]
-    return Places(roots=tuple(roots), points=tuple(sorted(points)), targets=targets, secrets=secrets)
+    return Places(
+        roots=tuple(roots), points=tuple(sorted(points)), targets=targets, secrets=secrets, version=max(versions)
+    )
 
 
 def _support_below_tmp(plan: SandboxPlan) -> Iterator[Root]:

@@ -126,6 +126,7 @@ class _Spawner:
 
     def run(self) -> NoReturn:
         self._poll.register(self._connection, select.POLLIN)
+        self._poll.register(self._mounts.changes, select.POLLPRI)
         while True:
             ready = self._poll.poll(LOOK_MS if self._pids else None)
             if self._pids and self._halt.is_set():
@@ -134,6 +135,8 @@ class _Spawner:
             for fd, _ in ready:
                 if fd in self._calls:
                     self._reap(fd)
+                elif fd == self._mounts.changes:
+                    self._mounts.renew()
                 elif not self._receive():
                     self._end()
 

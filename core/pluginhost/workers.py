@@ -20,6 +20,7 @@ from toolhost.pluginhost.pending import OnProgress
 from toolhost.pluginhost.record import WorkerReply
 from toolhost.sandbox import SandboxPlan
 from toolhost.sandbox.masks import masked_facts
+from toolhost.sandbox.mounted import mounted_in
 from toolhost.sandbox.plan import NO_SECRETS
 
 __all__ = ["DESCRIPTION_BYTES", "MAX_FAILURES", "MAX_WORKERS", "START_SECONDS", "Idle", "Start", "WorkerPool"]
@@ -130,9 +131,10 @@ class WorkerPool:
         """
         tool = call.tool
         # Everything the sandbox is made of, and nothing of the call: equal plans share a worker, as long as what is
-        # masked in it is still what was masked.
+        # masked in it is still what was masked, and what is mounted in its roots what was mounted.
         shape = replace(plan, tool=tool.plugin, arguments=None)
-        key = f"{shape.digest} {masked_facts(shape.roots)} {self._version(secrets)}"
+        mounted = [mounted_in(root.source) for root in shape.roots]
+        key = f"{shape.digest} {masked_facts(shape.roots)} {mounted} {self._version(secrets)}"
         health = self._health.setdefault(tool.plugin, _Health())
         armed = key in self._workers
         try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import py_compile
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from driver import own
+from hosted import Hosted
 from pluginbench import Bench, Running, facts
 
 from toolhost.pluginhost import Idle, workers
@@ -505,3 +508,31 @@ def act() -> str:
         assert ran.text == "source"
 
     bench.run(scenario)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_a_worker_is_not_asked_again_when_something_else_is_mounted_in_its_folder(space: Path) -> None:
+    grants = '[tools]\nallow = ["read"]\n[paths]\nwrite = ["{workspace}"]\n'
+    host = Hosted(space, prefix=("/usr/bin/unshare", "--mount", "--propagation", "shared"), files=grants)
+    try:
+        host.ask(do="facts")
+        disk = host.workspace / "disk"
+        disk.mkdir()
+        (disk / "name").write_text("below")
+        own(disk)
+
+        def shown() -> str:
+            said = host.ask(tool="files.read", arguments={"path": "disk/name"}, workspace=str(host.workspace))
+            return str(said["content"][0]["text"])
+
+        def in_its_mounts(*words: str) -> None:
+            subprocess.run(["nsenter", "--mount", f"--target={host.process.pid}", *words], check=True, timeout=10)
+
+        assert shown() == "below"
+        in_its_mounts("mount", "-t", "tmpfs", "disk", str(disk))
+        in_its_mounts("sh", "-c", f"echo -n mounted > {disk}/name")
+        assert shown() == "mounted"
+        in_its_mounts("umount", str(disk))
+        assert shown() == "below"
+    finally:
+        host.close()

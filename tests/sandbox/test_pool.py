@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,51 @@ def test_with_no_armament_every_call_is_cold(state: Path) -> None:
         assert driver.ask(do="settle")["armed"] == 0
     finally:
         driver.close()
+
+
+def in_its_mounts(box: Driver, *words: str) -> None:
+    subprocess.run(["nsenter", "--mount", f"--target={box.process.pid}", *words], check=True, timeout=10)
+
+
+@pytest.fixture
+def apart(state: Path, request: pytest.FixtureRequest) -> Iterator[Driver]:
+    """A host with mounts of its own, which reach its spawner or not."""
+    box = Driver(state, prefix=("/usr/bin/unshare", "--mount", "--propagation", request.param))
+    box.ask(do="facts")
+    yield box
+    box.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+@pytest.mark.parametrize("apart", ["shared"], indirect=True)  # as systemd has it
+@pytest.mark.parametrize("more", [{}, {"isolation": "conversation", "conversation": "c"}], ids=["call", "conversation"])
+def test_what_was_mounted_in_a_root_is_not_shown_after_it_was_unmounted(
+    apart: Driver, space: Path, more: dict[str, Any]
+) -> None:
+    root = space / "a root"
+    (root / "disk").mkdir(parents=True)
+    (root / "disk" / "name").write_text("below")
+    own(root)
+
+    def shown() -> tuple[str, bool]:
+        said = apart.ask(programs=["cat"], arguments=["/root/disk/name"], roots=[readable(root, "/root")], **more)
+        apart.ask(do="settle")
+        return said["stdout"], said["armed"]
+
+    for name in ("first", "second"):
+        in_its_mounts(apart, "mount", "-t", "tmpfs", name, str(root / "disk"))
+        in_its_mounts(apart, "sh", "-c", f"echo -n {name} > '{root}/disk/name'")
+        assert [shown(), shown()] == [(name, False), (name, True)]
+        in_its_mounts(apart, "umount", str(root / "disk"))
+        assert shown()[0] == "below"
+        (spawner,) = children(apart.process.pid)
+        assert name not in Path(f"/proc/{spawner}/mounts").read_text()  # the disk can be taken out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+@pytest.mark.parametrize("apart", ["private"], indirect=True)
+def test_a_root_is_refused_where_what_is_mounted_in_it_does_not_reach_the_spawner(apart: Driver, work: Path) -> None:
+    (work / "disk").mkdir()
+    assert apart.sh("true", roots=[readable(own(work))])["exit_code"] == 0
+    in_its_mounts(apart, "mount", "-t", "tmpfs", "disk", str(work / "disk"))
+    assert apart.sh("true", roots=[readable(work)])["error"]["code"] == "root_changed"
