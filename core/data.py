@@ -28,6 +28,9 @@ SEEDED = "seeded"
 """The folder of the state with the packaged policies as they were copied into the policies folder."""
 
 
+_LONGEST = 480  # bytes of its path: SQLite opens no file whose path, with its journal's ending, has more than 511
+
+
 class DataDirectory:
     """The folders of one host.
 
@@ -54,9 +57,15 @@ class DataDirectory:
         """Create what is missing and seed the packaged policies where there is no policies folder yet.
 
         Raises:
-            MachineError: `data_not_writable` where a folder cannot be made or written, `data_not_trusted` where others
+            MachineError: `data_not_writable` where a folder cannot be made or used, `data_not_trusted` where others
                 could put another in its place.
         """
+        if len(os.fsencode(self.root)) > _LONGEST:
+            raise MachineError(
+                "data_not_writable",
+                f"The path of the data folder has more than {_LONGEST} bytes, and SQLite keeps no database below it.",
+                "Set TOOLHOST_DATA to a folder with a shorter path.",
+            )
         seed = not self.policies.exists()
         for folder, mode in (
             (self.root, 0o755),

@@ -53,6 +53,16 @@ def test_somebody_else_s_data_directory_is_left_as_it_is(toolhost, space: Path) 
     assert other.stat().st_uid == os.geteuid()
 
 
+def test_a_data_directory_with_a_very_long_path_is_used_or_refused_in_words(toolhost, space: Path) -> None:
+    room = 480 - len(os.fsencode(space))
+    longest = space / ("/".join(["d" * 99] * (room // 100)) + "/" + "e" * (room - 1 - 100 * (room // 100)))
+    assert len(os.fsencode(longest)) == 480
+    assert toolhost("call", "system.uptime", env={"TOOLHOST_DATA": str(longest)}).returncode == 0
+    done = toolhost("call", "system.uptime", env={"TOOLHOST_DATA": f"{longest}f"})
+    assert (done.returncode, error_of(done)) == (1, "data_not_writable")
+    assert "more than 480 bytes" in done.stderr
+
+
 @pytest.mark.parametrize("inner", ["", "state"])
 def test_a_data_directory_in_which_others_could_replace_a_folder_is_not_used(
     toolhost, data: Path, policies: Path, inner: str
