@@ -21,7 +21,12 @@ _DAY_MS = 24 * 3600 * 1000
 
 async def policies_of(host: Host) -> dict[str, Any]:
     """Every policy file with its state, problems and findings, and whether changes of them are noticed."""
-    found = await asyncio.to_thread(overview, host.policies.current)
+    tools = {
+        name: [tool.name.removeprefix(f"{name}.") for tool in record.tools]
+        for name, record in host.plugins.plugins.items()
+        if record.state == "active"
+    }
+    found = await asyncio.to_thread(overview, host.policies.current, tools)
     return {**found, "followed": bool(host.followed)}
 
 

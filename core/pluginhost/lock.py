@@ -101,10 +101,14 @@ class PluginLock:
 
     def pinned(self, name: str) -> PluginPin | None:
         """The plugin as it is pinned, or None where it is not, or where its entry cannot be believed."""
+        return self.pins().get(name)
+
+    def pins(self) -> Mapping[str, PluginPin]:
+        """Every plugin that is pinned; none where the file cannot be believed."""
         try:
-            return self._read().pins.get(name)
+            return self._read().pins
         except PluginError:
-            return None
+            return {}
 
     def accept(self, pin: PluginPin) -> None:
         """Pin a plugin as it is now, whatever was pinned before.

@@ -82,6 +82,24 @@ def test_what_is_taken_away_is_refused_and_what_is_given_back_is_served(
     assert {"system": None} in [details["policies"] for details in events(server, "policy.reloaded")]
 
 
+def test_a_tool_that_a_plugin_does_not_have_is_a_finding_for_administrators(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    file, reloads = policies / "system.toml", len(events(server, "policy.reloaded"))
+    file.write_text(file.read_text() + '\n[tools]\ndeny = ["uptme"]\n')
+
+    def findings() -> list[str]:
+        (entry,) = (entry for entry in ada.get("/api/policies").json["policies"] if entry["plugin"] == "system")
+        return [found["message"] for found in entry["findings"]]
+
+    until(lambda: len(events(server, "policy.reloaded")) > reloads, True)
+    assert findings() == ["The plugin system has no tool `uptme`, so this decides nothing. Did you mean `uptime`?"]
+    assert "has no tool" in ada.browse("GET", "/admin/policies").text
+    file.write_bytes((server.folder / "kept" / "system.toml").read_bytes())
+    until(lambda: len(events(server, "policy.reloaded")) > reloads + 1, True)
+    assert findings() == []
+
+
 def test_a_file_that_breaks_leaves_what_it_said_before_and_is_reported_once(
     server: WebServer, ada: Person, policies: Path
 ) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from toolhost.cli.session import enter
 from toolhost.data import DataDirectory
 from toolhost.pluginhost.configuring import declared_settings
+from toolhost.pluginhost.lock import PluginLock
 from toolhost.policy.offline import Reading, read_files
 
-__all__ = ["read"]
+__all__ = ["known_tools", "read"]
 
 
 def read(path: str | None) -> Reading:
@@ -22,3 +24,9 @@ def read(path: str | None) -> Reading:
     return read_files(
         target, data=settings.data, plugins=settings.plugins, declared=declared, in_force=target == settings.policies
     )
+
+
+def known_tools() -> Mapping[str, Collection[str]]:
+    """The tools of each plugin that this host has seen, without its name: nothing is started to ask for them."""
+    pins = PluginLock(enter().policies).pins()
+    return {name: [tool.name for tool in pin.tools] for name, pin in pins.items()}

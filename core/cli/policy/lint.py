@@ -8,7 +8,7 @@ import sys
 import click
 
 from toolhost.cli.exits import Exit, reported
-from toolhost.cli.policy.files import read
+from toolhost.cli.policy.files import known_tools, read
 from toolhost.cli.terminal import safe
 from toolhost.policy.lint import lint
 
@@ -26,11 +26,12 @@ def command(path: str | None, output: str) -> None:
     file cannot be used.
     """
     reading = read(path)
+    tools = known_tools()
     findings = [
         finding
         for file in reading.files
         if file.policy is not None and file.document is not None
-        for finding in lint(file.policy, file.document, reading.host)
+        for finding in lint(file.policy, file.document, reading.host, tools.get(file.policy.plugin))
     ]
     if output == "json":
         found = {"findings": findings, "problems": reading.problems}

@@ -7,7 +7,7 @@ or on the line above. A rule that can never decide anything has no such answer: 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from toolhost.policy.document import Document
 from toolhost.policy.lint.grants import wide_grants
@@ -21,17 +21,23 @@ __all__ = ["lint"]
 _REASON = re.compile(r"#[^\n]*?\bbecause\b:?\s+\S")
 
 
-def lint(policy: Policy, document: Document, host: HostPolicy) -> tuple[Problem, ...]:
+def lint(
+    policy: Policy, document: Document, host: HostPolicy, tools: Collection[str] | None = None
+) -> tuple[Problem, ...]:
     """The findings of a policy, in the order of its file.
 
     Args:
         policy: The policy, valid.
         document: Its file.
         host: The host policy.
+        tools: The tools of its plugin, without its name; None where they are not known.
     """
     answered = frozenset(_answered(document.text))
     wide = (*wide_rules(policy), *wide_grants(policy, document))
-    found = [*unmet_rules(policy, document, host), *(problem for problem in wide if problem.line not in answered)]
+    found = [
+        *unmet_rules(policy, document, host, tools),
+        *(problem for problem in wide if problem.line not in answered),
+    ]
     return tuple(sorted(found, key=lambda problem: (problem.line, problem.column, problem.code)))
 
 

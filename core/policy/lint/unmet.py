@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from posixpath import basename
 
 from toolhost.policy.deny import denies_arguments
@@ -19,8 +19,10 @@ from toolhost.sandbox.programs import SEARCH
 __all__ = ["unmet_rules"]
 
 
-def unmet_rules(policy: Policy, document: Document, host: HostPolicy) -> Iterator[Problem]:
-    """What stands in a policy and never does anything."""
+def unmet_rules(
+    policy: Policy, document: Document, host: HostPolicy, tools: Collection[str] | None
+) -> Iterator[Problem]:
+    """What stands in a policy and never does anything. Arguments as for `lint`."""
     yield from _missing(policy, document)
     stricter = {str(rule.template): rule for rule in policy.rules if rule.outcome == "ask"}
     for rule in policy.rules:
@@ -42,6 +44,10 @@ def unmet_rules(policy: Policy, document: Document, host: HostPolicy) -> Iterato
                 line = names[tool.name].place.line
                 message = f"The tool `{tool.name}` also stands in `{outcome}`, on line {line}, and that wins."
                 yield Problem.at(tool.place, "never_decides", message)
+    for tool in policy.tools:
+        if tools is not None and tool.name not in tools:
+            message = f"The plugin {policy.plugin} has no tool `{tool.name}`, so this decides nothing."
+            yield Problem.at(tool.place, "never_decides", message + near(tool.name, tools))
     yield from _unused(policy, document)
     yield from _unreached_denies(policy, document, host)
 
