@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import unicodedata
 from typing import Any
 
 import jsonschema_rs
 
+from toolhost.policy.resolve import PATH_FORMATS
 from toolhost.schema_work import SchemaWorkError, measured
 
 __all__ = ["check_schema", "clean_text"]
 
 _MAX_BYTES = 64 << 10
 _MAX_DEPTH = 32
+_ALIKE = 0.85  # `read_path` is, `file-path` of other hosts is not
 
 
 def check_schema(schema: object) -> str | None:
@@ -56,6 +59,10 @@ def _walk(node: object, depth: int) -> str | None:
             target = node.get(key)
             if isinstance(target, str) and not target.startswith("#"):
                 return f"refers to {target!r}, and other documents are not fetched"
+        spelled = node.get("format")
+        meant = difflib.get_close_matches(spelled, PATH_FORMATS, 1, _ALIKE) if isinstance(spelled, str) else ()
+        if meant and spelled not in PATH_FORMATS:
+            return f"has the format {spelled!r}, which says nothing: is {meant[0]!r} meant?"
         children = list(node.values())
     elif isinstance(node, list):
         children = node

@@ -17,7 +17,7 @@ from toolhost.sandbox import PlanRefused, root
 from toolhost.sandbox.destinations import EgressRefused, is_allowed, parse_url
 from toolhost.sandbox.plan import Program, Root
 
-__all__ = ["INSIDE_WORKSPACE", "PLUGIN_FILES", "SCRATCH", "path_format", "resolve", "resolve_example"]
+__all__ = ["INSIDE_WORKSPACE", "PATH_FORMATS", "PLUGIN_FILES", "SCRATCH", "path_format", "resolve", "resolve_example"]
 
 INSIDE_WORKSPACE = "/workspace"
 """Where the workspace stands inside."""
@@ -28,7 +28,8 @@ PLUGIN_FILES = "/plugin"
 SCRATCH = "/tmp"  # noqa: S108 - the sandbox's own
 """The private folder every sandbox has."""
 
-_FORMATS = {"read-path": False, "write-path": True}
+PATH_FORMATS = {"read-path": False, "write-path": True}
+"""The formats by which a schema marks a path, and whether it is one to write."""
 
 
 def resolve(request: Request, policy: Policy | None, host: HostPolicy) -> Facts:
@@ -278,8 +279,8 @@ def _path_arguments(request: Request, lookup: Lookup) -> tuple[Mapping[str, Any]
 
 def path_format(schema: Mapping[str, Any]) -> bool | None:
     """Whether a schema describes paths to write (True) or to read (False), itself or as items; else None."""
-    if schema.get("format") in _FORMATS:
-        return _FORMATS[schema["format"]]
+    if schema.get("format") in PATH_FORMATS:
+        return PATH_FORMATS[schema["format"]]
     inner = [schema.get("items"), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
     found = [path_format(part) for part in inner if isinstance(part, Mapping)]
     return max((write for write in found if write is not None), default=None)

@@ -104,6 +104,14 @@ HEAD = 'name = "weather"\nversion = "1"\n'
         (HEAD + TOOL + 'command = "ls {a}"\ninput.a = { type = "object" }', "{a} cannot be of type object"),
         (HEAD + TOOL + 'command = "ls {a}"\ninput.a = "string"', "the input 'a' is a JSON Schema"),
         (HEAD + TOOL + 'command = "ls {a}"\ninput.a = { type = "strin" }', "the schema of 'a' is not a JSON Schema"),
+        (
+            HEAD + TOOL + 'command = "ls {a}"\ninput.a = { type = "string", format = "read-pth" }',
+            "the schema of 'a' has the format 'read-pth', which says nothing: is 'read-path' meant?",
+        ),
+        (
+            HEAD + TOOL + 'command = "ls {a...}"\ninput.a = { type = "array", items = { format = "write_path" } }',
+            "the schema of 'a' has the format 'write_path', which says nothing: is 'write-path' meant?",
+        ),
         (HEAD + TOOL + 'command = "ls {a}"\ninput.a = {}', "the schema of 'a' says no `type`"),
         (
             HEAD + TOOL + 'command = "ls {a}"\ninput.a = { type = "string", "$ref" = "http://127.0.0.1:1/x" }',
