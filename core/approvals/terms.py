@@ -62,7 +62,8 @@ def terms_of(plan: SandboxPlan, call: Call) -> Terms:
     """What a later call must have in common with this one to be covered by a grant.
 
     The folder that a conversation was given has no name that a person chose: `{workspace}` stands for it. Every other
-    folder is named by its path on the host.
+    folder is named by its path on the host. What is in reach is part of them; limits and the version of a program are
+    not: with others it is the same call.
     """
     names = {root.target: WORKSPACE if call.workspace_own and root.source == call.workspace else root.source
              for root in plan.roots}  # fmt: skip
@@ -75,6 +76,8 @@ def terms_of(plan: SandboxPlan, call: Call) -> Terms:
         "stdin": plan.stdin,
         "cwd": _relative(plan.cwd, names),
         "roots": [_root(root, names[root.target]) for root in plan.roots],
+        "programs": [program.path for program in plan.programs],
+        "support": list(plan.support),
         "network": list(plan.network),
         "secrets": list(plan.secrets),
         "env": _chosen(plan.env),

@@ -80,6 +80,20 @@ def test_a_grant_dies_with_its_rule_and_a_deny_beats_it(new_host) -> None:
     assert host.ask(do="grants")["grants"] == []
 
 
+def test_a_yes_does_not_count_where_more_is_in_reach_and_does_where_limits_are_others(new_host) -> None:
+    host = new_host(probe=STANDING)
+    approve(host, "x")
+    for text, status in (
+        (STANDING + '[limits]\nwall = "10s"\n', "ok"),
+        ('support = ["/usr/share/misc"]\n' + STANDING, "approval_required"),
+        (STANDING.replace("[paths]", 'inside = ["cat"]\n[paths]'), "approval_required"),
+        (STANDING, "ok"),
+    ):
+        host.write("probe", text)
+        assert host.ask(do="reload")["problems"] == []
+        assert host.run("echo", "x")["status"] == status, text
+
+
 def test_what_an_earlier_process_left_is_looked_at_when_the_next_one_starts(new_host) -> None:
     host = new_host(probe=STANDING)
     approve(host, "x")
