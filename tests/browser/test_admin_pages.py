@@ -101,3 +101,14 @@ def test_why_a_plugin_is_out_of_service_is_said_in_the_pages_language(server, ch
         reason = page.locator("#main").get_by_text("Son plugin.toml contient une erreur.")
         expect(reason).to_be_visible()
         expect(reason.locator("[lang=en]")).to_contain_text("plugin.toml")  # and in the host's own words, with the line
+
+
+def test_what_is_refused_is_said_in_the_pages_language(server, chat) -> None:
+    page = chat(locale="fr-FR", expected=("status of",))
+    page.goto(server.origin + "/settings/keys")
+    page.get_by_label("À quoi sert-elle").fill("un éditeur")
+    page.get_by_role("button", name="Créer la clé").click()
+    expect(page.locator("#new-key [data-problem]")).to_have_text("Choisissez au moins une chose que la clé peut faire.")
+    page.goto(server.origin + "/admin/people")
+    page.locator("[data-user=ada] select").select_option("user")
+    expect(page.locator("#people-problem")).to_have_text("C’est le seul administrateur qui peut se connecter.")

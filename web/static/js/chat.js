@@ -159,7 +159,7 @@ function take(event) {
   } else if (event.type === "run.queued") {
     queued.enqueue(event.run_id, event.text, event.position);
   } else if (event.type === "model.retry") {
-    standing(fill(runStatus.dataset.retry, { reason: event.error.message, seconds: Math.ceil(event.after_ms / 1000) }));
+    standing(fill(runStatus.dataset.retry, { reason: wordsOf(event.error), seconds: Math.ceil(event.after_ms / 1000) }));
   } else if (event.type === "message.started") {
     standing("");
     drafts.begin(thread, event);

@@ -1,4 +1,4 @@
-// The settings pages: what they share, and the two that need no script of their own.
+// The settings pages and the first run's: what they share, and the two that need no script of their own.
 
 import { find, findAll } from "./dom.js";
 import { wordsOf } from "./errors.js";

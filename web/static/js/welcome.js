@@ -1,10 +1,8 @@
-// The first run's page: asking a model whether it answers.
+// Asking a model whether it answers, on the first run's page and on that of the models.
 
 import { find, prose } from "./dom.js";
-import { wordsOf } from "./errors.js";
-import { showWaiting } from "./frame.js";
+import { inFull } from "./errors.js";
 import { post } from "./http.js";
-import { keepUp } from "./live.js";
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-test]");
@@ -16,8 +14,5 @@ document.addEventListener("click", async (event) => {
   const answer = await post(`/api/models/${encodeURIComponent(button.dataset.test)}/test`, {});
   button.disabled = false;
   if (answer.data.ok) said.textContent = `${texts.good} (${Math.round(answer.data.first_ms)} ms)`;
-  else said.replaceChildren(...prose([wordsOf(answer.data.error), answer.data.error?.hint].filter(Boolean).join(" ")));
+  else said.replaceChildren(...prose(inFull(answer.data.error ?? {})));
 });
-
-showWaiting(Number(document.body.dataset.waiting));
-keepUp();
