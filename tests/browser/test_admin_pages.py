@@ -112,3 +112,30 @@ def test_what_is_refused_is_said_in_the_pages_language(server, chat) -> None:
     page.goto(server.origin + "/admin/people")
     page.locator("[data-user=ada] select").select_option("user")
     expect(page.locator("#people-problem")).to_have_text("C’est le seul administrateur qui peut se connecter.")
+
+
+def test_what_is_being_typed_outlives_that_a_page_loads_itself_anew(server, chat, watched_page) -> None:
+    page = chat()
+    page.goto(server.origin + "/admin/incident")
+    page.get_by_label("Stop everything: why?").fill("half a sen")
+    page.get_by_label("One person").select_option("ada")
+    page.get_by_label("An address or a network").fill("198.51.100.7")
+    page.get_by_role("button", name="Block it").click()
+    expect(page.locator("#blocks")).to_contain_text("198.51.100.7/32")
+    expect(page.get_by_label("Stop everything: why?")).to_have_value("half a sen")
+    expect(page.locator("#take-out").get_by_role("button", name="Shut out")).to_be_enabled()
+    expect(page.get_by_label("An address or a network")).to_have_value("")  # that was done
+    page.goto(server.origin + "/settings/keys")
+    page.get_by_label("What is it for").fill("an editor")
+    page.get_by_label("tools:run", exact=True).check()
+    page.locator("#user-menu summary").click()
+    page.locator("#user-menu").get_by_text("Français").click()
+    expect(page.get_by_label("À quoi sert-elle")).to_have_value("an editor")
+    expect(page.get_by_label("tools:run", exact=True)).to_be_checked()
+    door = watched_page()
+    door.goto(server.origin + "/login")
+    door.get_by_label("Name").fill("ada")
+    door.get_by_label("Password", exact=True).fill("correct horse")
+    door.get_by_role("button", name="Français").click()
+    expect(door.get_by_label("Nom")).to_have_value("ada")
+    expect(door.get_by_label("Mot de passe", exact=True)).to_have_value("")  # a password is kept nowhere

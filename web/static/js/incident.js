@@ -3,14 +3,14 @@
 import { handle } from "./account.js";
 import { find, findAll } from "./dom.js";
 import { download, patch, post, remove } from "./http.js";
+import { loadAgain } from "./typed.js";
 
 const problemOf = (form) => find("[data-problem]", form);
-const again = () => location.reload();
 
 const panic = find("#panic");
-if (panic) handle(panic, problemOf(panic), () => post("/api/panic", { reason: panic.elements.reason.value }), again);
+if (panic) handle(panic, problemOf(panic), () => post("/api/panic", { reason: panic.elements.reason.value }), () => loadAgain(panic));
 const resume = find("#resume");
-if (resume) handle(resume, problemOf(resume), () => post("/api/resume", {}), again);
+if (resume) handle(resume, problemOf(resume), () => post("/api/resume", {}), () => loadAgain());
 
 const out = find("#take-out");
 const said = find("[data-said]", out);
@@ -37,9 +37,9 @@ for (const button of buttons) {
 const block = find("#block");
 const seconds = () => (block.elements.hours.value ? Number(block.elements.hours.value) * 3600 : null);
 const add = () => post("/api/blocks", { address: block.elements.address.value, seconds: seconds() });
-handle(block, problemOf(block), add, again);
+handle(block, problemOf(block), add, () => loadAgain(block));
 for (const button of findAll("[data-unblock]")) {
-  handle(button, problemOf(block), () => remove(`/api/blocks/${button.dataset.unblock}`), again);
+  handle(button, problemOf(block), () => remove(`/api/blocks/${button.dataset.unblock}`), () => loadAgain());
 }
 
 const quarantine = find("#quarantine");
@@ -47,7 +47,7 @@ const takeOut = () => {
   const { plugin, reason } = quarantine.elements;
   return post(`/api/plugins/${encodeURIComponent(plugin.value)}/quarantine`, { reason: reason.value });
 };
-handle(quarantine, problemOf(quarantine), takeOut, again);
+handle(quarantine, problemOf(quarantine), takeOut, () => loadAgain(quarantine));
 
 const evidence = find("#evidence");
 const since = () => {

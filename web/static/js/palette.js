@@ -60,6 +60,9 @@ input.addEventListener("keydown", async (event) => {
   if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     event.preventDefault();
     select(at + (event.key === "ArrowDown" ? 1 : -1));
+  } else if (event.key === "Escape") {
+    event.preventDefault(); // a search field would only be emptied by it
+    palette.close();
   } else if (event.key === "Enter") {
     event.preventDefault();
     clearTimeout(typing);

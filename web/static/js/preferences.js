@@ -1,6 +1,7 @@
 // Language and theme: cookies, so that the server renders the page right the first time.
 
 import { findAll } from "./dom.js";
+import { loadAgain } from "./typed.js";
 
 export function remember(name, value) {
   const secure = location.protocol === "https:" ? "; secure" : "";
@@ -10,7 +11,7 @@ export function remember(name, value) {
 export function chooseLanguage(code) {
   remember("language", code);
   document.dispatchEvent(new Event("toolhost:language"));
-  location.reload();
+  loadAgain();
 }
 
 export function chooseTheme(name) {
