@@ -113,7 +113,7 @@ async def _policies(host: Host) -> _Found:
         return _Found(
             status="warn",
             case="policies_problems",
-            said="{count} problems; what was in force before stays: {first}",
+            said="{count} to correct; what was in force before stays: {first}",
             values={"count": len(problems), "first": problems[0]},
         )
     count = len(host.policies.current.policies)

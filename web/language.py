@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ __all__ = ["DEFAULT", "Languages", "Translator"]
 
 DEFAULT = "en"
 _NAMES = ("en", "fr")
+_APART = re.compile(r" (?=[:;?!»])|(?<=«) ")
+"""Where French has a space at which no line may end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Translator:
         """What the host says, in this language where it is known by its code: the host's own words are English."""
         text = None if self.code == DEFAULT else self.strings.get(key)
         return words if text is None else text.format(**values)
+
+    def units(self, amount: str) -> str:
+        """An amount with the units of this language: French counts in octets."""
+        return amount.replace("iB", "io").replace(" B", " o") if self.code == "fr" else amount
 
     def section(self, prefix: str) -> dict[str, str]:
         """Every text under a prefix, by the rest of its key."""
@@ -79,7 +86,7 @@ def _catalogue(code: str) -> dict[str, str]:
     for file in (folder / f"{code}.toml", *(folder / code).iterdir()):
         for key, text in _flatten(tomllib.loads(file.read_text("utf-8"))):
             assert key not in strings, f"{file.name} says {key} again"
-            strings[key] = text
+            strings[key] = _APART.sub("\u202f", text) if code == "fr" else text
     return strings
 
 

@@ -60,7 +60,7 @@ def _commands(t: Translator, actor: Actor) -> list[Command]:
     if allowed(actor, "admin"):
         places.append(Command("go", t("command_name.welcome"), "/welcome"))
     settings = [
-        Command("go", f"{t('settings.title')}: {t(f'settings.{one.name}')}", one.path)
+        Command("go", f"{t('settings.title')}{t('app.colon')} {t(f'settings.{one.name}')}", one.path)
         for one in SECTIONS
         if one.right is None or allowed(actor, one.right)
     ]

@@ -129,6 +129,13 @@ def test_the_language_is_the_persons_choice_then_the_browsers(cookie, accept, ch
     assert Languages().choose(cookie, accept).code == chosen
 
 
+def test_french_keeps_its_marks_on_the_line_of_their_word_and_counts_in_octets() -> None:
+    french, english = (Languages().choose(code, None) for code in ("fr", "en"))
+    assert not [text for text in french.strings.values() if re.search(r" [:;?!»]|« ", text)]
+    assert [french.units(amount) for amount in ("512 MiB", "20 B", "30 s")] == ["512 Mio", "20 o", "30 s"]
+    assert english.units("512 MiB") == "512 MiB"
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_templates_have_no_inline_script_style_or_handler(path) -> None:
     text = path.read_text()

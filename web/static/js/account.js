@@ -146,6 +146,7 @@ if (key) {
     find(".token", shown).textContent = made.token;
     shown.hidden = false;
     key.hidden = true;
+    find("#no-keys")?.remove();
     find("#key-copy").focus();
   });
   find("#key-copy").addEventListener("click", async (event) => {
