@@ -74,7 +74,7 @@ def not_run(question: Question) -> CallResult:
         ),
         "changed": _error(
             "plan_changed",
-            "What would have run was not what was asked about any more.",
+            "What would have run was not what was asked about any more, or content from elsewhere had come in since.",
             True,
             "Make the call again and look at the new question.",
         ),

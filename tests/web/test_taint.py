@@ -231,7 +231,9 @@ def test_a_yes_to_what_was_asked_before_content_came_in_runs_nothing(person: Per
     refused = person.post(f"/api/approvals/{send['approval_id']}", {"decision": "approve"})
     assert (refused.status, refused.code) == (409, "plan_changed")
     assert "has taken in content from elsewhere" in refused.text
-    assert person.get(f"/api/calls/{send['call_id']}").json["status"] == "refused"
+    ended = person.get(f"/api/calls/{send['call_id']}").json
+    assert ended["status"] == "refused"
+    assert "content from elsewhere had come in" in ended["error"]["message"]
     kept = person.post(f"/api/approvals/{read['approval_id']}", {"decision": "approve"})
     assert kept.json["stdout"] == "read x\n", "it cannot reach out"
     again = person.call("reach.ask", here).json
