@@ -182,19 +182,24 @@ class Channel:
         if future is not None:
             await asyncio.shield(future)
 
-    async def close(self) -> None:
-        """End the spawner, and with it everything it started."""
+    async def close(self) -> bool:
+        """End the spawner, and with it everything it started.
+
+        Returns:
+            Whether it has removed all that it had made in roots of the host.
+        """
         if self._loop is not None and not self._closed:
             self._loop.remove_reader(self._connection)
         self._lost()
         self._connection.close()
         if not self._spawner:
-            return
+            return True
         ended = asyncio.ensure_future(asyncio.to_thread(os.waitpid, self._spawner, 0))
         if not (await asyncio.wait((ended,), timeout=_END))[0]:
             self._kill_spawner()
-        await ended
+        _, status = await ended
         self._spawner = 0
+        return status == 0
 
     def _sent(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> bool:
         """Send a question; False where the queue is full."""

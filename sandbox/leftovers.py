@@ -1,4 +1,4 @@
-"""What a host leaves in other people's folders when it and its spawner are killed together: placeholders.
+"""What a host leaves in other people's folders when its spawner is killed or cannot remove it: placeholders.
 
 Whoever is about to make placeholders in a root notes the root and the paths first, once, in a file of its own that it
 keeps locked. The next host to start finds the files that nobody locks any more, looks through the roots they name, and
@@ -78,11 +78,16 @@ class Leftovers:
                 raise self._unwritable(error) from error
             self._noted.add(key)
 
-    def close(self) -> None:
-        """After the last sandbox is gone: there is nothing left to note."""
+    def close(self, *, clean: bool) -> None:
+        """After the last sandbox is gone.
+
+        Args:
+            clean: Whether nothing is left that the next host to start would have to look for.
+        """
         if self._file >= 0:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+            if clean:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
             os.close(self._file)
             self._file = -1
 

@@ -110,6 +110,7 @@ class Masks:
                 _put(root, roots, steps, self._empties)
         except BaseException:
             self._namespaces.to_slim()
+            self._placeholders.left = True
             self.release(call)
             raise
         finally:
@@ -161,9 +162,10 @@ class Masks:
         with contextlib.suppress(OSError):  # then the next call finds out, and is refused
             self._empties.make(self._empties.wanted)
 
-    def close(self) -> None:
-        """Remove what is kept for later calls, after the last of them."""
+    def close(self) -> bool:
+        """Remove what is kept for later calls, after the last of them; whether a placeholder may stand all the same."""
         self._placeholders.close()
+        return self._placeholders.left
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,12 @@ class _Survey:
                 here = self._open(folder, part)
                 if here is None:
                     return
-                if not self._descend(here, folder, done, last=done == "/".join(parts), hidden=hidden):
+                try:
+                    further = self._descend(here, folder, done, last=done == "/".join(parts), hidden=hidden)
+                except BaseException:
+                    os.close(here)
+                    raise
+                if not further:
                     os.close(here)
                     return
                 if folder != fd:

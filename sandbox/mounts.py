@@ -24,7 +24,7 @@ from toolhost.sandbox.errors import PlanRefused, SandboxUnavailable
 from toolhost.sandbox.masks import Masks, open_inside, pin_folders
 from toolhost.sandbox.namespaces import Namespaces
 
-__all__ = ["Mounts", "open_root", "refusal"]
+__all__ = ["Mounts", "facts_of", "open_root", "refusal"]
 
 _KEPT = 32
 
@@ -62,13 +62,26 @@ def open_root(source: str, device: int, inode: int) -> int:
         fd = open_without_links(source)
     except OSError as error:
         raise refusal(source, error) from error
-    facts = os.fstat(fd)
+    facts = facts_of(source, fd)
     if (facts.st_dev, facts.st_ino) != (device, inode):
         os.close(fd)
         raise PlanRefused(
             "root_changed", f"The root {source} is not the folder it was when the call was decided.", "Ask again."
         )
     return fd
+
+
+def facts_of(source: str, fd: int) -> os.stat_result:
+    """The facts of a root that was opened; closed where there are none.
+
+    Raises:
+        PlanRefused: Its file system does not answer.
+    """
+    try:
+        return os.fstat(fd)
+    except OSError as error:
+        os.close(fd)
+        raise refusal(source, error) from error
 
 
 class Mounts:

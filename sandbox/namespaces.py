@@ -47,8 +47,15 @@ class Namespaces:
         kernel.setns(self._host)
 
     def to_slim(self) -> None:
-        """Enter B."""
-        kernel.setns(self._slim)
+        """Enter B.
+
+        Raises:
+            RuntimeError: The way back is barred. The process is then of no use: it would look elsewhere for everything.
+        """
+        try:
+            kernel.setns(self._slim)
+        except OSError as error:
+            raise RuntimeError("the spawner's own mounts cannot be entered again") from error
 
 
 def enter(tool_roots: str) -> Namespaces:

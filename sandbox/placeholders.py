@@ -31,6 +31,8 @@ _MARK = stat.S_ISVTX  # the whole mode of a placeholder
 _READABLE = stat.S_ISVTX | 0o444  # of one in _FILES
 _FOLDERS = frozenset({".git"})
 _FILES = {"commondir": b".\n"}  # git: "the folder with the configuration is this one"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_ELSEWHERE = "Keep the folder on another file system, or make there what the policy protects."
 _CANNOT_CREATE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -47,11 +49,15 @@ class _Placeholder:
 class Placeholders:
     """Remembers them until nobody needs them.
 
+    Attributes:
+        left: Whether one may stand that is remembered no more.
+
     Args:
         spares: What is kept for later.
     """
 
     def __init__(self, spares: Spares) -> None:
+        self.left = False
         self._spares = spares
         self._placed: dict[tuple[int, int], Spare] = {}  # by device and inode, until held
         self._held: dict[tuple[int, int], _Placeholder] = {}  # by device and inode
@@ -98,29 +104,25 @@ class Placeholders:
         Raises:
             PlanRefused: `mask_failed` where it has gone meanwhile.
         """
-        placeholder = self._held.get(_identity(here))
-        spare = self._placed.pop(_identity(here), None)
+        identity, folder = _identity(here), _identity(os.fstat(parent))
+        placeholder = self._held.get(identity)
+        spare = self._placed.get(identity)
         if placeholder is None and spare is not None:
-            placeholder = self._held[_identity(here)] = _Placeholder(spare.lock, spare=spare)
+            placeholder = _Placeholder(spare.lock, spare=spare)
         if placeholder is None:
-            kind = os.O_DIRECTORY if stat.S_ISDIR(here.st_mode) else os.O_NONBLOCK
-            lock = open_beneath(parent, name, os.O_RDONLY | os.O_NOFOLLOW | kind)
-            try:
-                # Never wait: a sandboxed process can hold the lock too, and every other launch waits for this one.
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                now = os.fstat(lock)
-                held = now.st_nlink > 0 and os.path.samestat(now, here)
-            except BlockingIOError:
-                held = False
-            if not held:
-                os.close(lock)
-                raise PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
-            placeholder = self._held[_identity(here)] = _Placeholder(lock)
+            placeholder = _Placeholder(_locked(name, parent, here))
+        try:
+            names = placeholder.names.get(folder) or (os.dup(parent), set())
+        except OSError:
+            if identity not in self._held and spare is None:
+                os.close(placeholder.lock)
+            raise
+        # Nothing fails from here on: what is held can be let go of again.
+        names[1].add(name)
+        placeholder.names[folder] = names
         placeholder.calls.add(call)
-        folder = _identity(os.fstat(parent))
-        if folder not in placeholder.names:
-            placeholder.names[folder] = (os.dup(parent), set())
-        placeholder.names[folder][1].add(name)
+        self._held[identity] = placeholder
+        self._placed.pop(identity, None)
 
     def release(self, call: int) -> None:
         """Forget a call, and remove the placeholders that nobody else needs. `tidy` some time after."""
@@ -134,9 +136,11 @@ class Placeholders:
             try:
                 fcntl.flock(placeholder.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 kept = self._remove(placeholder)
-            except BlockingIOError:
-                # Another host (a `toolhost call` beside the server) needs it: then that one removes it.
+            except OSError as error:
+                # Another host (a `toolhost call` beside the server) needs it: then that one removes it. Or its file
+                # system answers no more.
                 kept = False
+                self.left |= not isinstance(error, BlockingIOError)
                 if placeholder.spare is not None:
                     self._spares.forget(placeholder.spare)
             self._ended += (folder for folder, _ in placeholder.names.values())
@@ -146,7 +150,8 @@ class Placeholders:
     def tidy(self) -> None:
         """Close what is not needed any more, which frees what was removed: the disk may be waited for."""
         while self._ended:
-            os.close(self._ended.pop())
+            with contextlib.suppress(OSError):  # it is closed all the same
+                os.close(self._ended.pop())
 
     def close(self) -> None:
         """Remove what is kept for later."""
@@ -164,10 +169,13 @@ class Placeholders:
             self._placed[_identity(os.fstat(spare.lock))] = spare
         elif kind in _FOLDERS:
             os.mkdir(name, _MARK, dir_fd=parent)
+            _check_marked(name, parent, _MARK)
         elif kind in _FILES:
             _write(name, _FILES[name], parent)
+            _check_marked(name, parent, _READABLE)
         else:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _MARK, dir_fd=parent))
+            _check_marked(name, parent, _MARK)
 
     def _remove(self, placeholder: _Placeholder) -> bool:
         """Remove one from where it stands; True where it is kept, and its descriptor with it."""
@@ -249,6 +257,55 @@ def _remove_unlocked(name: str, parent: int, here: int, mode: int) -> None:
             _remove((name,), parent, lock)
     finally:
         os.close(lock)
+
+
+def _locked(name: str, parent: int, here: os.stat_result) -> int:
+    """Descriptor of a placeholder under a shared lock: whoever holds it needs it.
+
+    Raises:
+        PlanRefused: `mask_failed` where it has gone meanwhile, or can have no lock.
+    """
+    kind = os.O_DIRECTORY if stat.S_ISDIR(here.st_mode) else os.O_NONBLOCK
+    lock = open_beneath(parent, name, os.O_RDONLY | os.O_NOFOLLOW | kind)
+    try:
+        # Never wait: a sandboxed process can hold the lock too, and every other launch waits for this one.
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        now = os.fstat(lock)
+        if now.st_nlink > 0 and os.path.samestat(now, here):
+            return lock
+        gone = PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
+    except BlockingIOError:
+        gone = PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
+    except OSError as error:
+        gone = PlanRefused("mask_failed", f"{name} cannot be protected: {error.strerror}.", _ELSEWHERE)
+        if error.errno in _NO_LOCKS:  # then nobody has one, and it need not stay
+            with contextlib.suppress(OSError):
+                _remove((name,), parent, lock)
+    os.close(lock)
+    raise gone
+
+
+def _check_marked(name: str, parent: int, mode: int) -> None:
+    """Make sure that what was just made is known for a placeholder, also by another host; else take it back.
+
+    Raises:
+        PlanRefused: `mask_failed`.
+    """
+    here = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        made = os.fstat(here)
+        if is_placeholder(made.st_mode):
+            return
+        with contextlib.suppress(OSError):
+            os.chmod(f"/proc/self/fd/{here}", mode)  # some file systems (FUSE) take the mode of a new file in part
+        if is_placeholder(os.fstat(here).st_mode):
+            return
+        now = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if os.path.samestat(now, made) and now.st_size == made.st_size:
+            (os.rmdir if stat.S_ISDIR(made.st_mode) else os.unlink)(name, dir_fd=parent)
+    finally:
+        os.close(here)
+    raise PlanRefused("mask_failed", f"{name} cannot be protected: its file system keeps no modes.", _ELSEWHERE)
 
 
 def _kind(name: str) -> str:

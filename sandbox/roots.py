@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from toolhost.sandbox.beneath import open_without_links
-from toolhost.sandbox.mounts import refusal
+from toolhost.sandbox.mounts import facts_of, refusal
 from toolhost.sandbox.plan import Root
 
 __all__ = ["root"]
@@ -39,10 +39,8 @@ def root(
         fd = open_without_links(source)
     except OSError as error:
         raise refusal(source, error) from error
-    try:
-        facts = os.fstat(fd)
-    finally:
-        os.close(fd)
+    facts = facts_of(source, fd)
+    os.close(fd)
     return Root(
         source=source,
         target=target,

@@ -262,8 +262,7 @@ class Sandbox:
         await self._pool.close()
         await self._sessions.close()
         await self._arming.close()
-        await self._channel.close()
-        self._leftovers.close()
+        self._leftovers.close(clean=await self._channel.close())
         self._tool_roots.close()
         if self._launcher >= 0:
             os.close(self._launcher)

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -51,6 +52,7 @@ _SECRETS = 16  # at most (`check.py`); they follow, as many as the message says
 _DOORS = 8  # at most, of the call's control group (`call_group.py`); they come last
 FIRST_FREE = 64  # everything below is a target of dup2 in the child, so nothing of ours may stand there
 _MESSAGE = 1 << 18
+_LEFT = 3  # exit status: something may stand in a root that the next host to start has to remove
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 
 
@@ -249,11 +251,14 @@ class _Spawner:
     def _sandbox_of(self, call: int) -> int:
         """Process id of a sandbox's pid 1; 0 where it is gone."""
         # bubblewrap is not reaped yet, so the number is still its own, and so is that of its first child.
-        return next(iter(children(self._pids.get(call, 0))), 0)
+        return next(iter(self._children_of(self._pids.get(call, 0))), 0)
 
     def _refuse(self, call: int, error: SandboxError | OSError) -> None:
         if isinstance(error, SandboxError):
             refusal = [type(error).__name__, error.code, error.message, error.hint]
+        elif error.errno in (errno.EMFILE, errno.ENFILE):
+            text = f"The sandbox cannot be made: {error.strerror}."
+            refusal = ["SandboxUnavailable", "descriptors_exhausted", text, "Raise the limit on open files."]
         else:
             refusal = ["SandboxUnavailable", "launch_failed", f"The sandbox cannot be made: {error}.", ""]
         self._say({"call": call, "error": refusal})
@@ -309,8 +314,7 @@ class _Spawner:
                 os.waitpid(-1, 0)
         for call in list(self._pids):
             self._mounts.masks.release(call)
-        self._mounts.masks.close()
-        os._exit(0)
+        os._exit(_LEFT if self._mounts.masks.close() else 0)
 
     def _say(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
         try:

@@ -7,6 +7,8 @@ calling the sandbox themselves. Usage: `python harness.py STATE`.
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
 import json
 import os
 import pwd
@@ -27,6 +29,7 @@ from toolhost.sandbox import (
     Sandbox,
     SandboxError,
     SandboxPlan,
+    kernel,
     pin,
     probe,
     root,
@@ -289,6 +292,15 @@ def main() -> None:
     if "TOOLHOST_TEST_CUT_FILTER" in os.environ:
         whole = seccomp.filter_bytes
         seccomp.filter_bytes = lambda **kind: whole(**kind)[:-5]
+    if "TOOLHOST_TEST_BARRED" in os.environ:
+        entered, barred = kernel.setns, itertools.count(1 - int(os.environ["TOOLHOST_TEST_BARRED"]))
+
+        def enter(fd: int, kind: int = kernel.CLONE_NEWNS) -> None:
+            if not next(barred):
+                raise OSError(errno.ENOMEM, "setns: Cannot allocate memory")
+            entered(fd, kind)
+
+        kernel.setns = enter
     asyncio.run(serve(Sandbox.start(Path(sys.argv[1]), armament=Armament(**json.loads("".join(sys.argv[2:]) or "{}")))))
 
 

@@ -144,6 +144,27 @@ def test_a_spawner_without_descriptors_says_so_and_recovers(lone: Driver, work: 
     assert list(work.iterdir()) == []
 
 
+def test_a_spawner_without_descriptors_covers_nothing_by_half(lone: Driver, work: Path) -> None:
+    request = {**TRUE, "roots": [writable(work, hidden=["a", "b/c"], protected=[".git/hooks", "commondir"])]}
+    lone.ask(**request)
+    (spawner,) = children(lone.process.pid)
+    usual = lone.ask(do="starve", pid=spawner, most=4096)["most"]
+    ran: list[bool] = []
+    for limit in range(64, 110):
+        while not lone.ask(do="settle")["armed"]:  # what stands needs to be covered, and nothing else
+            lone.ask(**request)
+        lone.ask(do="starve", pid=spawner, most=limit)
+        said = lone.ask(10, **request)
+        lone.ask(do="starve", pid=spawner, most=usual)
+        ran.append("status" in said)
+        if not ran[-1]:
+            assert said["error"]["code"] in {"descriptors_exhausted", "mask_failed"}, said
+            said = lone.ask(**request)
+        assert (said["status"], said["exit_code"]) == ("exited", 0), said
+        assert list(work.iterdir()) == []
+    assert set(ran) == {False, True}
+
+
 def no_tools_left(driver: Driver) -> bool:
     return not processes("/usr/bin/true")
 
@@ -220,6 +241,20 @@ def test_a_filter_that_was_cut_short_runs_nothing(state: Path) -> None:
         assert no_sandboxes(broken)
     finally:
         broken.close()
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_a_spawner_that_cannot_change_its_mounts_goes_on_in_its_own_or_not_at_all(
+    state: Path, work: Path, step: int
+) -> None:
+    call = {**TRUE, "roots": [writable(work, protected=[".envrc"])]}
+    barred = Driver(state, prefix=("/usr/bin/env", f"TOOLHOST_TEST_BARRED={step}"))
+    try:
+        codes = [barred.ask(**call).get("error", {}).get("code", "ran") for _ in range(3)]
+        back = step % 2 == 0  # every second step is the way back into its own
+        assert codes[1:] == ["spawner_gone" if back else "ran"] * 2, codes
+    finally:
+        barred.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")

@@ -213,7 +213,33 @@ def test_notes_are_not_swept_while_their_host_begins_them(tmp_path: Path) -> Non
             host = Leftovers(str(tmp_path))
             host.note(roots)
             assert len(list((tmp_path / "placeholders").iterdir())) == 1
-            host.close()
+            host.close(clean=True)
     finally:
         done.set()
         sweeper.join(30)
+
+
+def test_placeholders_of_a_killed_spawner_are_removed_at_the_next_start_although_its_host_ended_well(
+    state: Path, work: Path
+) -> None:
+    os.mkfifo(work / "up")
+    own(work)
+    first = Driver(state)
+    first.send(
+        programs=["sh", "sleep"],
+        arguments=["-c", "echo x > /workspace/up; sleep 98733"],
+        roots=[writable(work, protected=PROTECTED)],
+    )
+    with (work / "up").open() as up:
+        assert up.read() == "x\n"
+    (spawner,) = children(first.process.pid)
+    os.kill(spawner, signal.SIGKILL)
+    assert first.read()["status"] == "signaled"
+    assert gone("98733")
+    first.close()
+    assert ".envrc" in os.listdir(work)
+    second = Driver(state)
+    second.ask(do="facts")
+    assert os.listdir(work) == ["up"]
+    second.close()
+    assert os.listdir(state / "placeholders") == []
