@@ -27,6 +27,7 @@ __all__ = ["Connection", "EgressBroker", "EgressLimits", "OnConnection", "servin
 
 _DIAL_SECONDS = 10.0
 _ATTEMPTS = 4
+_ADDRESSES = 64  # of one name; each is judged, and an answer has room for thousands
 _RETRY_SECONDS = 0.1
 _BURST = 32
 _PACE_SECONDS = 0.005
@@ -220,6 +221,8 @@ class EgressBroker:
                 raise
             except OSError:
                 raise EgressRefused("unknown_host", f"{link.host} has no address.") from None
+            if len(addresses) > _ADDRESSES:
+                raise EgressRefused("too_many_addresses", f"{link.host} has more than {_ADDRESSES} addresses.")
             for address in addresses:
                 self._check(address)
             return await self._reach(addresses[:_ATTEMPTS], link)

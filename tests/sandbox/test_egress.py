@@ -253,6 +253,17 @@ async def test_a_name_with_one_address_that_is_not_public_is_refused_as_a_whole(
     assert not reached
 
 
+async def test_a_name_with_more_addresses_than_a_host_has_is_refused_before_any_is_looked_at(bench: Bench) -> None:
+    """Its owner could keep the host busy with judging them."""
+    judged: list[str] = []
+    async with bench.broker("ok.com:443", check=judged.append):
+        bench.names["ok.com"] = [f"93.184.{number >> 8}.{number & 255}" for number in range(4000)]
+        answer = await bench.say(b"CONNECT ok.com:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await bench.last()).code == "too_many_addresses"
+    assert answer.startswith(b"HTTP/1.1 403 too_many_addresses\r\n")
+    assert not judged
+
+
 async def test_addresses_that_never_answer_leave_the_others_their_turn(bench: Bench) -> None:
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"here")
