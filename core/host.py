@@ -30,7 +30,7 @@ from toolhost.errors import UsageError
 from toolhost.hooks import Hooks
 from toolhost.house_rules import PolicyNews, objections
 from toolhost.identifiers import new_id
-from toolhost.model import Actor, Call, CallResult, ExternalContent, Tool
+from toolhost.model import Actor, Call, CallResult, Tool
 from toolhost.panic import PanicSwitch
 from toolhost.pluginhost import Idle, PluginLock, PluginRegistry
 from toolhost.pluginhost.configuring import declared_settings
@@ -101,9 +101,6 @@ class Host:
         self._follower: Follower | None = None
         self._listeners: list[Callable[[], None]] = []
         plugins.on_change = self._tools_changed
-        self._waiters: list[Callable[[str], None]] = []
-        asking.on_change(self._waiting_changed)
-        self.inquiries.on_change = self._waiting_changed
         self._records = records
         self.taints = taints
         self.stopping = stopping
@@ -423,8 +420,7 @@ class Host:
         return self._records.unsuccessful(tool, since)
 
     async def plugin_faults(self, since: int) -> dict[str, dict[str, Any]]:
-        """By plugin, the calls since a moment (milliseconds) that failed by its own fault: `count`, and of the last one
-        `tool`, `code`, `at`."""
+        """By plugin, its own failures since a moment (milliseconds): `count`, and of the last `tool`, `code`, `at`."""
         return await self._records.faults(since)
 
     def again(self, policies: PolicySet | None = None) -> Again:
@@ -435,10 +431,6 @@ class Host:
             request=self._pipeline.request,
             private=self.data.workspaces,
         )
-
-    async def external_content(self, conversation_id: str, actor: Actor) -> tuple[ExternalContent, ...]:
-        """What one of the actor's conversations has taken in that it did not write; the oldest first."""
-        return await self.taints.of(actor.user_id, conversation_id)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -468,11 +460,8 @@ class Host:
 
     def on_waiting_changed(self, listener: Callable[[str], None]) -> None:
         """Have somebody told for whom (a user's id) something else waits than before."""
-        self._waiters.append(listener)
-
-    def _waiting_changed(self, user_id: str) -> None:
-        for listener in self._waiters:
-            listener(user_id)
+        self._asking.on_change(listener)
+        self.inquiries.on_change = listener
 
     async def permitted(self, actor: Actor, action: str, resource: str) -> None:
         """Refuse what an extension does not let somebody do, although their role and scopes do.

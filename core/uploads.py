@@ -70,7 +70,7 @@ async def receive(
                 {"tool": UPLOAD, "conversation_id": conversation_id, "origins": [UPLOAD]},
                 actor=actor,
             )
-            on_taint(await host.external_content(conversation_id, actor))
+            on_taint(await host.taints.of(actor.user_id, conversation_id))
         return await _write(parent, names[-1], content, replace)
     finally:
         os.close(parent)

@@ -51,7 +51,7 @@ async def snapshot(parts: Site, actor: Actor, conversation_id: str) -> Snapshot:
     conversation = await parts.conversations.get(actor.user_id, conversation_id)
     entries = await parts.conversations.entries(actor.user_id, conversation_id)
     stored = await _stored(parts, actor, entries)
-    external = await parts.host.external_content(conversation_id, actor)
+    external = await parts.host.taints.of(actor.user_id, conversation_id)
     ratings = await parts.feedback.of(actor.user_id, conversation_id)
     # From here on without a wait: the live cards, the entries that came meanwhile and the numbers are of one moment.
     runs = parts.runs.of(actor.user_id, conversation_id)

@@ -43,7 +43,7 @@ async def show(conversation_id: str) -> ResponseReturnValue:
     owner = current().user.id
     conversation = await site().conversations.get(owner, conversation_id)
     entries = await site().conversations.entries(owner, conversation_id)
-    external = await site().host.external_content(conversation_id, current_actor())
+    external = await site().host.taints.of(current_actor().user_id, conversation_id)
     return {
         **conversation.as_json(),
         "external_content": [one.as_json() for one in external],
