@@ -36,7 +36,7 @@ def test_an_administrator_looks_at_what_happened_reviews_access_and_handles_an_i
     page.goto(server.origin + "/settings/profile")
     nav = page.locator(".settings-nav")
     expect(nav.locator("[data-unseen]")).to_contain_text("3")
-    look(page, "admin-badge")
+    both_ways(page, "admin-badge")
     follow(page, "Security", "/admin/security")
     expect(page.locator('[data-count="denied"]')).to_have_text("3")
     expect(page.locator("#checklist [data-box]")).to_have_count(8)

@@ -221,3 +221,20 @@ def test_whoever_types_fast_in_the_palette_gets_what_they_typed(chat) -> None:
     page.locator("#palette-input").fill("Keys")
     page.keyboard.press("Enter")
     expect(page.locator("#keys")).to_be_visible()
+
+
+def test_a_connection_that_outlives_the_network_is_shown_as_there(chat) -> None:
+    page = chat(expected=("ERR_INTERNET_DISCONNECTED",))
+    page.context.set_offline(True)
+    expect(page.locator("#connection")).to_have_attribute("data-state", "offline")
+    page.context.set_offline(False)
+    expect(page.locator("#connection")).to_have_attribute("data-state", "online")
+
+
+def test_a_refusal_beside_the_composer_is_in_the_pages_language_and_then_in_the_hosts(chat) -> None:
+    page = chat(locale="fr-FR")
+    say(page, "/nothing.here")
+    problem = page.locator("#composer-problem")
+    expect(problem).to_contain_text("Cet outil n’existe pas")
+    expect(problem.locator("[lang=en]")).to_contain_text("There is no tool 'nothing.here' here.")
+    expect(problem.locator("code")).to_have_text("/")

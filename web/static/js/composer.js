@@ -182,9 +182,10 @@ export class Composer {
     return Boolean(sent?.fromThread);
   }
 
-  complain(text) {
-    this.problem.textContent = text;
-    this.problem.hidden = !text;
+  /** Say a text, or nodes, above what is written; nothing for an empty text. */
+  complain(said) {
+    this.problem.replaceChildren(...[said].flat());
+    this.problem.hidden = !said;
   }
 
   running(yes) {

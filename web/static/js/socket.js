@@ -23,7 +23,8 @@ export class Connection {
     this.heard = Date.now();
     this.open();
     setInterval(() => this.beat(), PING_MS);
-    window.addEventListener("online", () => this.hurry());
+    // It may have outlived that: then nothing opens anew, and nobody else says that it is there.
+    window.addEventListener("online", () => (this.ready ? this.handlers.state("online", 0) : this.hurry()));
     window.addEventListener("offline", () => this.handlers.state("offline", this.attempt));
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.hurry());
   }

@@ -1,6 +1,6 @@
 // Asking a model whether it answers, on the first run's page and on that of the models.
 
-import { find, prose } from "./dom.js";
+import { find } from "./dom.js";
 import { inFull } from "./errors.js";
 import { post } from "./http.js";
 
@@ -14,5 +14,5 @@ document.addEventListener("click", async (event) => {
   const answer = await post(`/api/models/${encodeURIComponent(button.dataset.test)}/test`, {});
   button.disabled = false;
   if (answer.data.ok) said.textContent = `${texts.good} (${Math.round(answer.data.first_ms)} ms)`;
-  else said.replaceChildren(...prose(inFull(answer.data.error ?? {})));
+  else said.replaceChildren(...inFull(answer.data.error ?? {}));
 });
