@@ -25,6 +25,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -40,6 +41,7 @@ from toolhost.sandbox.spares import Spares
 __all__ = ["Masks", "masked_facts", "open_inside", "pin_folders"]
 
 _AHEAD = 64  # descriptors
+_TRIES, _SOON = 50, 0.002  # seconds, and how often, until another host's call has taken its placeholder away
 _ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 
@@ -259,16 +261,8 @@ class _Survey:
                 done = f"{done}/{part}" if done else part
                 if done in self.closed:
                     return
-                here = self._open(folder, part)
+                here = self._step(folder, part, done, last=done == "/".join(parts), hidden=hidden)
                 if here is None:
-                    return
-                try:
-                    further = self._descend(here, folder, done, last=done == "/".join(parts), hidden=hidden)
-                except BaseException:
-                    os.close(here)
-                    raise
-                if not further:
-                    os.close(here)
                     return
                 if folder != fd:
                     os.close(folder)
@@ -276,6 +270,25 @@ class _Survey:
         finally:
             if folder != fd:
                 os.close(folder)
+
+    def _step(self, folder: int, part: str, path: str, *, last: bool, hidden: bool) -> int | None:
+        """Open a part of a path and note what to mount there; None where nothing below it is looked at."""
+        for _ in range(_TRIES):
+            try:
+                here = self._open(folder, part)
+                if here is None:
+                    return None
+                try:
+                    if self._descend(here, folder, path, last=last, hidden=hidden):
+                        return here
+                except BaseException:
+                    os.close(here)
+                    raise
+                os.close(here)
+                return None
+            except FileNotFoundError:
+                time.sleep(_SOON)
+        raise PlanRefused("mask_failed", f"{part} went away while it was being protected.", "Try again.")
 
     def _open(self, folder: int, part: str) -> int | None:
         """What stands there, or the placeholder made for it; None where there is nothing to cover."""
@@ -300,7 +313,8 @@ class _Survey:
             return True
         self.closed.add(path)
         if placeholder:  # ours, of a call that still runs, or of a host that was killed
-            self.placeholders.hold(self.call, path.rpartition("/")[2], folder, facts)
+            if not self.placeholders.hold(self.call, path.rpartition("/")[2], folder, facts):
+                raise FileNotFoundError(errno.ENOENT, "a placeholder has gone", path)
             self._note(path, "folder" if stat.S_ISDIR(mode) else "itself" if is_readable(mode) else "file", facts)
         elif stat.S_ISDIR(mode):
             self._note(path, "folder" if hidden else "itself", facts)

@@ -92,7 +92,7 @@ class Placeholders:
             raise PlanRefused("mask_failed", f"{name} cannot be protected: {error.strerror}.") from error
         return True
 
-    def hold(self, call: int, name: str, parent: int, here: os.stat_result) -> None:
+    def hold(self, call: int, name: str, parent: int, here: os.stat_result) -> bool:
         """Keep one for a call, whoever made it.
 
         Args:
@@ -101,8 +101,11 @@ class Placeholders:
             parent: Descriptor of the folder that holds it.
             here: Its facts, as it was found.
 
+        Returns:
+            Whether it is kept: otherwise it has gone, or is about to go with another host's call.
+
         Raises:
-            PlanRefused: `mask_failed` where it has gone meanwhile.
+            PlanRefused: `mask_failed`.
         """
         identity, folder = _identity(here), _identity(os.fstat(parent))
         placeholder = self._held.get(identity)
@@ -110,7 +113,10 @@ class Placeholders:
         if placeholder is None and spare is not None:
             placeholder = _Placeholder(spare.lock, spare=spare)
         if placeholder is None:
-            placeholder = _Placeholder(_locked(name, parent, here))
+            lock = _locked(name, parent, here)
+            if lock is None:
+                return False
+            placeholder = _Placeholder(lock)
         try:
             names = placeholder.names.get(folder) or (os.dup(parent), set())
         except OSError:
@@ -123,6 +129,7 @@ class Placeholders:
         placeholder.calls.add(call)
         self._held[identity] = placeholder
         self._placed.pop(identity, None)
+        return True
 
     def release(self, call: int) -> None:
         """Forget a call, and remove the placeholders that nobody else needs. `tidy` some time after."""
@@ -259,30 +266,33 @@ def _remove_unlocked(name: str, parent: int, here: int, mode: int) -> None:
         os.close(lock)
 
 
-def _locked(name: str, parent: int, here: os.stat_result) -> int:
-    """Descriptor of a placeholder under a shared lock: whoever holds it needs it.
+def _locked(name: str, parent: int, here: os.stat_result) -> int | None:
+    """Descriptor of a placeholder under a shared lock (whoever holds it needs it); None where it has gone, or will.
 
     Raises:
-        PlanRefused: `mask_failed` where it has gone meanwhile, or can have no lock.
+        PlanRefused: `mask_failed` where it can have no lock.
     """
     kind = os.O_DIRECTORY if stat.S_ISDIR(here.st_mode) else os.O_NONBLOCK
-    lock = open_beneath(parent, name, os.O_RDONLY | os.O_NOFOLLOW | kind)
+    try:
+        lock = open_beneath(parent, name, os.O_RDONLY | os.O_NOFOLLOW | kind)
+    except FileNotFoundError:
+        return None
     try:
         # Never wait: a sandboxed process can hold the lock too, and every other launch waits for this one.
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         now = os.fstat(lock)
         if now.st_nlink > 0 and os.path.samestat(now, here):
             return lock
-        gone = PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
     except BlockingIOError:
-        gone = PlanRefused("mask_failed", f"{name} went away while it was being protected.", "Try again.")
+        pass
     except OSError as error:
-        gone = PlanRefused("mask_failed", f"{name} cannot be protected: {error.strerror}.", _ELSEWHERE)
         if error.errno in _NO_LOCKS:  # then nobody has one, and it need not stay
             with contextlib.suppress(OSError):
                 _remove((name,), parent, lock)
+        os.close(lock)
+        raise PlanRefused("mask_failed", f"{name} cannot be protected: {error.strerror}.", _ELSEWHERE) from error
     os.close(lock)
-    raise gone
+    return None
 
 
 def _check_marked(name: str, parent: int, mode: int) -> None:
@@ -291,7 +301,10 @@ def _check_marked(name: str, parent: int, mode: int) -> None:
     Raises:
         PlanRefused: `mask_failed`.
     """
-    here = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        here = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except FileNotFoundError:
+        return  # a host that starts took it for one that a killed host left
     try:
         made = os.fstat(here)
         if is_placeholder(made.st_mode):

@@ -88,6 +88,21 @@ def test_a_living_host_keeps_its_placeholders_when_another_starts(state: Path, w
     second.close()
 
 
+def test_hosts_that_need_and_remove_the_same_placeholders_refuse_no_call(state: Path, work: Path) -> None:
+    call = {"programs": ["true"], "arguments": [], "roots": [writable(work, protected=[*PROTECTED, "commondir"])]}
+    hosts = [Driver(state) for _ in range(3)]
+    try:
+        for _ in range(rounds(30)):
+            for host in hosts:
+                host.send(do="gather", requests=[call] * 4)
+            said = [one for host in hosts for one in host.read()["answers"]]
+            assert [one.get("error") for one in said] == [None] * 12
+    finally:
+        for host in hosts:
+            host.close()
+    assert os.listdir(work) == []
+
+
 def test_a_placeholder_waits_for_the_next_call_unless_somebody_filled_it(state: Path, work: Path) -> None:
     for name in ("up", "down"):
         os.mkfifo(work / name)
