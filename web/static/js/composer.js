@@ -184,7 +184,9 @@ export class Composer {
 
   /** Say a text, or nodes, above what is written; nothing for an empty text. */
   complain(said) {
-    this.problem.replaceChildren(...[said].flat());
+    const whole = document.createElement("span"); // one sentence, however many nodes it is
+    whole.append(...[said].flat());
+    this.problem.replaceChildren(whole);
     this.problem.hidden = !said;
   }
 
