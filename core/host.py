@@ -57,7 +57,6 @@ class Host:
         policies: The policies in force.
         plugins: The plugins and their tools.
         sandbox: Runs plans; None where this machine cannot make a sandbox.
-        sandbox_problem: Why there is no sandbox.
         database: State.
         audit: The audit log.
         hooks: The trusted extensions.
@@ -91,7 +90,7 @@ class Host:
         self.policies = policies
         self.plugins = plugins
         self.sandbox = sandbox
-        self.sandbox_problem = sandbox_problem
+        self._sandbox_problem = sandbox_problem
         self.database = database
         self.audit = audit
         self.audit_index = audit_index
@@ -481,9 +480,14 @@ class Host:
         """Whether changes of the policies are noticed; None in a host that does not serve."""
         return None if self._follower is None else not self._follower.failing
 
+    @property
+    def sandbox_problem(self) -> SandboxError | None:
+        """Why there is no sandbox, or none any more."""
+        return self._sandbox_problem if self.sandbox is None else self.sandbox.problem
+
     def health(self) -> Literal["ok", "degraded"]:
         """`degraded` where tools cannot run, or changes of the policies are not noticed."""
-        idle = self.sandbox is None or self.stopping.stopped or self.audit.failing
+        idle = self.sandbox is None or self.sandbox.problem or self.stopping.stopped or self.audit.failing
         return "degraded" if idle or self.followed is False else "ok"
 
     async def conversation_workspace(self, conversation_id: str, actor: Actor) -> tuple[Path, bool]:

@@ -71,9 +71,9 @@ class Channel:
         self._closed = False
 
     @property
-    def closed(self) -> bool:
-        """Whether the spawner is gone."""
-        return self._closed
+    def problem(self) -> SandboxUnavailable | None:
+        """Why nothing can be asked for any more: the spawner is gone."""
+        return _spawner_gone() if self._closed else None
 
     def attach(self) -> None:
         """Listen in the running event loop."""

@@ -273,6 +273,12 @@ class Sandbox:
         """How many sandboxes stand and wait for a call."""
         return self._pool.standing
 
+    @property
+    def problem(self) -> SandboxUnavailable | None:
+        """Why nothing can be run any more; None where calls can."""
+        self._channel.attach()  # otherwise nobody has listened to the spawner before the first call
+        return self._channel.problem
+
     def disarm(self) -> None:
         """Let go of every armed sandbox, such as after the policies were read again."""
         self._pool.drop()

@@ -38,7 +38,7 @@ async def frame(page: str = "", *, here: str | None = None) -> dict[str, Any]:
         "unseen": await _unseen(parts, actor),
         "sharing": parts.host.settings.shares,
         "problem": parts.host.sandbox_problem,
-        "degraded": parts.host.sandbox is None,
+        "degraded": parts.host.sandbox is None or parts.host.sandbox_problem is not None,
         "stopped": parts.host.stopping.stopped,
     }
 

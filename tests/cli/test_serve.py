@@ -11,6 +11,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from driver import becomes, children
+
+from toolhost.sandbox.halt import SPAWNER
 
 
 def get(url: str) -> dict:
@@ -96,6 +99,21 @@ def test_without_bubblewrap_the_chat_opens_and_health_says_degraded(serve, execu
         assert page.status == 200
     errors = (space / "serve.stderr").read_text()
     assert "warning: tools cannot run" in errors
+
+
+def test_health_says_degraded_when_the_spawner_has_ended(serve, data: Path) -> None:
+    """Before any call has met it."""
+    server = serve()
+    assert get(f"{server.url}/health") == {"status": "ok"}
+    (spawner,) = [pid for pid in children(server.process.pid) if name_of(pid) == SPAWNER]
+    os.kill(spawner, signal.SIGKILL)
+    assert becomes(lambda: get(f"{server.url}/health") == {"status": "degraded"}, within=10)
+    log = data / "state" / "audit.log"
+    assert becomes(lambda: '"health.changed"' in log.read_text(), within=10)
+
+
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes the service user")
