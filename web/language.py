@@ -13,7 +13,7 @@ __all__ = ["DEFAULT", "Languages", "Translator"]
 
 DEFAULT = "en"
 _NAMES = ("en", "fr")
-_APART = re.compile(r" (?=[:;?!»])|(?<=[«\d]) ")
+_APART = re.compile(r" (?=[:;?!»])|(?<=«) ")
 """Where French has a space at which no line may end."""
 
 

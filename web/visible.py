@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from markupsafe import Markup, escape
 
@@ -74,13 +75,22 @@ def _marked(text: str, keep: str) -> Markup:
     return Markup(text.translate(_MARKS[keep]))  # noqa: S704  # every character is escaped there
 
 
+_SET = "\u202f"  # what French sets before a mark, and after one that opens
+_SET_MARKED = re.escape(str(_marked(_SET, "")))
+_SET_IN_PLACE = re.compile(f"{_SET_MARKED}(?=[:;?!»])|(?<=«){_SET_MARKED}")
+
+
 def prose(text: str) -> Markup:
-    """A sentence of ours as HTML: what it quotes in backticks is set as code."""
+    """A sentence of ours as HTML: what it quotes in backticks is set as code, and French keeps its narrow spaces."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
-        return visible(text)
-    pieces = [f"<code>{visible(part)}</code>" if at % 2 else str(visible(part)) for at, part in enumerate(parts)]
+        parts = [text]
+    pieces = [f"<code>{visible(part)}</code>" if at % 2 else _sentence(part) for at, part in enumerate(parts)]
     return Markup("".join(pieces))  # noqa: S704  # every part was escaped above
+
+
+def _sentence(text: str) -> str:
+    return _SET_IN_PLACE.sub(_SET, str(visible(text)))
 
 
 def excerpt(text: str) -> Markup:

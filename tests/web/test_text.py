@@ -131,7 +131,9 @@ def test_the_language_is_the_persons_choice_then_the_browsers(cookie, accept, ch
 
 def test_french_keeps_its_marks_on_the_line_of_their_word_and_counts_in_octets() -> None:
     french, english = (Languages().choose(code, None) for code in ("fr", "en"))
-    assert not [text for text in french.strings.values() if re.search(r" [:;?!»]|[«\d] ", text)]
+    assert not [text for text in french.strings.values() if re.search(r" [:;?!»]|« ", text)]
+    assert not [text for text in french.strings.values() if "U+202F" in prose(text)]
+    assert all("U+202F" in marked for marked in (prose("rm\u202f-rf"), visible("no\u202f: of others")))
     assert [french.units(amount) for amount in ("512 MiB", "20 B", "30 s")] == ["512 Mio", "20 o", "30 s"]
     assert english.units("512 MiB") == "512 MiB"
 
