@@ -65,14 +65,16 @@ LIMITS_REFUSED = b"!limits"
 
 # dash reads a script in pieces and runs what it has: the braces around every call script make a cut one an error.
 _REFUSE = "{ echo !limits >&2; exit 126; }"
-_CALL = f"( {{ %s; }} 2>/dev/null || {_REFUSE}; printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
+_CALL = f"( trap - INT; {{ %s; }} 2>/dev/null || {_REFUSE}; printf R >&2; . /proc/self/fd/{CTL} ); r=$?"
 _REPORT = "echo $r >&2; [ $r -le 128 ] || times >&2"
 # `kill -1` means everybody but P itself, which is pid 1, and says 1 where there is nobody. Whatever else it says is no
 # word of that, such as 2: its own redirection failed.
 _ALONE = "echo + >&2"
-_LAUNCH = f"{_CALL}; kill -0 -1 2>&-; [ $? -ne 1 ] || {_ALONE}; {_REPORT}; read -r x <&{CTL}"
+# A shell with -c listens to SIGINT alone: the tool, which is in one group with it, could end it before its report.
+_DEAF = "trap '' INT"
+_LAUNCH = f"{_DEAF}; {_CALL}; kill -0 -1 2>&-; [ $? -ne 1 ] || {_ALONE}; {_REPORT}; read -r x <&{CTL}"
 _LAUNCH_AGAIN = (
-    f"while read -r x; do {_CALL}; kill -9 -1 2>&-; "
+    f"{_DEAF}; while read -r x; do {_CALL}; kill -9 -1 2>&-; "
     f"if [ $? -eq 1 ]; then {_ALONE}; {_REPORT}; else {_REPORT}; read -r x; fi; done"
 )
 

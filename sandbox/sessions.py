@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from toolhost.sandbox.armed import Armed
-from toolhost.sandbox.errors import SandboxUnavailable
+from toolhost.sandbox.errors import SandboxError
 from toolhost.sandbox.shape import Shape
 
 __all__ = ["Seat", "Sessions"]
@@ -131,5 +131,5 @@ class Sessions:
 async def _quietly(standing: Awaitable[None]) -> None:
     try:
         await standing
-    except SandboxUnavailable:
+    except SandboxError:
         return  # it is found out, and replaced, when the next call comes

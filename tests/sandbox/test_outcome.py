@@ -41,6 +41,24 @@ def test_a_signal_is_never_taken_for_an_exit_code(box: Driver, number: int) -> N
     assert (said["status"], said["exit_code"], said["signal"]) == ("signaled", None, number)
 
 
+@pytest.mark.parametrize("more", [{}, {"isolation": "conversation", "conversation": "c"}], ids=["call", "conversation"])
+@pytest.mark.parametrize("whom", [0, 1])
+def test_a_tool_that_signals_its_group_or_the_launcher_ends_as_it_does(
+    box: Driver, whom: int, more: dict[str, str]
+) -> None:
+    code = f"""
+import os, signal, sys
+for each in signal.valid_signals() - {{signal.SIGKILL, signal.SIGSTOP}}:
+    if each < 32: signal.signal(each, signal.SIG_IGN)
+for each in signal.valid_signals():
+    if {whom} or each < 32 and each not in (signal.SIGKILL, signal.SIGSTOP): os.kill({whom}, each)
+sys.exit(3)
+"""
+    for _ in range(2):
+        said = box.python(code, **more)
+        assert (said["status"], said["exit_code"]) == ("exited", 3), said
+
+
 @pytest.mark.parametrize("number", [2, 13])
 def test_the_two_signals_dash_does_not_name_are_reported_where_the_kernel_tells(box: Driver, number: int) -> None:
     said = box.sh(f"kill -{number} $$")
