@@ -43,6 +43,10 @@ class Hooks:
 
     Args:
         extensions: Each by the name it was listed under.
+
+    Attributes:
+        names: What they were listed under.
+        implemented: The hooks that any of them implements.
     """
 
     def __init__(self, extensions: Mapping[str, object] | None = None) -> None:
@@ -62,6 +66,7 @@ class Hooks:
             if not name.startswith("_")
         }
         self.names = tuple(extensions or ())
+        self.implemented = frozenset(name for name, implementations in self._of.items() if implementations)
         self._events: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue(_WAITING)
         self._failures: dict[Implementation, int] = {}
         self._dropped = 0
@@ -78,10 +83,6 @@ class Hooks:
             MachineError: `extension_failed`: a host without one of its extensions is not the host that was asked for.
         """
         return cls({name: _load(name, settings) for name in settings.extensions})
-
-    def has(self, name: str) -> bool:
-        """Whether anybody implements a hook."""
-        return bool(self._of.get(name))
 
     async def start(self, host: Host) -> None:
         """Call `startup`, and begin to tell of events.
@@ -171,7 +172,7 @@ class Hooks:
 
     def observe(self, name: str, **given: Any) -> None:
         """Tell of something, behind everything else: nobody waits, and nothing fails."""
-        if not self._of.get(name):
+        if name not in self.implemented:
             return
         try:
             self._events.put_nowait((name, given))

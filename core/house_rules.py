@@ -51,7 +51,7 @@ class PolicyNews:
 
     def tell(self) -> None:
         """Tell of what is not as it was the last time."""
-        if not self._hooks.has("policy_loaded"):
+        if "policy_loaded" not in self._hooks.implemented:
             return
         before, now = self._told, self._policies.current.policies
         for name in sorted({*before, *now}):

@@ -68,6 +68,7 @@ class Armed:
         self._ending: asyncio.Future[None] | None = None
         self._looks = 0
         self._pidfd = -1
+        self._poll = select.poll()
         self._tool = -1
         self._fed: Feed | None = None
         self._said: Ended | None = None
@@ -124,9 +125,7 @@ class Armed:
         """Whether it still stands, at this very moment, and nobody has begun to end it."""
         if self._killed or self._dead.done() or self._pidfd < 0:
             return False
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     async def cover(self, roots: Sequence[dict[str, Any]]) -> None:
         """Cover what the call may not see or create. Not to be cancelled.
@@ -362,6 +361,7 @@ class Armed:
             self._pidfd = -1
             self._died()
             return
+        self._poll.register(self._pidfd, select.POLLIN)
         self._loop.add_reader(self._pidfd, self._died)
 
     def _died(self) -> None:

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import functools
 import os
+import sys
 
 __all__ = ["open_beneath", "open_strictly_beneath", "open_without_links"]
 
@@ -21,6 +22,7 @@ _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _TRIES = 1000
+_ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # `os.fsencode` asks each time
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,7 +44,7 @@ def _openat2(dir_fd: int, path: str, flags: int, mode: int, resolve: int) -> int
     how = _how(flags | os.O_CLOEXEC, mode, resolve)
     left = _TRIES
     while True:
-        fd: int = _libc.syscall(_SYS_OPENAT2, dir_fd, os.fsencode(path), how, _HOW_SIZE)
+        fd: int = _libc.syscall(_SYS_OPENAT2, dir_fd, path.encode(*_ENCODING), how, _HOW_SIZE)
         if fd >= 0:
             return fd
         number = ctypes.get_errno()

@@ -26,7 +26,7 @@ Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
 
 _CHUNK = 1 << 16
-_SHORT = 0.002  # seconds
+_SHORT = 0.002  # seconds; a call that takes no longer needs no looking after
 _WHOLE_TREE = ("wallclock", "cgroup2", "cgroup1", "tmpfs", "host")
 
 
@@ -201,7 +201,8 @@ class Run(_Ending):
         self._fds: dict[Stream, int] = {"stdout": armed.pipes.stdout, "stderr": armed.pipes.stderr}
         self._input = stdin
         self._stdin: Feed | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._overdue = 0.0
         self._watch: Watch | None = None
         self._listening = False
         self._limits: Mapping[str, LimitReport] = {}
@@ -212,9 +213,9 @@ class Run(_Ending):
         try:
             if self._input is not None:
                 self._stdin = Feed(self._loop, self.armed.pipes, self.armed.pipes.stdin, self._input)
-            self._timers.append(self._loop.call_later(self.plan.limits.wall, self.kill, "wall"))
-            self._timers.append(self._loop.call_later(_SHORT, self._listen))
-            self._watch = Watch(self.armed.pid, self.plan.limits, self.armed.group, self.kill, cpu=True)
+            now = self._loop.time()
+            self._overdue = now + self.plan.limits.wall
+            self._timer = self._loop.call_at(min(now + _SHORT, self._overdue), self._look_after)
             self._limits = reports(self.plan.limits, self.armed.group.holds, worker=False)
         except BaseException:
             self.stop()
@@ -242,19 +243,24 @@ class Run(_Ending):
     def stop(self) -> None:
         """Let go of the clock, the watchdog and the pipes."""
         super().stop()
-        for timer in self._timers:
-            timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._watch is not None:
             self._watch.stop()
+            self._watch = None
         if self._stdin is not None:
             self._stdin.stop()
+            self._stdin = None
         if self._listening:
             self._listening = False
             for fd in self._fds.values():
                 self._loop.remove_reader(fd)
 
-    def _listen(self) -> None:
-        """Read what comes as it comes. What a short call writes waits in the pipes for its end."""
+    def _look_after(self) -> None:
+        """Limit what the call takes, and read what comes as it comes: what a short one writes waits for its end."""
+        self._timer = self._loop.call_at(self._overdue, self.kill, "wall")
+        self._watch = Watch(self.armed.pid, self.plan.limits, self.armed.group, self.kill, cpu=True)
         self._listening = True
         for stream, fd in self._fds.items():
             self._loop.add_reader(fd, self._read, stream)

@@ -77,7 +77,7 @@ class Pool:
         self._discard = discard
         self._idle = armament.idle
         self._most = min(armament.most, soft // (4 * _DESCRIPTORS))
-        self._lines: OrderedDict[tuple[object, ...], _Line] = OrderedDict()  # the one used last at the end
+        self._lines: OrderedDict[str, _Line] = OrderedDict()  # the one used last at the end
         self._arming: set[asyncio.Task[None]] = set()
         self._fresh: dict[int, asyncio.TimerHandle | None] = {}  # calls, and the timers of those that run
         self._calls = 0
@@ -233,7 +233,7 @@ class Pool:
         if self._lines:
             self._look_timer = asyncio.get_running_loop().call_later(self._idle, self._look)
 
-    def _empty(self, key: tuple[object, ...], line: _Line) -> None:
+    def _empty(self, key: str, line: _Line) -> None:
         del self._lines[key]
         line.wanted = 0
         self._trim(line)

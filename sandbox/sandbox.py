@@ -120,10 +120,12 @@ class Sandbox:
         Where the plan cannot be carried out nothing is reserved, and `run` says why.
         """
         if plan.kind == "command" and not plan.secrets and plan.isolation != "conversation":
-            with contextlib.suppress(SandboxError):
+            try:
                 _script(plan)
                 if (shape := self._known_shape(plan)) is not None:
                     return Reservation(self._arming, shape, self._pool.take(shape) or self._arming.begin(shape))
+            except SandboxError:
+                return Reservation(self._arming)
         return Reservation(self._arming)
 
     async def run(
@@ -206,13 +208,15 @@ class Sandbox:
         return outcome
 
     async def _carried_out(self, run: Run, script: bytes, call: int, before_start: BeforeStart | None) -> Outcome:
-        with contextlib.closing(run):
+        try:
             await run.prepare()
             if before_start is not None:
                 before_start()
             run.fire(script)
             self._pool.runs(call)
             return await run.wait()
+        finally:
+            run.close()
 
     async def launch(
         self,

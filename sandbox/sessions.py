@@ -51,13 +51,13 @@ class Sessions:
 
     def __init__(self, discard: Callable[[Armed], None]) -> None:
         self._discard = discard
-        self._seats: OrderedDict[tuple[object, ...], Seat] = OrderedDict()  # the one used last at the end
+        self._seats: OrderedDict[tuple[str, str], Seat] = OrderedDict()  # the one used last at the end
         self._closed = False
 
     @asynccontextmanager
     async def turn(self, conversation: str, shape: Shape) -> AsyncIterator[Seat]:
         """Wait for the conversation's turn; whoever has it may use and replace the seat's sandbox."""
-        key = (conversation, *shape.key)
+        key = (conversation, shape.key)
         seat = self._seats.get(key)
         if seat is None:
             self._make_room()
@@ -103,7 +103,7 @@ class Sessions:
         if seat.armed is not None and not (seat.armed.alive and seat.armed.stands):
             self._let_go(seat)
 
-    def _rest(self, key: tuple[object, ...], seat: Seat) -> None:
+    def _rest(self, key: tuple[str, str], seat: Seat) -> None:
         if seat.armed is None or self._closed:
             self._end(key, seat)
         else:
@@ -115,7 +115,7 @@ class Sessions:
             if idle is not None:
                 self._end(*idle)
 
-    def _end(self, key: tuple[object, ...], seat: Seat) -> None:
+    def _end(self, key: tuple[str, str], seat: Seat) -> None:
         if self._seats.get(key) is seat:
             del self._seats[key]
         if seat.retirement is not None:

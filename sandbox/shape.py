@@ -54,7 +54,7 @@ class Shape:
         limits: Its size of /tmp, what its launcher sets, and what its control group holds it to.
         network: `host:port` allowed; empty is no network.
         covers: Whether something in a root has to be covered when a call begins.
-        key: Equal for two shapes that can use each other's sandboxes.
+        key: Equal for two shapes that can use each other's sandboxes; a text, which is hashed but once.
     """
 
     owner: str
@@ -65,7 +65,7 @@ class Shape:
     limits: Limits
     network: tuple[str, ...]
     covers: bool = field(init=False)
-    key: tuple[object, ...] = field(init=False)
+    key: str = field(init=False)
 
     def __post_init__(self) -> None:
         covers = any(
@@ -75,7 +75,7 @@ class Shape:
         object.__setattr__(self, "covers", covers)
         roots = tuple(tuple(one[name] for name in _ABOUT_A_ROOT) for one in self.places.roots)
         key = self.owner, self.kind, self.policy_digest, self.tool_root, roots, self.limits, self.network
-        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "key", repr(key))
 
     @classmethod
     def of(cls, plan: SandboxPlan, tool_root: str, places: Places) -> Shape:
@@ -112,7 +112,7 @@ def place(plan: SandboxPlan) -> Places:
 
 def _moves(plan: SandboxPlan) -> bool:
     """Whether what it stands on may be another with every call."""
-    return any(map(_is_below_tmp, plan.support))
+    return plan.derived("moves", lambda plan: any(map(_is_below_tmp, plan.support)))
 
 
 def _place(plan: SandboxPlan, mounted: Mapping[str, tuple[int, Mounted]]) -> Places:

@@ -225,7 +225,7 @@ async def _authenticate(incoming: BaseRequestWebsocket) -> Principal:
 async def _vouched(incoming: BaseRequestWebsocket) -> Identity | None:
     """Who sends a request by what a trusted extension says; None where it says nothing."""
     hooks = site().host.hooks
-    if not hooks.has("actor_from_request"):
+    if "actor_from_request" not in hooks.implemented:
         return None
     scope: Any = incoming.scope  # of Quart's own making
     peer, trusted = scope.get(PEER, ("", False))

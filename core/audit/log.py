@@ -92,6 +92,7 @@ class AuditLog:
         terms: AuditTerms | None = None,
     ) -> None:
         self._path = path
+        self._name = str(path)
         self._on_record = on_record
         self._terms = terms or AuditTerms()
         self._security = SecurityLog(path.with_name("security.log"), largest=self._terms.largest, keep=self._terms.keep)
@@ -128,9 +129,10 @@ class AuditLog:
         """
         written: list[AuditRecord] = []
         try:
-            self._lock()
+            size = self._lock()
             try:
-                self._catch_up()
+                if size != self._size or not (size or self._seq):
+                    self._catch_up(size)
                 if self._is_due():
                     self._rotate(written)
                 record = self._append(category, event, details, actor=actor, call_id=call_id, level=level)
@@ -168,17 +170,17 @@ class AuditLog:
     def _open(path: Path, more: int = 0) -> int:
         return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | more, 0o600)
 
-    def _lock(self) -> None:
-        """Lock the file that has the log's name: another process may have begun another one."""
+    def _lock(self) -> int:
+        """Lock the file that has the log's name: another process may have begun another one. Returns its size."""
         while True:
             self._wait_for_others()
             ours = os.fstat(self._fd)
             try:
-                named = self._path.stat(follow_symlinks=False)
+                named = os.stat(self._name, follow_symlinks=False)  # noqa: PTH116 - twice a call
             except FileNotFoundError:
                 named = None
             if named is not None and (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
-                return
+                return ours.st_size
             fresh = self._open(self._path)
             os.fsync(self._fd)
             os.close(self._fd)
@@ -187,22 +189,21 @@ class AuditLog:
 
     def _wait_for_others(self) -> None:
         """Lock the file that is open; one who was stopped within a record must not stop everybody who waits for us."""
-        deadline = time.monotonic() + (_PATIENCE if self.failing is None else _IMPATIENCE)
+        deadline: float | None = None
         while True:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= deadline:
+                if deadline is None:
+                    deadline = time.monotonic() + (_PATIENCE if self.failing is None else _IMPATIENCE)
+                elif time.monotonic() >= deadline:
                     raise OSError(errno.ETIMEDOUT, "another process keeps it locked") from None
                 time.sleep(0.001)
             else:
                 return
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, size: int) -> None:
         """Learn what other processes appended."""
-        size = os.fstat(self._fd).st_size
-        if size == self._size and (size or self._seq):
-            return
         last, ended = tail_record(self._fd)
         if last is None and not self._seq:
             last = self._last_rotated()
@@ -244,9 +245,10 @@ class AuditLog:
     # -- rotation ------------------------------------------------------------------------------------------------
 
     def _is_due(self) -> bool:
-        if self._begun is None or time.monotonic() < self._not_before:
+        if self._begun is None:
             return False
-        return self._size >= self._terms.largest or now_ms() - self._begun[1] >= self._terms.oldest * 1000
+        is_full = self._size >= self._terms.largest or now_ms() - self._begun[1] >= self._terms.oldest * 1000
+        return is_full and time.monotonic() >= self._not_before
 
     def _rotate(self, written: list[AuditRecord]) -> None:
         """Begin another file; where that is not possible, go on in this one."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Literal
 
 from toolhost.identifiers import new_id, now_ms
@@ -79,30 +80,24 @@ def seal(
     who = {"user": actor.username, "ip": actor.ip, "channel": actor.channel} if actor else {}
     if actor and actor.key_id:
         who["by_key"] = actor.key_id
-    body = {
-        "timestamp": f"{_second(moment // 1000)}.{moment % 1000:03d}Z",
-        "level": level,
-        "category": category,
-        "event": event,
-        "details": _spliced({**details, **who}),
-        "id": new_id("a"),
-        "seq": seq,
-        "call_id": call_id,
-        "user_id": actor.user_id if actor else None,
-        "session": actor.session_id if actor else None,
-        "request_id": actor.request_id if actor else None,
-        "prev_hash": prev_hash,
-    }
-    canonical = _canonical(_spliced(body))
+    identity, user_id = new_id("a"), actor.user_id if actor else None
+    # Written out, the names sorted as everywhere: twice a call, and the encoder takes longer to begin than to encode.
+    canonical = (
+        f'{{"call_id":{_text(call_id)},"category":"{category}","details":{_object({**details, **who})},'
+        f'"event":{_quoted(event)},"id":"{identity}","level":"{level}","prev_hash":"{prev_hash}",'
+        f'"request_id":{_text(actor.request_id if actor else None)},"seq":{seq},'
+        f'"session":{_text(actor.session_id if actor else None)},'
+        f'"timestamp":"{_second(moment // 1000)}.{moment % 1000:03d}Z","user_id":{_text(user_id)}}}'
+    )
     digest = _digest(canonical)
     return AuditRecord(
         seq=seq,
-        id=str(body["id"]),
+        id=identity,
         timestamp=moment,
         category=category,
         event=event,
         call_id=call_id,
-        user_id=actor.user_id if actor else None,
+        user_id=user_id,
         hash=digest,
         line=_sealed(canonical, digest),
     )
@@ -133,7 +128,7 @@ def verify_line(line: str) -> tuple[int, str, str] | None:
         return None
     if not isinstance(seq, int) or not isinstance(prev_hash, str):
         return None
-    canonical = _canonical(body)
+    canonical = _ENCODER.encode(body)
     # To the letter: with a name that stands there twice, others could read something else than was sealed.
     if digest != _digest(canonical) or line != _sealed(canonical, digest):
         return None
@@ -150,28 +145,28 @@ def _sealed(canonical: str, digest: str) -> str:
     return f'{canonical[:-1]},"hash":"{digest}"}}'
 
 
-def _canonical(body: Mapping[str, Any] | Encoded) -> str:
-    return body if isinstance(body, Encoded) else _ENCODER.encode(body)
+def _text(value: str | None) -> str:
+    return "null" if value is None else _quoted(value)
 
 
-def _spliced(values: dict[str, Any]) -> dict[str, Any] | Encoded:
-    """An object with its encoded values in their places; as it is where it has none."""
+def _object(values: dict[str, Any]) -> str:
+    """An object with its encoded values in their places."""
     if Encoded not in map(type, values.values()):
-        return values
+        return _ENCODER.encode(values)
     parts: list[str] = []
     run: dict[str, Any] = {}
     for name in sorted(values):
         value = values[name]
-        if not isinstance(value, Encoded):
+        if type(value) is not Encoded:
             run[name] = value
             continue
         if run:
             parts.append(_ENCODER.encode(run)[1:-1])
             run = {}
-        parts.append(f"{_ENCODER.encode(name)}:{value}")
+        parts.append(f"{_quoted(name)}:{value}")
     if run:
         parts.append(_ENCODER.encode(run)[1:-1])
-    return Encoded(f"{{{','.join(parts)}}}")
+    return f"{{{','.join(parts)}}}"
 
 
 def _digest(canonical: str) -> str:

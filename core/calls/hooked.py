@@ -35,7 +35,7 @@ class HookedCalls:
 
     def offered(self, actor: Actor, tools: Sequence[Tool]) -> Sequence[Tool]:
         """Which of the tools that somebody is granted are offered; none where an extension fails."""
-        if not self._hooks.has("filter_tools"):
+        if "filter_tools" not in self._hooks.implemented:
             return tools
         try:
             left = self._hooks.chain_sync("filter_tools", "tools", _more_tools, actor=actor, tools=tools)
@@ -54,7 +54,7 @@ class HookedCalls:
         Raises:
             AccessError: With the extension's code, or `extension_failed`.
         """
-        if not self._hooks.has("actor_allowed"):
+        if "actor_allowed" not in self._hooks.implemented:
             return
         try:
             said = await self._hooks.gate("actor_allowed", actor=actor, action=action, resource=resource)
@@ -77,7 +77,7 @@ class HookedCalls:
 
     async def explained(self, call: Call, result: CallResult) -> CallResult:
         """A result whose failure is told in an extension's words, where one has any."""
-        if result.error is None or result.status == "cancelled" or not self._hooks.has("tool_call_failed"):
+        if result.error is None or result.status == "cancelled" or "tool_call_failed" not in self._hooks.implemented:
             return result
         try:
             words = await self._hooks.first("tool_call_failed", call=call, result=result)
@@ -93,7 +93,7 @@ class HookedCalls:
         Raises:
             PluginError: `extension_failed`.
         """
-        if not self._hooks.has("prepare_arguments"):
+        if "prepare_arguments" not in self._hooks.implemented:
             return arguments
         made: Mapping[str, Any] = await self._hooks.chain(
             "prepare_arguments", "arguments", _no_arguments, tool=tool, actor=actor, arguments=arguments
@@ -102,7 +102,7 @@ class HookedCalls:
 
     def tightened(self, request: Request, considered: Considered) -> Considered:
         """What is left of a plan; a denial where an extension fails or would widen it."""
-        if considered.plan is None or not self._hooks.has("tighten_sandbox"):
+        if considered.plan is None or "tighten_sandbox" not in self._hooks.implemented:
             return considered
         try:
             plan = self._hooks.chain_sync("tighten_sandbox", "plan", widened, call=request, plan=considered.plan)
@@ -113,7 +113,7 @@ class HookedCalls:
     async def authorized(self, call: Call, considered: Considered) -> Considered:
         """What every gate leaves of a decision: the strictest answer counts."""
         plan, decision = considered.plan, considered.decision
-        if plan is None or not self._hooks.has("authorize_tool_call"):
+        if plan is None or "authorize_tool_call" not in self._hooks.implemented:
             return considered
         try:
             verdicts = await self._hooks.gate("authorize_tool_call", call=call, plan=plan, decision=decision)
@@ -135,16 +135,16 @@ class HookedCalls:
 
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Stands around a call while it runs."""
-        return (
-            self._hooks.wrap("tool_call_wrapper", call=call) if self._hooks.has("tool_call_wrapper") else nullcontext()
-        )
+        if "tool_call_wrapper" not in self._hooks.implemented:
+            return nullcontext()
+        return self._hooks.wrap("tool_call_wrapper", call=call)
 
     def shown(self, call: Call, on_event: OnEvent) -> OnEvent:
         """Who is told of a call's events: where an extension transforms results, nobody sees output before it has.
 
         What a running tool asked for is read by that tool, and its result is transformed like any other.
         """
-        if call.parent_id is not None or not self._hooks.has("transform_result"):
+        if call.parent_id is not None or "transform_result" not in self._hooks.implemented:
             return on_event
 
         def muted(event: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ class HookedCalls:
     async def transformed(self, call: Call, result: CallResult) -> CallResult:
         """The result that is recorded and shown; a failure without output where an extension fails."""
         result = await self.explained(call, result)
-        if not self._hooks.has("transform_result"):
+        if "transform_result" not in self._hooks.implemented:
             return result
         try:
             made: CallResult = await self._hooks.chain(

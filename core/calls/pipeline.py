@@ -404,9 +404,11 @@ class Pipeline:
                 async with self._hooked.around(call):
                     self._hooked.executing(call, plan)
                     result = await self._inside(
-                        self._sandbox, call, considered, approval_id, secrets, telling, reservation
+                        self._sandbox, call, considered, approval_id, secrets, telling, reservation, started
                     )
-                    self._hooked.executed(call, plan, redacted(result, redaction))
+                    result = redacted(result, redaction)
+                    self._hooked.executed(call, plan, result)
+                return result
         except asyncio.CancelledError:
             result = ended(call, "cancelled", decision, approval_id=approval_id)
         except SandboxUnavailable as error:
@@ -428,6 +430,7 @@ class Pipeline:
         secrets: Mapping[str, bytes],
         telling: Telling,
         reservation: Reservation | None,
+        started: float,
     ) -> CallResult:
         plan, decision = considered.plan, considered.decision
         assert plan is not None
@@ -467,7 +470,7 @@ class Pipeline:
                     lambda wanted, standing: self.inquiries.ask(call, wanted, telling, standing),
                 ),
             )
-            return from_reply(call, plan, decision, approval_id, await checked(call, plan, reply))
+            return from_reply(call, plan, decision, approval_id, await checked(call, plan, reply), started)
 
         def connection(made: Connection) -> None:
             self._record.connection(call, made, telling.redaction)
@@ -485,4 +488,4 @@ class Pipeline:
         if telling.redaction:  # of bytes first: a secret need not be text
             out, err = (telling.redaction.data(one, cut=outcome.truncated) for one in (outcome.stdout, outcome.stderr))
             outcome = replace(outcome, stdout=out, stderr=err)
-        return from_outcome(call, plan, decision, approval_id, outcome)
+        return from_outcome(call, plan, decision, approval_id, outcome, started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -105,9 +106,9 @@ def failed(
 
 
 def from_outcome(
-    call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None, outcome: Outcome
+    call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None, outcome: Outcome, started: float
 ) -> CallResult:
-    """The result of a command that ran."""
+    """The result of a command that ran, and began at `started` by the performance counter."""
     metrics.SANDBOX_STARTS.inc(armed=_word(outcome.armed))
     if outcome.status in ("limit", "timeout"):
         metrics.SANDBOX_KILLS.inc(limit=outcome.limit or "wall")
@@ -127,14 +128,14 @@ def from_outcome(
         decision=decision,
         approval_id=approval_id,
         sandbox=_sandbox(plan, outcome.limits, outcome.armed, outcome.violations),
-        duration_ms=outcome.duration_ms,
+        duration_ms=(time.perf_counter() - started) * 1000,
     )
 
 
 def from_reply(
-    call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None, reply: WorkerReply
+    call: Call, plan: SandboxPlan, decision: Decision, approval_id: str | None, reply: WorkerReply, started: float
 ) -> CallResult:
-    """The result of a worker tool."""
+    """The result of a worker tool, likewise."""
     texts = [str(part["text"]) for part in reply.content if part.get("type") == "text"]
     metrics.SANDBOX_STARTS.inc(armed=_word(reply.armed))
     return CallResult(
@@ -149,6 +150,7 @@ def from_reply(
         decision=decision,
         approval_id=approval_id,
         sandbox=_sandbox(plan, reply.limits, reply.armed),
+        duration_ms=(time.perf_counter() - started) * 1000,
     )
 
 

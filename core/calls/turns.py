@@ -7,8 +7,7 @@ all plugins. The queues are bounded: beyond them a call is refused at once, befo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 
 from toolhost.errors import ToolHostError
@@ -37,7 +36,6 @@ class _Person:
 class _Plugin:
     size: int
     turns: asyncio.Semaphore
-    calls: int = 0
 
 
 class Turns:
@@ -47,8 +45,7 @@ class Turns:
         self._people: dict[str, _Person] = {}
         self._plugins: dict[str, _Plugin] = {}
 
-    @contextmanager
-    def admit(self, user_id: str) -> Iterator[None]:
+    def admit(self, user_id: str) -> AbstractContextManager[None]:
         """Count a call as its person's, from before it is decided to its end.
 
         Raises:
@@ -61,13 +58,7 @@ class Turns:
                 f"{person.calls} calls of yours are running or waiting for their turn.",
                 "Wait for one of them to end, or cancel it.",
             )
-        person.calls += 1
-        try:
-            yield
-        finally:
-            person.calls -= 1
-            if not person.calls:
-                del self._people[user_id]
+        return _Admission(self._people, user_id, person)
 
     def is_free(self, user_id: str, plugin: str) -> bool:
         """Whether an admitted call would not wait for its turn."""
@@ -83,6 +74,25 @@ class Turns:
             calls: How many calls of the plugin may run at once, by the policy in force.
         """
         return _Turn(self._plugins, self._people[user_id].turns, plugin, calls)
+
+
+class _Admission:
+    """One call, counted as its person's."""
+
+    __slots__ = ("_people", "_person", "_user_id")
+
+    def __init__(self, people: dict[str, _Person], user_id: str, person: _Person) -> None:
+        self._people = people
+        self._user_id = user_id
+        self._person = person
+
+    def __enter__(self) -> None:
+        self._person.calls += 1
+
+    def __exit__(self, *failure: object) -> None:
+        self._person.calls -= 1
+        if not self._person.calls:
+            del self._people[self._user_id]
 
 
 class _Turn:
@@ -101,24 +111,13 @@ class _Turn:
         if shared is None or shared.size != self._calls:
             shared = self._plugins[self._name] = _Plugin(self._calls, asyncio.Semaphore(self._calls))
         self._shared = shared
-        shared.calls += 1
+        await self._own.acquire()
         try:
-            await self._own.acquire()
-            try:
-                await shared.turns.acquire()
-            except BaseException:
-                self._own.release()
-                raise
+            await shared.turns.acquire()
         except BaseException:
-            self._left()
+            self._own.release()
             raise
 
     async def __aexit__(self, *failure: object) -> None:
         self._shared.turns.release()
         self._own.release()
-        self._left()
-
-    def _left(self) -> None:
-        self._shared.calls -= 1
-        if not self._shared.calls and self._plugins.get(self._name) is self._shared:
-            del self._plugins[self._name]

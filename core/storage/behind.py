@@ -36,7 +36,8 @@ class WriteBehind:
             values: Makes its values, when it is written: nobody who waits for the call waits for that.
         """
         self._pending.append((statement, values))
-        self._wake.set()
+        if len(self._pending) == 1:
+            self._wake.set()
 
     async def flush(self) -> None:
         """Wait until everything put so far is written."""
