@@ -31,6 +31,7 @@ __all__ = ["Armed"]
 
 _CHUNK = 1 << 16
 _SETUP = 20.0  # seconds; a loaded machine needs one
+_SETTLE = 0.002
 _KILL = 5.0
 _PARTING = 0.5
 _LOOK, _LOOKS = 0.001, 1000  # seconds, and how often, until what was killed is gone
@@ -106,7 +107,8 @@ class Armed:
             said = bytes(self._status.removeprefix(READY)).decode(errors="backslashreplace").strip()
             said = said.removeprefix("bwrap: ")
             raise SandboxUnavailable("setup_failed", f"bubblewrap: {said or 'it ended without a word'}.", fix_of(said))
-        self._channel.settle(self._started.call)
+        # Not at once: it would take the processor on which the tool is about to start.
+        self._loop.call_later(_SETTLE, self._channel.settle, self._started.call)
         if self._joining is not None:
             joining, self._joining = self._joining, None
             await joining

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from toolhost.sandbox import bubblewrap, seccomp
 from toolhost.sandbox.armed import Armed
-from toolhost.sandbox.call_group import CallGroup, CallGroups
+from toolhost.sandbox.call_group import CallGroup
 from toolhost.sandbox.channel import FULL, Channel, Launch
 from toolhost.sandbox.errors import SandboxUnavailable
+from toolhost.sandbox.kits import Kits
 from toolhost.sandbox.pipes import Pipes
 from toolhost.sandbox.plan import NO_SECRETS
 from toolhost.sandbox.script import standing_limits
@@ -21,6 +22,8 @@ from toolhost.sandbox.tool_root import ToolRoots
 from toolhost.sandbox.uninterrupted import to_the_end
 
 __all__ = ["Arming", "Begun"]
+
+_ROOMY = 16 << 20  # bytes: what bubblewrap and the launcher take while they set up is far less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +52,14 @@ class Arming:
 
     Args:
         channel: To the spawner.
-        groups: Makes control groups.
+        kits: Makes what every sandbox needs.
         tool_roots: The tool roots.
         launcher: Descriptor of the launcher.
     """
 
-    def __init__(self, channel: Channel, groups: CallGroups, tool_roots: ToolRoots, launcher: int) -> None:
+    def __init__(self, channel: Channel, kits: Kits, tool_roots: ToolRoots, launcher: int) -> None:
         self._channel = channel
-        self._groups = groups
+        self._kits = kits
         self._tool_roots = tool_roots
         self._launcher = launcher
         self._running: set[Armed] = set()
@@ -83,24 +86,22 @@ class Arming:
             "secrets": len(secrets),
         }
         with contextlib.ExitStack() as sent:  # what the spawner has copies of, once it was sent
-            pipes = Pipes()
-            group = self._groups.take()
+            kit = self._kits.take()
+            sent.callback(kit.handed_over)
             with contextlib.ExitStack() as failed:
-                failed.callback(pipes.close_all)
-                failed.callback(group.remove)
+                failed.callback(kit.discard)
                 memory = [
                     _memory(sent, "seccomp", seccomp.filter_bytes(network=bool(shape.network))),
                     _memory(sent, "options", bubblewrap.options(shape.places.targets, shape.places.secrets)),
                 ]
                 held = [_memory(sent, "secret", secrets[target.rpartition("/")[2]]) for target in shape.places.secrets]
-                doors = sent.enter_context(group.doors())
-                descriptors = (*pipes.theirs, *memory, self._launcher, *held, *doors)
+                inside = bool(kit.doors)
+                descriptors = (*kit.pipes.theirs, *memory, self._launcher, *held, *kit.doors)
                 launch = self._channel.launch(message, descriptors)
                 if launch is None:
                     return None
                 failed.pop_all()
-        pipes.close(*pipes.theirs)
-        return Begun(shape=shape, again=again, pipes=pipes, group=group, inside=bool(doors), launch=launch)
+        return Begun(shape=shape, again=again, pipes=kit.pipes, group=kit.group, inside=inside, launch=launch)
 
     async def stand(self, begun: Begun) -> Armed:
         """Wait until it stands. Not to be cancelled: it may come to stand all the same.
@@ -123,6 +124,8 @@ class Arming:
         self._tool_roots.enter(tool_root)
         armed.on_dead(lambda: self._tool_roots.leave(tool_root))
         try:
+            if begun.inside and begun.shape.limits.memory >= _ROOMY:
+                armed.group.limit(begun.shape.limits)  # while bubblewrap is busy
             await armed.stand()
             armed.group.limit(begun.shape.limits)
         except BaseException:
@@ -135,6 +138,10 @@ class Arming:
         while (begun := self.begin(shape, again=again, secrets=secrets)) is None:  # noqa: ASYNC110 - see `FULL`
             await asyncio.sleep(FULL)
         return await self.stand(begun)
+
+    def make_ahead(self) -> None:
+        """Make what the next one needs whatever its shape, if it is not made."""
+        self._kits.make_ahead()
 
     def drop(self, begun: Begun) -> None:
         """Let go of one that nobody wants to stand any more, behind the caller's back."""
@@ -169,7 +176,7 @@ class Arming:
         await asyncio.gather(*self._unwanted, return_exceptions=True)
         await asyncio.gather(*(armed.destroy() for armed in list(self._running)), return_exceptions=True)
         self._running.clear()
-        self._groups.close()
+        self._kits.close()
 
 
 def _memory(sent: contextlib.ExitStack, name: str, content: bytes) -> int:

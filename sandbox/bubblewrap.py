@@ -20,6 +20,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Sequence
+from functools import lru_cache
 
 from toolhost.sandbox.errors import SandboxUnavailable
 from toolhost.sandbox.script import ARGS, JSON, ROOTS, SECCOMP, launch_words
@@ -54,7 +55,8 @@ _ISOLATION = (
 )
 
 
-def options(targets: Sequence[str], secrets: Sequence[str] = ()) -> bytes:
+@lru_cache(maxsize=64)
+def options(targets: tuple[str, ...], secrets: tuple[str, ...] = ()) -> bytes:
     """The options, NUL-separated, for `--args`.
 
     Args:

@@ -10,54 +10,18 @@ which is born in it, and steps out. In v2 bubblewrap is moved while it is busy s
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from toolhost.sandbox.cgroups import Cgroups, kill, read, remove, write
 from toolhost.sandbox.outcome import Enforcement
 from toolhost.sandbox.plan import Limits
 
-__all__ = ["CallGroup", "CallGroups"]
+__all__ = ["CallGroup"]
 
 _OURS = 2  # bubblewrap and the launcher
 _PERIOD = 100_000  # microseconds, the kernel's default
 _NANO = 1_000_000_000
-_SOON = 0.02  # seconds after which another is made ahead
-
-
-class CallGroups:
-    """Makes them, one ahead of the next call.
-
-    Args:
-        cgroups: What may be used.
-    """
-
-    def __init__(self, cgroups: Cgroups) -> None:
-        self._cgroups = cgroups
-        self._spare: CallGroup | None = None
-        self._making: asyncio.TimerHandle | None = None
-
-    def take(self) -> CallGroup:
-        """One that nobody else has."""
-        taken, self._spare = self._spare, None
-        if self._making is None and self._cgroups.version is not None:
-            self._making = asyncio.get_running_loop().call_later(_SOON, self._make)
-        return taken or CallGroup(self._cgroups)
-
-    def close(self) -> None:
-        """Make no more."""
-        if self._making is not None:
-            self._making.cancel()
-        if self._spare is not None:
-            self._spare.remove()
-
-    def _make(self) -> None:
-        self._making = None
-        if self._spare is None:
-            self._spare = CallGroup(self._cgroups)
 
 
 class CallGroup:
@@ -94,21 +58,22 @@ class CallGroup:
         except OSError:
             self.give_up()
 
-    @contextmanager
-    def doors(self) -> Iterator[tuple[int, ...]]:
-        """Descriptors to write "0" to: the first half to step in, the rest to step out; none where it is joined."""
+    def open_doors(self) -> tuple[int, ...]:
+        """Descriptors to write "0" to: the first half to step in, the rest to step out; none where it is joined.
+
+        Whoever asks closes them.
+        """
         opened: list[int] = []
-        try:
-            if self._version == "cgroup1":
-                try:
-                    for folder in (*self._folders, *map(os.path.dirname, self._folders)):
-                        opened.append(os.open(f"{folder}/tasks", os.O_WRONLY | os.O_CLOEXEC))
-                except OSError:
-                    self.give_up()
-            yield tuple(opened) if self._folders else ()
-        finally:
-            for fd in opened:
-                os.close(fd)
+        if self._version == "cgroup1":
+            try:
+                for folder in (*self._folders, *map(os.path.dirname, self._folders)):
+                    opened.append(os.open(f"{folder}/tasks", os.O_WRONLY | os.O_CLOEXEC))
+            except OSError:
+                self.give_up()
+                for fd in opened:
+                    os.close(fd)
+                opened = []
+        return tuple(opened)
 
     @property
     def is_joined(self) -> bool:

@@ -12,6 +12,7 @@ its path means. Three cases:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -98,6 +99,8 @@ class Mounts:
         self._busy: dict[int, list[str]] = {}  # mounts of one call
         self._launching: dict[int, set[str]] = {}  # kept mounts a sandbox in the making will still open by path
         self._next = 0
+        self._scratch_size = 0
+        self._scratch_ahead: tuple[int, str] | None = None  # bytes, and where it is mounted
         self.masks = Masks(namespaces, spares)
         self.changes = namespaces.mounted.fd
 
@@ -172,14 +175,34 @@ class Mounts:
             self._stale.discard(path)
             _unmount(path)
 
+    def make_ahead(self) -> None:
+        """Have a private /tmp ready for the next sandbox, of the size that the last one had."""
+        if self._scratch_ahead is None:
+            with contextlib.suppress(OSError):  # whoever needs it then will be told
+                self._scratch_ahead = self._scratch_size, self._new_scratch(self._scratch_size)
+
     def _scratch(self, call: int, size: int) -> int:
-        path = f"/scratch/{call}"
-        os.mkdir(path)
+        self._scratch_size = size
+        ahead, self._scratch_ahead = self._scratch_ahead, None
+        if ahead is not None and ahead[0] != size:
+            _unmount(ahead[1])
+            ahead = None
+        path = ahead[1] if ahead is not None else self._new_scratch(size)
         self._busy[call].append(path)
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+    def _new_scratch(self, size: int) -> str:
+        self._next += 1
+        path = f"/scratch/{self._next}"
+        os.mkdir(path)
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
         # Inodes cost kernel memory that `size` does not count.
-        kernel.mount("scratch", path, "tmpfs", flags, f"size={size},nr_inodes={max(size >> 12, 256)},mode=1777")
-        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            kernel.mount("scratch", path, "tmpfs", flags, f"size={size},nr_inodes={max(size >> 12, 256)},mode=1777")
+        except OSError:
+            os.rmdir(path)
+            raise
+        return path
 
     def _tree(self, root: dict[str, Any]) -> tuple[int, bool]:
         """A detached mount of a root with its flags, and whether it is a folder. Leaves the process in B."""

@@ -16,7 +16,6 @@ from typing import Any
 from toolhost.sandbox import bubblewrap, seccomp, spawner
 from toolhost.sandbox.armed import Armed
 from toolhost.sandbox.arming import Arming, Begun
-from toolhost.sandbox.call_group import CallGroups
 from toolhost.sandbox.cgroups import Cgroups
 from toolhost.sandbox.channel import Channel
 from toolhost.sandbox.check import check_plan
@@ -24,6 +23,7 @@ from toolhost.sandbox.diagnosis import namespace_refusal
 from toolhost.sandbox.egress import OnConnection, serving
 from toolhost.sandbox.errors import PlanRefused, SandboxError, SandboxUnavailable
 from toolhost.sandbox.execution import Execution, OnOutput, Run, reports
+from toolhost.sandbox.kits import Kits
 from toolhost.sandbox.leftovers import Leftovers
 from toolhost.sandbox.mounted import host_table
 from toolhost.sandbox.outcome import LimitReport, Outcome
@@ -64,7 +64,7 @@ class Sandbox:
         self._leftovers = leftovers
         self._launcher = launcher
         self._resolver = Resolver()
-        self._arming = Arming(channel, CallGroups(cgroups), tool_roots, launcher)
+        self._arming = Arming(channel, Kits(cgroups), tool_roots, launcher)
         self._pool = Pool(self._arming.arm, self._arming.retire, armament)
         self._sessions = Sessions(self._arming.retire)
         self._making: dict[str, asyncio.Lock] = {}
@@ -290,7 +290,9 @@ class Sandbox:
 
     async def settled(self) -> int:
         """Wait until as many sandboxes are armed as are wanted, and say how many those are."""
-        return await self._pool.settled()
+        standing = await self._pool.settled()
+        self._arming.make_ahead()
+        return standing
 
     async def _ready(
         self, plan: SandboxPlan, secrets: Mapping[str, bytes], reservation: Reservation | None = None

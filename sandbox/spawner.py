@@ -165,6 +165,7 @@ class _Spawner:
                 self._launch(message, handed)
             elif message["do"] == "settle":
                 self._mounts.settle(message["call"])
+                self._mounts.make_ahead()
             elif message["do"] == "cover":
                 self._cover(message)
             elif message["do"] == "uncover":

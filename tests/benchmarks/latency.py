@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from report import Variant, interleave, p50, show
+from report import interleave, p50, show
 from variants import call, direct, hand_started, least, tree_of
 
 from toolhost.cli.session import LOCAL_ADMINISTRATOR
@@ -35,23 +35,14 @@ async def armed(host: Host, sandbox: Sandbox, workspace: Path, rounds: int) -> N
 async def cold(host: Host, sandbox: Sandbox, workspace: Path, rounds: int) -> None:
     """Calls that find nothing armed against bubblewrap started by hand."""
 
-    def disarmed(name: str) -> Variant:
-        once = call(host, name, workspace, armed=False)
-
-        async def disarm_and_call() -> None:
-            sandbox.disarm()
-            await once()
-
-        return disarm_and_call
-
     for name in ("bench_plain.uname", "bench_programs.uname"):
         await call(host, name, workspace)()
     many = tree_of(host.data, host, "bench_programs.uname", workspace)
     variants = {
         BARE: hand_started(many, workspace),
-        "cold, read-only workspace": disarmed("bench_plain.uname"),
-        "cold, writable workspace with protected names": disarmed("bench_masks.uname"),
-        "cold, policy with 100 programs": disarmed("bench_programs.uname"),
+        "cold, read-only workspace": call(host, "bench_plain.uname", workspace, armed=False),
+        "cold, writable workspace with protected names": call(host, "bench_masks.uname", workspace, armed=False),
+        "cold, policy with 100 programs": call(host, "bench_programs.uname", workspace, armed=False),
     }
 
     async def quiet() -> None:
