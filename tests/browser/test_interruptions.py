@@ -238,3 +238,10 @@ def test_a_refusal_beside_the_composer_is_in_the_pages_language_and_then_in_the_
     expect(problem).to_contain_text("Cet outil n’existe pas")
     expect(problem.locator("[lang=en]")).to_contain_text("There is no tool 'nothing.here' here.")
     expect(problem.locator("code")).to_have_text("/")
+
+
+def test_the_palette_says_that_nobody_answers(chat) -> None:
+    page = chat(expected=("ERR_FAILED",))
+    page.route("**/ui/search**", lambda route: route.abort())
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette-list")).to_have_text("The server cannot be reached. Try again in a moment.")

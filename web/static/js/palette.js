@@ -1,6 +1,7 @@
 // The palette: every command and every conversation, by a few letters; and the sheet of keys.
 
 import { find, findAll, nodes } from "./dom.js";
+import { wordsOf } from "./errors.js";
 import { get } from "./http.js";
 import { chooseTheme } from "./preferences.js";
 
@@ -24,7 +25,13 @@ async function look() {
   const mine = ++asked;
   const words = input.value;
   const answer = await get(`/ui/search?q=${encodeURIComponent(words)}`);
-  if (mine !== asked || !answer.ok) return; // another letter was typed meanwhile
+  if (mine !== asked) return; // another letter was typed meanwhile
+  if (!answer.ok) {
+    const none = Object.assign(document.createElement("li"), { className: "found-none", textContent: wordsOf(answer.data.error) });
+    none.setAttribute("role", "presentation");
+    list.replaceChildren(none);
+    return select(0);
+  }
   shown = words;
   list.replaceChildren(nodes(answer.data));
   select(0);
