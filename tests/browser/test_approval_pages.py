@@ -53,6 +53,8 @@ def test_everything_shown_is_refused_at_once_and_nothing_approves_more_than_one(
     press(page, "Refuse all")
     expect(page.locator(".card[data-state=waiting]")).to_have_count(0)
     expect(page.get_by_role("button", name="Refuse all")).to_be_hidden()
+    expect(page.locator(".card[data-state=refused]").first).to_be_visible()
+    expect(page.get_by_role("button", name="Call again")).to_have_count(0)  # that is where the conversation is
     expect(page.locator("#waiting-badge")).to_be_hidden()
     assert ada.get("/api/approvals").json["approvals"] == []
     answers = {ada.post(f"/api/approvals/{one}", {"decision": "approve"}).code for one in asked}
