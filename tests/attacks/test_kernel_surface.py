@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from driver import Driver, own, readable, writable
+from driver import Driver, children, own, readable, writable
 
 _CALL = """
 import ctypes, errno, json, sys
@@ -83,6 +84,34 @@ _FORBIDDEN = {
     "F_SETLEASE": (72, 3, 1024, 1),
     "F_SETLEASE with high bits": (72, 3, 1024 | 1 << 32, 0),
 }  # fmt: skip
+
+
+_KINDS = ("user", "pid", "mnt", "ipc", "uts", "cgroup", "net")
+_NAMESPACES = f"""
+import json, os, sys
+open(f"/workspace/{{sys.argv[1]}}", "w").close()
+while len(os.listdir("/workspace")) < 2: pass  # the other one is there too
+print(json.dumps({{kind: os.readlink(f"/proc/self/ns/{{kind}}") for kind in {_KINDS}}}))
+print({{line.rsplit(":", 1)[1] for line in open("/proc/self/cgroup")}})
+print(os.getsid(0), os.getpgrp())
+"""
+
+
+def test_every_namespace_and_the_session_are_the_call_s_own(box: Driver, work: Path) -> None:
+    box.ask(do="facts")  # it is up
+    (spawner,) = children(box.process.pid)
+    calls = [
+        {"programs": ["python3"], "arguments": ["-c", _NAMESPACES, name], "roots": [writable(work)]}
+        for name in ("one", "two")
+    ]
+    said = [one["stdout"].splitlines() for one in box.ask(do="gather", requests=calls)["answers"]]
+    first, second = (json.loads(lines[0]) for lines in said)
+    for kind in _KINDS:
+        assert first[kind] != os.readlink(f"/proc/self/ns/{kind}"), kind
+        if kind != "net":  # the spawner's, which leads nowhere
+            assert first[kind] not in (second[kind], os.readlink(f"/proc/{spawner}/ns/{kind}")), kind
+    assert {lines[1] for lines in said} == {"{'/\\n'}"}, "the host's control group is told"
+    assert {lines[2] for lines in said} == {"1 1"}
 
 
 def test_forbidden_calls_fail(box: Driver) -> None:
