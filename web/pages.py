@@ -10,6 +10,7 @@ from quart.typing import ResponseReturnValue
 
 from toolhost.errors import AccessError, ApprovalError
 from toolhost.model import Tool
+from toolhost.rights import allowed
 from toolhost.web.cards import output_of
 from toolhost.web.cookies import read_cookie
 from toolhost.web.forms import fields_of
@@ -184,6 +185,7 @@ async def _chat(shown: Snapshot | None) -> ResponseReturnValue:
         thread="" if shown is None else await fragments.thread(shown),
         external=() if shown is None else shown.external,
         tools=_by_plugin(tools),
+        may_chat=allowed(actor, "chat"),
         starters=starters(tools),
         workspaces=named_workspaces(parts.host, actor),
         models=await parts.models.of(actor),

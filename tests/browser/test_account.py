@@ -129,7 +129,10 @@ def test_a_viewer_is_told_what_is_theirs(server, ada, watched_page) -> None:
     page = watched_page(expected=("status of 403",))
     page.goto(server.origin + "/login")
     sign_in(page, "vera")
-    expect(page.locator("#hero")).to_contain_text("No tool is granted to you yet.")
+    expect(page.locator("#hero .note")).to_have_text(
+        "Your role reads and says nothing here. An administrator can change it."
+    )
+    expect(page.locator("#composer-form")).to_have_attribute("inert", "")
     expect(page.locator(".model-note")).to_have_count(0)  # which tells to call tools
     page.goto(server.origin + "/admin/people")
     expect(page.locator(".lead code").first).to_have_text("viewer")

@@ -57,10 +57,17 @@ def test_a_person_answers_what_a_tool_asks_and_sees_tools_come_and_go(
     form.get_by_role("button", name="Answer").click()
     expect(page.locator(".card[data-state=done] .output").first).to_contain_text("right, because it is")
 
+    beside = chat()
+    beside.goto(server.origin + "/approvals")
+    expect(beside.locator("#nothing")).to_be_visible()
     page.locator("#message").fill("/asks.choose")
     page.locator("#message").press("Enter")
+    expect(beside.locator("#asked a")).to_have_text("/asks.choose")
+    expect(beside.locator("#waiting-badge")).to_have_text("1")
     form.get_by_role("button", name="Say nothing").click()
     expect(page.locator(".card[data-state=error]")).to_contain_text("did not want to answer")
+    expect(beside.locator("#asked")).to_be_hidden()
+    expect(beside.locator("#nothing")).to_be_visible()
 
     offered = page.locator('[data-tool="asks.choose"][role=option]')
     expect(offered).to_have_count(1)
