@@ -14,7 +14,8 @@ import select
 __all__ = ["MountTable", "Mounted", "host_table", "mounted_in"]
 
 Mounted = tuple[str, ...]
-"""The mount points beneath a folder, each with its device and the folder of it that is mounted."""
+"""The mount points beneath a folder, each with its device and the folder of it that is mounted. For who wants to write,
+also whether it is read-only, and the mount that holds the folder itself if that is."""
 
 _CHUNK = 1 << 16
 _ESCAPED = str.maketrans({"\\": "\\134", " ": "\\040", "\t": "\\011", "\n": "\\012"})  # as the kernel shows a path
@@ -50,16 +51,34 @@ class MountTable:
             said += piece
         self.version += 1
         self._lines = [line.split(" ") for line in os.fsdecode(bytes(said)).split("\n")[:-1]]
-        self._found: dict[str, Mounted] = {}
+        self._found: dict[tuple[str, bool], Mounted] = {}
 
-    def beneath(self, folder: str) -> Mounted:
+    def beneath(self, folder: str, *, writable: bool) -> Mounted:
         """What was mounted beneath a folder when the table was read."""
-        found = self._found.get(folder)
+        found = self._found.get((folder, writable))
         if found is None:
             start = folder.translate(_ESCAPED).rstrip("/") + "/"
-            found = tuple(f"{line[4]} {line[2]} {line[3]}" for line in self._lines if line[4].startswith(start))
-            self._found[folder] = found
+            inner = [_Mount(line) for line in self._lines if line[4].startswith(start)]
+            outer = [_Mount(line) for line in self._lines if start.startswith(line[4].rstrip("/") + "/")]
+            held = [max(reversed(outer), key=lambda one: len(one.point))] if outer else []
+            if writable:
+                found = tuple(f"{one} {one.read_only}" for one in (*inner, *(one for one in held if one.read_only)))
+            else:
+                found = tuple(map(str, inner))
+            self._found[folder, writable] = found
         return found
+
+
+class _Mount:
+    """A line of the table."""
+
+    def __init__(self, line: list[str]) -> None:
+        self.point = line[4]
+        self.read_only = "ro" in line[5].split(",")
+        self._what = f"{line[4]} {line[2]} {line[3]}"
+
+    def __str__(self) -> str:
+        return self._what
 
 
 @functools.cache
@@ -68,13 +87,14 @@ def host_table() -> MountTable:
     return MountTable()
 
 
-def mounted_in(folder: str) -> tuple[int, Mounted]:
+def mounted_in(folder: str, *, writable: bool) -> tuple[int, Mounted]:
     """What is mounted beneath a folder of the host now, and since which version of the table; (0, ()) for nothing.
 
     Args:
         folder: Absolute path without a link in any component.
+        writable: Whether somebody is to write there.
     """
     table = host_table()
     table.look()
-    found = table.beneath(folder)
+    found = table.beneath(folder, writable=writable)
     return (table.version, found) if found else (0, ())

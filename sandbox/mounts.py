@@ -210,7 +210,8 @@ class Mounts:
         try:
             fd = open_root(root["source"], root["device"], root["inode"])
             try:
-                if list(self._namespaces.mounted.beneath(root["source"])) != root["mounted"][1]:
+                seen = self._namespaces.mounted.beneath(root["source"], writable=root["writable"])
+                if list(seen) != root["mounted"][1]:
                     raise PlanRefused(
                         "root_changed",
                         f"What is mounted in the root {root['source']} is not what the spawner sees there.",

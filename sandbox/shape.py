@@ -105,7 +105,7 @@ def place(plan: SandboxPlan) -> Places:
         os.close(open_root(each.source, each.device, each.inode))
     if _moves(plan):
         return _place(plan, {})
-    mounted = {each.source: mounted_in(each.source) for each in plan.roots}
+    mounted = {each: mounted_in(each.source, writable=each.writable) for each in plan.roots}
     version = max((version for version, _ in mounted.values()), default=0)
     return plan.derived(f"places {version}", lambda plan: _place(plan, mounted))
 
@@ -115,7 +115,7 @@ def _moves(plan: SandboxPlan) -> bool:
     return plan.derived("moves", lambda plan: any(map(_is_below_tmp, plan.support)))
 
 
-def _place(plan: SandboxPlan, mounted: Mapping[str, tuple[int, Mounted]]) -> Places:
+def _place(plan: SandboxPlan, mounted: Mapping[Root, tuple[int, Mounted]]) -> Places:
     roots: list[dict[str, Any]] = []
     points: list[tuple[str, bool]] = []
     versions = [0]
@@ -123,7 +123,7 @@ def _place(plan: SandboxPlan, mounted: Mapping[str, tuple[int, Mounted]]) -> Pla
         fd = open_root(each.source, each.device, each.inode)
         folder = stat.S_ISDIR(os.fstat(fd).st_mode)
         os.close(fd)
-        beneath = mounted.get(each.source) or mounted_in(each.source)
+        beneath = mounted.get(each) or mounted_in(each.source, writable=each.writable)
         versions.append(beneath[0])
         within = None
         for number, outer in reversed(list(enumerate(roots))):

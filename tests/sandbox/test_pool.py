@@ -286,3 +286,19 @@ def test_a_root_is_refused_where_what_is_mounted_in_it_does_not_reach_the_spawne
     assert apart.sh("true", roots=[readable(own(work))])["exit_code"] == 0
     in_its_mounts(apart, "mount", "-t", "tmpfs", "disk", str(work / "disk"))
     assert apart.sh("true", roots=[readable(work)])["error"]["code"] == "root_changed"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+@pytest.mark.parametrize("apart", ["shared"], indirect=True)
+def test_nothing_is_written_where_a_mount_was_made_read_only_since(apart: Driver, work: Path) -> None:
+    """The kernel does not tell the copies of a mount."""
+    in_its_mounts(apart, "mount", "--bind", str(work), str(work))
+    assert apart.sh("echo 1 > /workspace/made", roots=[writable(work)])["exit_code"] == 0
+    assert armed(apart) == 1
+    in_its_mounts(apart, "mount", "-o", "remount,bind,ro", str(work))
+    said = apart.sh("echo 2 > /workspace/made", roots=[writable(work)])
+    assert said["error"]["code"] == "root_changed"
+    said = apart.ask(programs=["cat"], arguments=["/readable/made"], roots=[readable(work)])
+    assert said["stdout"] == "1\n"
+    in_its_mounts(apart, "mount", "-o", "remount,bind,rw", str(work))
+    assert apart.sh("echo 3 > /workspace/made", roots=[writable(work)])["exit_code"] == 0
