@@ -47,7 +47,8 @@ def test_cpu_time_of_many_processes_counts_together(box: Driver) -> None:
 
 def test_memory_of_one_process_is_limited(box: Driver) -> None:
     said = box.python("x = bytearray(400 << 20); print('had it')", limits={"memory": 100 << 20})
-    assert "had it" not in said["stdout"]
+    assert (said["stdout"], said["exit_code"]) == ("", 1)
+    assert "MemoryError" in said["stderr"]  # the process's own limit, also where the whole tree has one
 
 
 def test_memory_of_many_processes_counts_together(box: Driver) -> None:
@@ -139,6 +140,14 @@ def test_the_scratch_folder_is_sized_and_shared_memory_lies_in_it(box: Driver) -
         "except OSError as e: print(e.errno, n <= 1 << 20)"
     )
     assert box.python(code, limits={"scratch": 1 << 20})["stdout"] == "28 True\n"
+
+
+def test_the_scratch_folder_holds_no_more_files_than_it_has_pages(box: Driver) -> None:
+    """Each takes memory of the kernel, also an empty one."""
+    code = "import os\nfor made in range(5000): os.close(os.open(f'/tmp/{made}', os.O_CREAT)); print(made)"
+    said = box.python(code, limits={"scratch": 1 << 20})
+    assert "No space left on device" in said["stderr"]
+    assert len(said["stdout"].splitlines()) < 256
 
 
 def test_python_semaphores_work(box: Driver) -> None:
