@@ -29,7 +29,7 @@ async def forget(host: Host, ids: Sequence[str]) -> None:
                     await connection.execute(delete(table).where(table.c.conversation_id.in_(some)))
             await connection.execute(delete(conversations).where(conversations.c.id.in_(some)))
     for name in ids:
-        host.forget_conversation(name)
+        host.folders.forget(name)
         await asyncio.to_thread(remove_folder, host.data.workspaces / name)
 
 

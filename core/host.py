@@ -106,7 +106,7 @@ class Host:
         self.hooks = hooks
         self._hooked = hooked
         self._policy_news = PolicyNews(hooks, policies)
-        self._folders = ConversationFolders(database, data, policies)
+        self.folders = ConversationFolders(database, data, policies)
 
     @classmethod
     @asynccontextmanager
@@ -318,8 +318,8 @@ class Host:
         if workspace is not None:
             check_workspace(workspace, self.policies.current)
         elif conversation_id is not None:
-            workspace, workspace_writable = await self._folders.find(conversation_id, actor)
-            own = self._folders.is_own(workspace, conversation_id)
+            workspace, workspace_writable = await self.folders.find(conversation_id, actor)
+            own = self.folders.is_own(workspace, conversation_id)
         else:
             workspace = self.data.own_workspace(actor.user_id)
         return Call(
@@ -496,9 +496,5 @@ class Host:
         Raises:
             UsageError: `conversation_not_found`, `workspace_not_allowed`.
         """
-        folder, _ = await self._folders.find(conversation_id, actor)
-        return folder, self._folders.is_own(folder, conversation_id)
-
-    def forget_conversation(self, conversation_id: str) -> None:
-        """Let no call be made in a conversation that was deleted."""
-        self._folders.forget(conversation_id)
+        folder, _ = await self.folders.find(conversation_id, actor)
+        return folder, self.folders.is_own(folder, conversation_id)

@@ -60,7 +60,7 @@ async def delete(conversation_id: str) -> ResponseReturnValue:
     await parts.conversations.get(actor.user_id, conversation_id)
     await stop_runs(parts, actor, conversation_id)
     await parts.conversations.delete(actor.user_id, conversation_id)
-    parts.host.forget_conversation(conversation_id)
+    parts.host.folders.forget(conversation_id)
     return "", 204
 
 
