@@ -31,6 +31,7 @@ _MARK = stat.S_ISVTX  # the whole mode of a placeholder
 _READABLE = stat.S_ISVTX | 0o444  # of one in _FILES
 _FOLDERS = frozenset({".git"})
 _FILES = {"commondir": b".\n"}  # git: "the folder with the configuration is this one"
+_ANOTHERS = {errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _ELSEWHERE = "Keep the folder on another file system, or make there what the policy protects."
 _CANNOT_CREATE = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -336,17 +337,27 @@ def _write(name: str, text: bytes, folder: int) -> None:
 
 
 def _remove(names: Collection[str], folder: int, lock: int) -> None:
-    """Remove names of a placeholder, unless somebody has filled it or put something else there."""
+    """Remove names of a placeholder, unless somebody has filled it or put something else there.
+
+    Raises:
+        OSError: One may be left.
+    """
     made = os.fstat(lock)
     content = None if stat.S_ISDIR(made.st_mode) else os.pread(lock, 64, 0)
+    failure: OSError | None = None
     for name in names:
-        with contextlib.suppress(OSError):
+        try:
             if content is None:
                 os.rmdir(name, dir_fd=folder)
                 continue
             now = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if os.path.samestat(now, made) and content == _FILES.get(name, b""):
                 os.unlink(name, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _ANOTHERS:
+                failure = error
+    if failure is not None:
+        raise failure
 
 
 def _identity(facts: os.stat_result) -> tuple[int, int]:

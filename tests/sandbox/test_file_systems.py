@@ -86,6 +86,29 @@ def test_what_is_covered_is_covered_on_every_file_system_and_leaves_nothing(
         assert sorted(os.listdir(place)) == ["ran", "secret"]
 
 
+def test_what_cannot_be_removed_is_removed_at_the_next_start(
+    state: Path, lone: Driver, mounted: Callable[..., Path]
+) -> None:
+    place = mounted("tmpfs")
+    lone.send(
+        programs=["sh", "sleep"],
+        arguments=["-c", "sleep 98735"],
+        roots=[writable(place, **COVERED)],
+        limits={"wall": 1},
+    )
+    assert becomes(lambda: sorted(os.listdir(place)) == [".envrc", ".git", "commondir", "no", "secret"], within=10)
+    subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    assert lone.read()["status"] == "timeout"
+    assert lone.sh("echo here")["stdout"] == "here\n"
+    subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+    lone.close()
+    assert ".envrc" in os.listdir(place)
+    following = Driver(state)
+    following.ask(do="facts")
+    assert os.listdir(place) == ["secret"]
+    following.close()
+
+
 @with_fuse
 def test_a_file_system_that_keeps_no_modes_is_refused_and_left_as_it_was(
     lone: Driver, mounted: Callable[..., Path]
