@@ -18,9 +18,11 @@ BARE = "bwrap started by hand, same mounts and flags"
 
 async def armed(host: Host, sandbox: Sandbox, workspace: Path, rounds: int) -> None:
     """Calls from the pool against the same program unsandboxed."""
+    sandboxed, unsandboxed = await least(host, sandbox, "bench_plain.uname", workspace)
     variants = {
         DIRECT: direct(),
-        "no more than a sandbox and two records": await least(host, sandbox, "bench_plain.uname", workspace),
+        "the same between two records": unsandboxed,
+        "no more than a sandbox and two records": sandboxed,
         "armed, read-only workspace": call(host, "bench_plain.uname", workspace, armed=True),
         "armed, writable workspace with protected names": call(host, "bench_masks.uname", workspace, armed=True),
     }

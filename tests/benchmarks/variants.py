@@ -183,25 +183,34 @@ def call(
     return once
 
 
-async def least(host: Host, sandbox: Sandbox, name: str, workspace: Path) -> Variant:
+async def least(host: Host, sandbox: Sandbox, name: str, workspace: Path) -> tuple[Variant, Variant]:
     """No more of a call than nothing can take away: a sandbox from the pool between the two records of the audit log.
 
     No schema, no decision, no extension, no limit, no result: plan and details are those of a call that was made.
+
+    Returns:
+        That, and the same without a sandbox.
     """
     prepared = await host.prepare(name, {}, LOCAL_ADMINISTRATOR, workspace=workspace)
     considered, _ = host.consider(prepared)
     plan, recording = considered.plan, Recording(host.audit)
     assert plan is not None
     result = await host.call(name, {}, LOCAL_ADMINISTRATOR, workspace=workspace)
+    unsandboxed = direct()
 
-    async def once() -> None:
+    async def sandboxed() -> None:
         with sandbox.reserve(plan) as reservation:
             recording.intent(prepared, plan, considered.decision, None)
             outcome = await sandbox.run(plan, reservation)
             recording.outcome(prepared, plan, result)
         assert outcome.exit_code == 0
 
-    return once
+    async def open_to_all() -> None:
+        recording.intent(prepared, plan, considered.decision, None)
+        await unsandboxed()
+        recording.outcome(prepared, plan, result)
+
+    return sandboxed, open_to_all
 
 
 def tree_of(data: DataDirectory, host: Host, name: str, workspace: Path) -> Path:
