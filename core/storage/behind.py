@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.exc import SQLAlchemyError
 
-from toolhost.storage.database import Database
+from toolhost.storage.database import Database, is_busy
 
 __all__ = ["WriteBehind"]
 
 _logger = logging.getLogger(__name__)
 _DELAY = 0.05
+_PATIENCE = 30.0  # seconds, in which many other processes write too
 
 
 class WriteBehind:
@@ -43,15 +45,23 @@ class WriteBehind:
         """Wait until everything put so far is written."""
         async with self._flushing:
             batch, self._pending = self._pending, []
-            if not batch:
-                return
+            if batch:
+                await self._write(_together(batch))
+
+    async def _write(self, together: list[tuple[Executable, list[Mapping[str, Any]]]]) -> None:
+        given_up = time.monotonic() + _PATIENCE
+        while True:
             try:
                 async with self._database.writing() as connection:
-                    for statement, rows in _together(batch):
+                    for statement, rows in together:
                         await connection.execute(statement, rows)
-            except SQLAlchemyError:
+            except SQLAlchemyError as error:
+                if is_busy(error) and time.monotonic() < given_up:
+                    continue  # SQLite has waited already
                 # What these rows say is in the audit log too, which is written first and by itself.
-                _logger.exception("%d rows could not be written to the database", len(batch))
+                count, why = sum(len(rows) for _, rows in together), getattr(error, "orig", error)
+                _logger.error("%d rows could not be written to the database: %s", count, why)
+            return
 
     async def close(self) -> None:
         """Write what is left and stop."""

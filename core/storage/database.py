@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, CursorResult, Executable, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from toolhost.errors import MachineError
 from toolhost.sandbox.uninterrupted import to_the_end, whole
 
-__all__ = ["HEAD", "Database"]
+__all__ = ["HEAD", "Database", "is_busy"]
 
 HEAD = "0010"
 """The newest migration. A test holds it equal to alembic's answer; asking alembic itself would cost its import."""
+
+_WAIT = 10.0  # seconds, of SQLite for others who write
+_PATIENCE = 60.0  # the same for another process to change the tables
+_LOOK = 0.02
 
 
 class Database:
@@ -33,17 +41,21 @@ class Database:
         """Open (or create) the SQLite database at `path` and bring its tables up to date.
 
         Raises:
-            MachineError: `database_newer`.
+            MachineError: `database_newer`, `database_busy`.
         """
-        _create_private(path)
+        is_new = _create_private(path)
         # Not as a text: a `%` or `?` in the path would mean something else there.
         address = URL.create("sqlite+aiosqlite", database=str(path))
-        engine = create_async_engine(address, connect_args={"timeout": 10})
+        # What a row holds is somebody's, and an error's text ends in a log.
+        engine = create_async_engine(address, connect_args={"timeout": _WAIT}, hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _configure)
         try:
-            async with engine.begin() as connection:
-                if not await connection.run_sync(_is_current):
-                    await connection.run_sync(_migrate)
+            if is_new or not await _is_up_to_date(engine):
+                # Processes that start at the same time, such as a server and a command, would all make its tables.
+                async with _alone(path):
+                    if not await _is_up_to_date(engine):
+                        async with engine.begin() as connection:
+                            await connection.run_sync(_migrate)
         except BaseException:
             await engine.dispose()
             raise
@@ -97,9 +109,54 @@ class _Whole:
         return await whole(self._connection.run_sync(function))
 
 
-def _create_private(path: Path) -> None:
+def is_busy(error: SQLAlchemyError) -> bool:
+    """Whether a statement failed because other processes were writing for as long as SQLite waits."""
+    orig = getattr(error, "orig", None)
+    return isinstance(orig, sqlite3.Error) and orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _create_private(path: Path) -> bool:
+    """Make the file where it is missing; whether there is nothing in it."""
     # SQLite gives its journal the mode of the database file, so it is set before there is anything to read.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.fstat(fd).st_size == 0
+    finally:
+        os.close(fd)
+
+
+@asynccontextmanager
+async def _alone(path: Path) -> AsyncIterator[None]:
+    """Be the only process that changes the tables.
+
+    Raises:
+        MachineError: `database_busy`.
+    """
+    # Not of the database's own file: SQLite's locks on that go with the first descriptor that is closed.
+    fd = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise MachineError(
+                        "database_busy",
+                        f"Another process has been changing the tables of {path} for {_PATIENCE:g} s.",
+                        "Look for a toolhost that was stopped in its start, and end it.",
+                    ) from None
+                await asyncio.sleep(_LOOK)
+            else:
+                break
+        yield
+    finally:
+        os.close(fd)
+
+
+async def _is_up_to_date(engine: AsyncEngine) -> bool:
+    async with engine.begin() as connection:
+        return await connection.run_sync(_is_current)
 
 
 def _configure(connection: Any, _: object) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import sqlite3
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,12 +14,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 
 from toolhost.errors import MachineError
 from toolhost.storage import Database
+from toolhost.storage import database as database_module
+from toolhost.storage.behind import WriteBehind
 from toolhost.storage.database import HEAD
-from toolhost.storage.tables import metadata
+from toolhost.storage.tables import metadata, users
 
 
 def of_ours(name: str | None, kind: str, _: object) -> bool:
@@ -39,6 +46,57 @@ async def test_the_migrations_lead_to_exactly_the_tables(tmp_path: Path) -> None
 async def test_a_database_opens_a_second_time(tmp_path: Path) -> None:
     for _ in range(2):
         await (await Database.open(tmp_path / "toolhost.db")).close()
+
+
+OPENS = """
+import asyncio, pathlib, sys
+from toolhost.storage import Database
+async def main():
+    await (await Database.open(pathlib.Path(sys.argv[1]))).close()
+asyncio.run(main())
+"""
+
+
+async def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path) -> None:
+    for number in range(3):
+        path = str(tmp_path / f"{number}.db")
+        pipe = asyncio.subprocess.PIPE
+        starts = [await asyncio.create_subprocess_exec(sys.executable, "-c", OPENS, path, stderr=pipe) for _ in "1234"]
+        ended = await asyncio.wait_for(asyncio.gather(*(start.communicate() for start in starts)), timeout=120)
+        assert [said for _, said in ended] == [b""] * 4
+
+
+async def test_who_stopped_in_the_middle_of_making_tables_is_not_waited_for_forever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_PATIENCE", 0.05)
+    with (tmp_path / "toolhost.db.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(MachineError) as refused:
+            await Database.open(tmp_path / "toolhost.db")
+    assert refused.value.code == "database_busy"
+    await (await Database.open(tmp_path / "toolhost.db")).close()
+
+
+async def test_what_is_written_behind_outlasts_others_who_write_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_WAIT", 0.05)
+    database = await Database.open(tmp_path / "toolhost.db")
+    behind = WriteBehind(database)
+    other = sqlite3.connect(tmp_path / "toolhost.db", check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    row = {"id": "u_1", "username": "ada", "password_hash": "", "role": "user", "disabled": False, "created": 0}
+    behind.put(insert(users), lambda: row)
+    release = threading.Timer(0.5, other.execute, ("COMMIT",))
+    release.start()
+    await behind.flush()
+    release.join()
+    other.close()
+    async with database.begin() as connection:
+        assert (await connection.execute(select(users.c.username))).scalars().all() == ["ada"]
+    await behind.close()
+    await database.close()
 
 
 async def test_what_a_newer_version_made_is_named_and_left_alone(tmp_path: Path) -> None:
