@@ -1,7 +1,7 @@
 // The frame of every signed-in page: drawer, menu, signing out, shortcuts, and what waits for this person.
 
 import { find, findAll } from "./dom.js";
-import { get, post } from "./http.js";
+import { get, leave, signOut } from "./http.js";
 import "./keeping.js";
 import "./palette.js";
 import { remember } from "./preferences.js";
@@ -57,9 +57,9 @@ document.addEventListener("keydown", (event) => {
 
 find("#sign-out").addEventListener("click", async () => {
   document.dispatchEvent(new Event("toolhost:leaving"));
-  if (!worked(await post("/api/auth/logout", {}))) return;
+  if (!worked(await signOut())) return;
   sessionStorage.clear(); // what was deleted a moment ago, and drafts
-  location.assign("/login");
+  leave();
 });
 
 /** Show how many calls wait, in the sidebar, the tab's title and wherever the page asks. */

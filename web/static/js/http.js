@@ -1,5 +1,8 @@
 // Requests to our own server. An access token lives an hour; when it is over, the refresh cookie brings a new one.
 
+const LOGOUT = "/api/auth/logout";
+let leaving = false; // somebody signs out: nobody waits for anything else
+
 /** Exchange the refresh cookie. One tab at a time: each refresh token works once. */
 export async function renew() {
   const attempt = async () => {
@@ -13,7 +16,9 @@ export async function renew() {
 /** Send, and sign in again once if the hour is over; null where that was not possible, and the page is left. Throws where
     the server cannot be reached. */
 async function send(path, options = {}) {
-  const response = await fetch(path, { redirect: "manual", ...options });
+  const forgotten = () => leaving && path !== LOGOUT;
+  const response = forgotten() ? null : await fetch(path, { redirect: "manual", ...options });
+  if (forgotten()) return new Promise(() => {});
   if (response.status !== 401 && response.type !== "opaqueredirect") return response;
   if (await renew()) return fetch(path, options);
   leave();
@@ -56,9 +61,18 @@ export const patch = (path, body) => request(path, json("PATCH", body));
 export const put = (path, body) => request(path, json("PUT", body));
 export const post = (path, body) => request(path, json("POST", body));
 
-/** To the login page, and back here afterwards. */
+/** To the login page, and back here afterwards; who signs out comes back to nothing. */
 export function leave() {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  const next = encodeURIComponent(location.pathname + location.search);
+  location.assign(leaving ? "/login" : `/login?next=${next}`);
+}
+
+/** End the session; what the page asks for meanwhile would only be refused. */
+export async function signOut() {
+  leaving = true;
+  const answer = await post(LOGOUT, {});
+  leaving = answer.ok;
+  return answer;
 }
 
 function json(method, body) {
