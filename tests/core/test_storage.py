@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import fcntl
 import sqlite3
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -53,15 +54,22 @@ import asyncio, pathlib, sys
 from toolhost.storage import Database
 async def main():
     await (await Database.open(pathlib.Path(sys.argv[1]))).close()
+print("ready", flush=True)
+sys.stdin.readline()
 asyncio.run(main())
 """
 
 
-async def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path) -> None:
+def test_processes_that_start_at_once_make_the_tables_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OPENS, str(tmp_path / "toolhost.db")]
-    starts = [await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE) for _ in range(4)]
-    ended = await asyncio.wait_for(asyncio.gather(*(start.communicate() for start in starts)), timeout=120)
-    assert [said for _, said in ended] == [b""] * 4
+    with contextlib.ExitStack() as starts:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        each = [starts.enter_context(subprocess.Popen(command, text=True, **pipes)) for _ in range(6)]
+        assert {start.stdout.readline() for start in each} == {"ready\n"}
+        for start in each:
+            start.stdin.write("\n")
+            start.stdin.flush()
+        assert [start.communicate(timeout=60)[1] for start in each] == [""] * 6
 
 
 async def test_who_stopped_in_the_middle_of_making_tables_is_not_waited_for_forever(
