@@ -22,6 +22,11 @@ def card(page: Page, state: str):
     return page.locator(f".card[data-state={state}]")
 
 
+def sign_out(page: Page) -> None:
+    page.locator("#user-menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+
+
 class Line:
     """The sockets of a page, which a test may cut."""
 
@@ -120,8 +125,7 @@ def test_a_session_that_ends_leaves_the_draft_where_it_was(signed_in, server) ->
     page.locator("#password").press("Enter")
     page.wait_for_url(here)
     expect(page.locator("#message")).to_have_value("a long thought")
-    page.locator("#user-menu summary").click()
-    page.get_by_role("button", name="Sign out").click()
+    sign_out(page)
     page.wait_for_url(server.origin + "/login")
     assert "a long thought" not in page.evaluate("JSON.stringify(sessionStorage)")
 
@@ -245,3 +249,30 @@ def test_the_palette_says_that_nobody_answers(chat) -> None:
     page.route("**/ui/search**", lambda route: route.abort())
     page.keyboard.press("Control+k")
     expect(page.locator("#palette-list")).to_have_text("The server cannot be reached. Try again in a moment.")
+
+
+def test_whoever_cannot_sign_out_goes_on_where_they_were(chat) -> None:
+    page = chat(expected=("ERR_FAILED",))
+    say(page, "/files.list")
+    expect(card(page, "done")).to_have_count(1)
+    page.locator("#message").fill("a long thought")
+    held: list[Route] = []
+    page.route("**/api/auth/logout", lambda route: held.append(route))
+    with page.expect_request("**/api/auth/logout"):
+        sign_out(page)
+    page.keyboard.press("Control+k")  # what it asks for waits, and is not lost
+    held[0].abort()
+    expect(page.locator("#toast")).to_contain_text("The server cannot be reached.")
+    expect(page.locator("#palette-list li").first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(page.locator("#message")).to_have_value("a long thought")
+
+
+def test_the_connection_of_whoever_cannot_sign_out_comes_back(chat) -> None:
+    page = chat(expected=("ERR_FAILED",))
+    page.route("**/api/auth/logout", lambda route: route.abort())
+    sign_out(page)
+    expect(page.locator("#toast")).to_contain_text("The server cannot be reached.")
+    say(page, "/files.list")
+    expect(card(page, "done")).to_have_count(1)

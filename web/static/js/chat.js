@@ -310,8 +310,6 @@ const connection = new Connection({
   },
 });
 
-document.addEventListener("toolhost:leaving", () => connection.stop());
-
 foldDone(thread);
 showWaiting(Number(document.body.dataset.waiting));
 runs();

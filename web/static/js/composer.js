@@ -62,6 +62,7 @@ export class Composer {
     this.input.value = sessionStorage.getItem(place()) ?? "";
     let kept = true;
     document.addEventListener("toolhost:leaving", () => (kept = false));
+    document.addEventListener("toolhost:staying", () => (kept = true));
     addEventListener("pagehide", () => {
       if (this.input.value && kept) sessionStorage.setItem(place(), this.input.value);
       else sessionStorage.removeItem(place());

@@ -57,7 +57,10 @@ document.addEventListener("keydown", (event) => {
 
 find("#sign-out").addEventListener("click", async () => {
   document.dispatchEvent(new Event("toolhost:leaving"));
-  if (!worked(await signOut())) return;
+  if (!worked(await signOut())) {
+    document.dispatchEvent(new Event("toolhost:staying"));
+    return;
+  }
   sessionStorage.clear(); // what was deleted a moment ago, and drafts
   leave();
 });

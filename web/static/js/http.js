@@ -1,7 +1,7 @@
 // Requests to our own server. An access token lives an hour; when it is over, the refresh cookie brings a new one.
 
 const LOGOUT = "/api/auth/logout";
-let leaving = false; // somebody signs out: nobody waits for anything else
+let leaving = null; // where somebody signs out: whether they could, and then nobody waits for anything else
 
 /** Exchange the refresh cookie. One tab at a time: each refresh token works once. */
 export async function renew() {
@@ -16,9 +16,10 @@ export async function renew() {
 /** Send, and sign in again once if the hour is over; null where that was not possible, and the page is left. Throws where
     the server cannot be reached. */
 async function send(path, options = {}) {
-  const forgotten = () => leaving && path !== LOGOUT;
-  const response = forgotten() ? null : await fetch(path, { redirect: "manual", ...options });
-  if (forgotten()) return new Promise(() => {});
+  const left = () => (path === LOGOUT ? null : leaving);
+  if (await left()) return new Promise(() => {});
+  const response = await fetch(path, { redirect: "manual", ...options });
+  if (await left()) return new Promise(() => {});
   if (response.status !== 401 && response.type !== "opaqueredirect") return response;
   if (await renew()) return fetch(path, options);
   leave();
@@ -67,12 +68,12 @@ export function leave() {
   location.assign(leaving ? "/login" : `/login?next=${next}`);
 }
 
-/** End the session; what the page asks for meanwhile would only be refused. */
+/** End the session. What the page asks for meanwhile waits: it would only be refused, unless nobody is signed out. */
 export async function signOut() {
-  leaving = true;
-  const answer = await post(LOGOUT, {});
-  leaving = answer.ok;
-  return answer;
+  const asked = post(LOGOUT, {});
+  leaving = asked.then((answer) => answer.ok);
+  if (!(await leaving)) leaving = null;
+  return asked;
 }
 
 function json(method, body) {

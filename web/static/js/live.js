@@ -18,5 +18,4 @@ export function keepUp(changed = () => {}) {
       if (!(await renew().catch(() => true))) connection.stop();
     },
   });
-  document.addEventListener("toolhost:leaving", () => connection.stop());
 }

@@ -27,6 +27,11 @@ export class Connection {
     window.addEventListener("online", () => (this.ready ? this.handlers.state("online", 0) : this.hurry()));
     window.addEventListener("offline", () => this.handlers.state("offline", this.attempt));
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.hurry());
+    document.addEventListener("toolhost:leaving", () => this.stop());
+    document.addEventListener("toolhost:staying", () => {
+      this.stopped = false;
+      this.hurry();
+    });
   }
 
   open() {
@@ -47,7 +52,7 @@ export class Connection {
     this.socket.addEventListener("close", (event) => this.closed(event.code));
   }
 
-  /** Close for good. */
+  /** Close for good, unless whoever leaves stays. */
   stop() {
     this.stopped = true;
     clearTimeout(this.timer);
