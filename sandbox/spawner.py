@@ -127,8 +127,9 @@ class _Spawner:
         self._calls: dict[int, int] = {}  # pidfd -> call
 
     def run(self) -> NoReturn:
-        self._poll.register(self._connection, select.POLLIN)
+        # In this order it reports: what was mounted is known before the call that was made after it is looked at.
         self._poll.register(self._mounts.changes, select.POLLPRI)
+        self._poll.register(self._connection, select.POLLIN)
         while True:
             ready = self._poll.poll(LOOK_MS if self._pids else None)
             if self._pids and self._halt.is_set():

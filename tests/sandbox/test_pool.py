@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import Driver, becomes, children, own, readable, writable
+from driver import Driver, becomes, children, no_tools, own, readable, writable
 
 
 @pytest.fixture
@@ -277,6 +277,28 @@ def test_what_was_mounted_in_a_root_is_not_shown_after_it_was_unmounted(
         assert shown()[0] == "below"
         (spawner,) = children(apart.process.pid)
         assert name not in Path(f"/proc/{spawner}/mounts").read_text()  # the disk can be taken out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+@pytest.mark.parametrize("apart", ["shared"], indirect=True)
+def test_a_call_right_after_a_mount_runs_where_the_spawner_hears_of_both_at_once(apart: Driver, work: Path) -> None:
+    (work / "disk").mkdir()
+    call = {"programs": ["cat"], "arguments": ["/readable/disk/name"], "roots": [readable(own(work))]}
+    assert apart.ask(**call)["exit_code"] == 1
+    apart.ask(do="settle")
+    assert no_tools(apart)
+    (spawner,) = children(apart.process.pid)
+    held = len(os.listdir(f"/proc/{apart.process.pid}/fd"))
+    os.kill(spawner, signal.SIGSTOP)
+    try:
+        in_its_mounts(apart, "mount", "-t", "tmpfs", "disk", str(work / "disk"))
+        in_its_mounts(apart, "sh", "-c", f"echo there > '{work}/disk/name'")
+        apart.send(**call)
+        # Its pipes are kept, and those of the next are made once it has been asked for.
+        assert becomes(lambda: len(os.listdir(f"/proc/{apart.process.pid}/fd")) >= held + 6, within=10)
+    finally:
+        os.kill(spawner, signal.SIGCONT)
+    assert apart.read()["stdout"] == "there\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
