@@ -33,7 +33,7 @@ __all__ = ["back_up", "read_backup", "restore"]
 
 DATABASE = "state/toolhost.db"
 
-_LEAVE = frozenset({"toolhost.db", "toolhost.db-wal", "toolhost.db-shm", "serve.lock", "panic"})
+_LEAVE = frozenset({"toolhost.db", "toolhost.db-wal", "toolhost.db-shm", "toolhost.db.lock", "serve.lock", "panic"})
 _TOPS = ("state", "policies", "plugins")
 _SETTINGS = "toolhost.toml"
 _CHUNK = 1 << 20

@@ -63,6 +63,8 @@ def test_a_backup_of_a_running_server_is_restored_to_one_that_goes_on(serve, too
     assert done.returncode == 0, done.stderr
     restored = space / "restored"
     assert users(restored) == ["ada"]
+    assert (data / "state" / "toolhost.db.lock").exists()
+    assert not (restored / "state" / "toolhost.db.lock").exists()
     assert (restored / "state" / "jwt.key").read_bytes() == (data / "state" / "jwt.key").read_bytes()
     assert (restored / "policies" / "lock.toml").read_bytes() == (data / "policies" / "lock.toml").read_bytes()
     assert (restored / "toolhost.toml").read_text() == "debug = false\n"
