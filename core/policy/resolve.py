@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from posixpath import basename
 from typing import Any
 
 from toolhost.policy.deny import denies_arguments, denies_program
@@ -145,8 +146,22 @@ def _asks(
         for rule in policy.rules
         if rule.outcome == "ask"
         and rule.template.places  # without any it is about the program alone; a deny's would be about all of its uses
-        and denies_program(rule.template, names)
+        and (denies_program(rule.template, names) or _by_another_path(rule, names, program, policy))
         and denies_arguments(rule.template, argv[1:])
+    )
+
+
+def _by_another_path(rule: Rule, names: frozenset[str], program: Program | None, policy: Policy) -> bool:
+    """Whether a rule's path leads to the very file of a program. By another name it is another program: what one file
+    does (busybox) is told by how it is called.
+    """
+    written = rule.template.program
+    pinned = policy.programs.get(written)
+    return (
+        program is not None
+        and pinned is not None
+        and basename(written) in names
+        and (pinned.device, pinned.inode) == (program.device, program.inode)
     )
 
 

@@ -1,5 +1,7 @@
 """Decisions: deny beats ask beats allow, order never matters, empty means none."""
 
+from pathlib import Path
+
 import pytest
 from policy_bench import Bench, actor
 
@@ -42,6 +44,13 @@ def test_an_ask_beside_an_allow_of_any_arguments_is_not_avoided_by_another_spell
     assert considered.plan is not None
     assert considered.plan.argv[1:] == tuple(line.split()[1:]), "it runs as it was written"
     assert "ask" in {rule.outcome for rule in considered.asked_by}, "a grant lives by the rule that asks"
+
+
+@pytest.mark.parametrize("line", ["git push", "/usr/bin/git push", "/bin/git -C x push"])
+def test_an_ask_means_its_program_by_every_path_that_leads_to_it(bench: Bench, line: str) -> None:
+    assert Path("/bin").is_symlink(), "there, git has two paths"
+    bench.load(probe=policy(allow='"git ...", "/usr/bin/git ...", "/bin/git ..."', ask='"/bin/git push ..."'))
+    assert bench.decide(line).outcome == "ask"
 
 
 @pytest.mark.parametrize("line", ["git log push", "git log", "git commit -m x", "git --version"])
