@@ -276,3 +276,12 @@ def test_the_connection_of_whoever_cannot_sign_out_comes_back(chat) -> None:
     expect(page.locator("#toast")).to_contain_text("The server cannot be reached.")
     say(page, "/files.list")
     expect(card(page, "done")).to_have_count(1)
+
+
+def test_whoever_signs_out_of_a_session_that_has_ended_leaves_nothing_behind(chat, server) -> None:
+    page = chat(expected=("status of 401",))
+    page.locator("#message").fill("a long thought")
+    page.context.clear_cookies()
+    sign_out(page)
+    page.wait_for_url(server.origin + "/login")
+    assert "a long thought" not in page.evaluate("JSON.stringify(sessionStorage)")

@@ -22,6 +22,7 @@ async function send(path, options = {}) {
   if (await left()) return new Promise(() => {});
   if (response.status !== 401 && response.type !== "opaqueredirect") return response;
   if (await renew()) return fetch(path, options);
+  if (path === LOGOUT) return new Response(); // that session has ended already
   leave();
   return null;
 }
