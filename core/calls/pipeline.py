@@ -362,9 +362,8 @@ class Pipeline:
         """What the sandbox has ready for a call that will not wait for its turn."""
         if self._sandbox is None or self._sandbox_problem is not None or call.parent_id is not None:
             return nullcontext()
-        return (
-            self._sandbox.reserve(plan) if self._turns.is_free(call.actor.user_id, call.tool.plugin) else nullcontext()
-        )
+        is_free = self._turns.is_free(call.actor.user_id, call.tool.plugin, plan.limits.calls)
+        return self._sandbox.reserve(plan) if is_free else nullcontext()
 
     async def _between(
         self,

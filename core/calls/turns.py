@@ -1,7 +1,8 @@
 """How many calls run at once, for each plugin and for each person; and how many may wait for their turn.
 
-A policy's `calls` is the plugin's number. A person's is the same for everybody, so that one cannot take all turns of
-all plugins. The queues are bounded: beyond them a call is refused at once, before anything is decided or asked.
+A policy's `calls` is the plugin's number; calls under a rule that has a number of its own are counted by that one. A
+person's is the same for everybody, so that one cannot take all turns of all plugins. The queues are bounded: beyond
+them a call is refused at once, before anything is decided or asked.
 """
 
 from __future__ import annotations
@@ -32,18 +33,12 @@ class _Person:
     calls: int = 0
 
 
-@dataclass(slots=True)
-class _Plugin:
-    size: int
-    turns: asyncio.Semaphore
-
-
 class Turns:
     """Who may run now."""
 
     def __init__(self) -> None:
         self._people: dict[str, _Person] = {}
-        self._plugins: dict[str, _Plugin] = {}
+        self._plugins: dict[tuple[str, int], asyncio.Semaphore] = {}
 
     def admit(self, user_id: str) -> AbstractContextManager[None]:
         """Count a call as its person's, from before it is decided to its end.
@@ -60,10 +55,10 @@ class Turns:
             )
         return _Admission(self._people, user_id, person)
 
-    def is_free(self, user_id: str, plugin: str) -> bool:
+    def is_free(self, user_id: str, plugin: str, calls: int) -> bool:
         """Whether an admitted call would not wait for its turn."""
-        shared = self._plugins.get(plugin)
-        return not (self._people[user_id].turns.locked() or (shared is not None and shared.turns.locked()))
+        shared = self._plugins.get((plugin, calls))
+        return not (self._people[user_id].turns.locked() or (shared is not None and shared.locked()))
 
     def turn(self, user_id: str, plugin: str, calls: int) -> AbstractAsyncContextManager[None]:
         """Wait for a turn of an admitted call and hold it.
@@ -71,9 +66,12 @@ class Turns:
         Args:
             user_id: Whose call it is.
             plugin: Whose tool it is.
-            calls: How many calls of the plugin may run at once, by the policy in force.
+            calls: How many calls of the plugin may run at once, by the policy in force or the rule that matched.
         """
-        return _Turn(self._plugins, self._people[user_id].turns, plugin, calls)
+        shared = self._plugins.get((plugin, calls))
+        if shared is None:
+            shared = self._plugins[plugin, calls] = asyncio.Semaphore(calls)
+        return _Turn(self._people[user_id].turns, shared)
 
 
 class _Admission:
@@ -98,26 +96,20 @@ class _Admission:
 class _Turn:
     """One call's turn: as its person's, then as its plugin's. Who waits for the first holds nothing of the second."""
 
-    __slots__ = ("_calls", "_name", "_own", "_plugins", "_shared")
+    __slots__ = ("_own", "_shared")
 
-    def __init__(self, plugins: dict[str, _Plugin], own: asyncio.Semaphore, name: str, calls: int) -> None:
-        self._plugins = plugins
+    def __init__(self, own: asyncio.Semaphore, shared: asyncio.Semaphore) -> None:
         self._own = own
-        self._name = name
-        self._calls = calls
+        self._shared = shared
 
     async def __aenter__(self) -> None:
-        shared = self._plugins.get(self._name)
-        if shared is None or shared.size != self._calls:
-            shared = self._plugins[self._name] = _Plugin(self._calls, asyncio.Semaphore(self._calls))
-        self._shared = shared
         await self._own.acquire()
         try:
-            await shared.turns.acquire()
+            await self._shared.acquire()
         except BaseException:
             self._own.release()
             raise
 
     async def __aexit__(self, *failure: object) -> None:
-        self._shared.turns.release()
+        self._shared.release()
         self._own.release()

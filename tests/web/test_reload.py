@@ -219,6 +219,29 @@ def test_what_runs_goes_on_and_what_waits_for_its_turn_is_not_begun(
     assert ended["error"]["error"]["code"] == "policy_changed"
 
 
+def test_a_call_under_a_rule_with_a_number_of_its_own_makes_no_room_for_others(
+    server: WebServer, ada: Person, policies: Path
+) -> None:
+    rule = '{ run = "bash -c true", limits = { calls = 5 } }, "bash -c {text}"'
+    (policies / "shell.toml").write_text(ALLOWING.replace('"bash -c {text}"', rule).replace('"touch"', '"touch", "rm"'))
+    until(lambda: ada.call("shell.run", script="rm --version").json["status"], "ok")
+
+    def intents(script: str) -> int:
+        return sum(record["event"] == "tool.intent" and script in str(record) for record in server.audit())
+
+    with ThreadPoolExecutor() as threads:
+        script = "touch held; until [ -e go ]; do sleep 0.05; done; sleep 0.3; rm held go"
+        running = threads.submit(ada.call, "shell.run", script=script)
+        until(lambda: intents("touch held"), 1)
+        assert ada.call("shell.run", script="true").json["status"] == "ok"
+        waiting = threads.submit(ada.call, "shell.run", script="[ -e held ] && echo both || echo alone")
+        until(lambda: intents("echo both"), 1)
+        (own,) = [folder for folder in (server.data / "workspaces").iterdir() if folder.name.startswith("u_")]
+        (own / "go").touch()
+        assert running.result(30).json["status"] == "ok"
+        assert waiting.result(30).json["stdout"] == "alone\n"
+
+
 def test_what_runs_of_a_plugin_whose_policy_is_removed_ends(server: WebServer, ada: Person, policies: Path) -> None:
     file = policies / "shell.toml"
     file.write_text(ALLOWING)
