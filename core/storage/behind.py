@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = ["WriteBehind"]
 _logger = logging.getLogger(__name__)
 _DELAY = 0.05
 _PATIENCE = 30.0  # seconds, in which many other processes write too
+_PARTING = 20.0  # the same at the end: whoever ends the host waits for it
 
 
 class WriteBehind:
@@ -28,6 +30,7 @@ class WriteBehind:
         self._pending: list[tuple[Executable, Callable[[], Mapping[str, Any]]]] = []
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._closing = math.inf
         self._task = asyncio.create_task(self._run(), name="write-behind")
 
     def put(self, statement: Executable, values: Callable[[], Mapping[str, Any]]) -> None:
@@ -51,6 +54,7 @@ class WriteBehind:
     async def _write(self, together: list[tuple[Executable, list[Mapping[str, Any]]]]) -> None:
         given_up = time.monotonic() + _PATIENCE
         while True:
+            given_up = min(given_up, self._closing)
             try:
                 async with self._database.writing() as connection:
                     for statement, rows in together:
@@ -65,6 +69,7 @@ class WriteBehind:
 
     async def close(self) -> None:
         """Write what is left and stop."""
+        self._closing = time.monotonic() + _PARTING
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self.flush()
