@@ -175,6 +175,15 @@ function complain(form, text) {
 }
 
 /** Make another call in the place of the one that waits: it is judged anew. */
+/** End a call; one that was approved a moment ago and has not begun yet, as soon as it has. */
+async function stop(call, button, tries = 20) {
+  button.disabled = true;
+  const ended = await post(`/api/calls/${call}/cancel`, {});
+  if (!worked(ended)) button.disabled = false;
+  else if (!ended.data.cancelled && tries && document.querySelector(`.card[data-call="${call}"][data-state="running"]`))
+    setTimeout(() => stop(call, button, tries - 1), ARM_MS);
+}
+
 function modify(form) {
   const values = read(find("[data-modify]", form), (text) => complain(form, text));
   if (values) answer(form, "modify", "once", values);
@@ -249,8 +258,7 @@ document.addEventListener("click", async (event) => {
     const output = find(".pane-output .output", card);
     button.setAttribute("aria-pressed", String(output.classList.toggle("wrap")));
   } else if (button.dataset.card === "stop") {
-    button.disabled = true;
-    button.disabled = worked(await post(`/api/calls/${card.dataset.call}/cancel`, {}));
+    stop(card.dataset.call, button);
   } else if (button.dataset.card === "again") {
     button.disabled = true;
     const made = await get(`/api/calls/${card.dataset.call}`);
