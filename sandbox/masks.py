@@ -41,7 +41,7 @@ from toolhost.sandbox.spares import Spares
 __all__ = ["Masks", "masked_facts", "open_inside", "pin_folders"]
 
 _AHEAD = 64  # descriptors
-_TRIES, _SOON = 50, 0.002  # seconds, and how often, until another host's call has taken its placeholder away
+_SOON, _TRIES = 0.002, 50  # seconds, and how often, until another host's call has taken its placeholder away
 _ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 

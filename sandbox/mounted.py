@@ -87,14 +87,13 @@ def host_table() -> MountTable:
     return MountTable()
 
 
-def mounted_in(folder: str, *, writable: bool) -> tuple[int, Mounted]:
-    """What is mounted beneath a folder of the host now, and since which version of the table; (0, ()) for nothing.
+def mounted_in(*folders: tuple[str, bool]) -> tuple[tuple[int, Mounted], ...]:
+    """What is mounted beneath folders of the host at one moment, and the table's version then; (0, ()) for nothing.
 
     Args:
-        folder: Absolute path without a link in any component.
-        writable: Whether somebody is to write there.
+        folders: Absolute paths without a link in any component, each with whether somebody is to write there.
     """
     table = host_table()
     table.look()
-    found = table.beneath(folder, writable=writable)
-    return (table.version, found) if found else (0, ())
+    found = (table.beneath(folder, writable=writable) for folder, writable in folders)
+    return tuple((table.version, one) if one else (0, ()) for one in found)

@@ -289,7 +289,7 @@ class Sandbox:
         self._sessions.drop()
 
     async def settled(self) -> int:
-        """Wait until as many sandboxes are armed as are wanted, and say how many those are."""
+        """Wait until what is made ahead is made: as many sandboxes as are wanted. Says how many those are."""
         standing = await self._pool.settled()
         self._arming.make_ahead()
         return standing

@@ -103,9 +103,10 @@ def place(plan: SandboxPlan) -> Places:
     """
     for each in plan.roots:
         os.close(open_root(each.source, each.device, each.inode))
+    roots = (*plan.roots, *_support_below_tmp(plan)) if _moves(plan) else plan.roots
+    mounted = dict(zip(roots, mounted_in(*((one.source, one.writable) for one in roots)), strict=True))
     if _moves(plan):
-        return _place(plan, {})
-    mounted = {each: mounted_in(each.source, writable=each.writable) for each in plan.roots}
+        return _place(plan, mounted)
     version = max((version for version, _ in mounted.values()), default=0)
     return plan.derived(f"places {version}", lambda plan: _place(plan, mounted))
 
@@ -118,13 +119,10 @@ def _moves(plan: SandboxPlan) -> bool:
 def _place(plan: SandboxPlan, mounted: Mapping[Root, tuple[int, Mounted]]) -> Places:
     roots: list[dict[str, Any]] = []
     points: list[tuple[str, bool]] = []
-    versions = [0]
-    for each in sorted((*plan.roots, *_support_below_tmp(plan)), key=lambda one: one.target.count("/")):
+    for each in sorted(mounted, key=lambda one: one.target.count("/")):
         fd = open_root(each.source, each.device, each.inode)
         folder = stat.S_ISDIR(os.fstat(fd).st_mode)
         os.close(fd)
-        beneath = mounted.get(each) or mounted_in(each.source, writable=each.writable)
-        versions.append(beneath[0])
         within = None
         for number, outer in reversed(list(enumerate(roots))):
             if each.target.startswith(outer["target"] + "/"):
@@ -144,15 +142,14 @@ def _place(plan: SandboxPlan, mounted: Mapping[Root, tuple[int, Mounted]]) -> Pl
                 "hidden_globs": each.hidden_globs,
                 "protected": each.protected,
                 "within": within,
-                "mounted": beneath,
+                "mounted": mounted[each],
             }
         )
     targets = tuple(one["target"] for one in roots if one["within"] is None)
     secrets = tuple(f"{SECRETS}/{name}" for name in plan.secrets)
     points += [(target, False) for target in secrets]
-    return Places(
-        roots=tuple(roots), points=tuple(sorted(points)), targets=targets, secrets=secrets, version=max(versions)
-    )
+    version = max((version for version, _ in mounted.values()), default=0)
+    return Places(roots=tuple(roots), points=tuple(sorted(points)), targets=targets, secrets=secrets, version=version)
 
 
 def _support_below_tmp(plan: SandboxPlan) -> Iterator[Root]:

@@ -38,7 +38,7 @@ def prepare(tool: Tool, arguments: object) -> dict[str, Any]:
     Raises:
         UsageError: `invalid_arguments`, `arguments_too_large`.
     """
-    if not isinstance(arguments, dict | Mapping) or not all(isinstance(key, str) for key in arguments):
+    if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
         raise UsageError("invalid_arguments", f"The arguments of {tool.name} must be a JSON object.")
     properties = tool.input_schema.get("properties", {})
     filled = {

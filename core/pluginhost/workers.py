@@ -133,7 +133,7 @@ class WorkerPool:
         # Everything the sandbox is made of, and nothing of the call: equal plans share a worker, as long as what is
         # masked in it is still what was masked, and what is mounted in its roots what was mounted.
         shape = replace(plan, tool=tool.plugin, arguments=None)
-        mounted = [mounted_in(root.source, writable=root.writable) for root in shape.roots]
+        mounted = mounted_in(*((root.source, root.writable) for root in shape.roots))
         key = f"{shape.digest} {masked_facts(shape.roots)} {mounted} {self._version(secrets)}"
         health = self._health.setdefault(tool.plugin, _Health())
         armed = key in self._workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import signal
@@ -28,6 +29,17 @@ UNIFIED = Path("/sys/fs/cgroup/unified")
 def groups(pid: int) -> list[Path]:
     """Folders of the groups a process of this host has made."""
     return list(Path("/sys/fs/cgroup").glob(f"*/toolhost/call-{pid}-*"))
+
+
+def around(box: Driver, tag: str) -> set[Path]:
+    """Those that the processes of a call are in; others may just be going."""
+    running = {str(pid) for pid in processes(tag)}
+    found = set()
+    for path in groups(box.process.pid):
+        with contextlib.suppress(OSError):
+            if running & set((path / "tasks").read_text().split()):
+                found.add(path)
+    return found
 
 
 def eventually(true: Callable[[], bool], within: float = 10) -> bool:
@@ -138,10 +150,10 @@ def test_groups_of_a_killed_host_are_swept_by_the_next(box: Driver, state: Path)
 def test_a_running_host_s_groups_are_left_to_it(counted: Driver, state: Path) -> None:
     counted.send(programs=["sleep"], arguments=["98784"], limits={"wall": 3})
     assert eventually(lambda: processes("98784") != [])
-    before = groups(counted.process.pid)
+    before = around(counted, "98784")
     assert before
     Driver(state).close()
-    assert set(before) <= set(groups(counted.process.pid))
+    assert before == around(counted, "98784")
     assert counted.read(10)["limits"]["cpu"]["enforced_by"] == "cgroup1"
 
 
@@ -159,12 +171,13 @@ def test_a_host_that_proc_does_not_show_is_not_taken_for_gone(counted: Driver) -
     """With `hidepid`, which careful administrators mount, a process that gave up root is hidden from its own user."""
     counted.send(programs=["sleep"], arguments=["98785"], limits={"wall": 3})
     assert eventually(lambda: processes("98785") != [])
-    before = groups(counted.process.pid)
+    before = around(counted, "98785")
+    assert before
     mount = "mount -t proc -o hidepid=invisible proc /proc"
     hidden = ["unshare", "--mount", "sh", "-c", f'{mount} && "$@"', "sh", sys.executable, "-c", FOLLOWING]
     following = subprocess.run(hidden, capture_output=True, text=True, timeout=30)
     assert following.stdout == "False cgroup1\n", following.stderr
-    assert set(before) <= set(groups(counted.process.pid))
+    assert before == around(counted, "98785")
     assert counted.read(10)["status"] == "timeout"
 
 

@@ -179,9 +179,10 @@ function complain(form, text) {
 async function stop(call, button, tries = 20) {
   button.disabled = true;
   const ended = await post(`/api/calls/${call}/cancel`, {});
-  if (!worked(ended)) button.disabled = false;
-  else if (!ended.data.cancelled && tries && document.querySelector(`.card[data-call="${call}"][data-state="running"]`))
-    setTimeout(() => stop(call, button, tries - 1), ARM_MS);
+  const runs = document.querySelector(`.card[data-call="${call}"][data-state="running"]`);
+  if (worked(ended) && (ended.data.cancelled || !runs)) return;
+  if (ended.ok && tries) setTimeout(() => stop(call, button, tries - 1), ARM_MS);
+  else button.disabled = false;
 }
 
 function modify(form) {
